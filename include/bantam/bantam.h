@@ -1,0 +1,278 @@
+/* Bantam: run small language models on the machine at hand.
+ *
+ * The whole public interface: open a model file, open a session on it, feed
+ * tokens (or rows of several sequences at once), read logits, sample, and turn
+ * tokens into text. One model may carry several sessions; a session is used by
+ * one thread at a time, and steps of one model run one after another.
+ *
+ * Conventions
+ *   - Functions that can fail return bt_status: BT_OK (0) or a negative code. The
+ *     sentence for a person is left in the caller's bt_error (may be NULL).
+ *   - `open(..., **out)` gives an owned object; `close(**obj)` frees it and clears
+ *     the pointer; closing NULL is allowed.
+ *   - Options structs are valid when zeroed: 0 means "the default".
+ *   - Every returned `const` pointer is owned by the object it was asked of and is
+ *     valid until that object changes or closes, unless said otherwise.
+ *   - The library never prints, never exits and reads no environment variable.
+ */
+#ifndef BANTAM_H
+#define BANTAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BT_VERSION_MAJOR 0
+#define BT_VERSION_MINOR 1
+#define BT_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define BT_API __attribute__((visibility("default")))
+#define BT_PRINTF(a, b) __attribute__((format(printf, a, b)))
+#else
+#define BT_API
+#define BT_PRINTF(a, b)
+#endif
+
+/* ---- status ------------------------------------------------------------- */
+
+#define BT_STATUS_LIST(X)                                                                          \
+    X(BT_OK, 0, "no error")                                                                        \
+    X(BT_E_ARGUMENT, -1, "an argument is out of its range")                                        \
+    X(BT_E_MEMORY, -2, "not enough memory")                                                        \
+    X(BT_E_IO, -3, "a file could not be read or written")                                          \
+    X(BT_E_FORMAT, -4, "a file is damaged or not of its format")                                   \
+    X(BT_E_UNSUPPORTED, -5, "a feature is not supported")                                          \
+    X(BT_E_CONTEXT, -6, "the context is full")                                                     \
+    X(BT_E_CANCELLED, -7, "cancelled")                                                             \
+    X(BT_E_LIMIT, -8, "a limit was exceeded")                                                      \
+    X(BT_E_SYSTEM, -9, "the operating system refused")                                             \
+    X(BT_E_INTERNAL, -10, "internal error")
+
+typedef enum bt_status {
+#define BT_STATUS_ENUM(name, code, text) name = code,
+    BT_STATUS_LIST(BT_STATUS_ENUM)
+#undef BT_STATUS_ENUM
+} bt_status;
+
+/* What went wrong, for a person: what, where (file, key, offset), what to do. */
+typedef struct bt_error {
+    bt_status status;
+    char text[1024]; /* UTF-8, one line, NUL-terminated */
+} bt_error;
+
+/* The fixed text of a status; never NULL. */
+BT_API const char *bt_status_text(bt_status status);
+BT_API const char *bt_version(void);
+
+/* ---- logging and progress ----------------------------------------------- */
+
+typedef enum bt_log_level { BT_LOG_ERROR, BT_LOG_WARN, BT_LOG_INFO, BT_LOG_DEBUG } bt_log_level;
+typedef void (*bt_log_fn)(void *user, bt_log_level level, const char *line);
+/* Process-wide; NULL silences (the default). Call before opening models. */
+BT_API void bt_log_set(bt_log_fn fn, void *user, bt_log_level most);
+
+/* done of total units of `what`; return false to cancel (the call then gives BT_E_CANCELLED). */
+typedef bool (*bt_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);
+
+/* ---- model --------------------------------------------------------------- */
+
+typedef struct bt_model bt_model;
+typedef int32_t bt_token;
+
+typedef enum bt_kv_type { BT_KV_DEFAULT, BT_KV_F32, BT_KV_BF16, BT_KV_F16, BT_KV_Q8_0 } bt_kv_type;
+
+typedef struct bt_model_options {
+    int n_threads;         /* 0: physical cores this process may use */
+    const char *cache_dir; /* folder of the sidecars; NULL: the user's cache folder */
+    bool no_cache;         /* neither read nor write sidecars */
+    bool vocab_only;       /* metadata and tokenizer, no weights */
+    uint64_t cpu_mask;     /* features that may be used; 0: all that the CPU has (tests) */
+    bt_progress_fn progress;
+    void *progress_user;
+} bt_model_options;
+
+typedef struct bt_model_info {
+    const char *path;
+    const char *architecture;  /* "llama", ... */
+    const char *name;          /* general.name, or "" */
+    const char *type_summary;  /* the weight type with most bytes: "Q4_K" */
+    const char *chat_template; /* the file's Jinja template, or NULL */
+    const char *vocab_kind;    /* "bpe", "spm", "wpm" or "none" */
+    uint64_t file_bytes;
+    uint64_t n_params;
+    int32_t n_layers, n_embd, n_heads, n_kv_heads, n_ff, n_experts, n_experts_used;
+    int32_t n_vocab;
+    int32_t n_ctx_train; /* context the model was trained for */
+    bool add_bos;        /* a prompt starts with BOS */
+    bt_token bos, eos;   /* -1: none */
+} bt_model_info;
+
+/* What a session would need, computed without loading weights or allocating it. */
+typedef struct bt_memory_plan {
+    uint64_t weights; /* bytes resident once loaded */
+    uint64_t state;   /* layer state of all sequences */
+    uint64_t scratch; /* activations and logits of a step */
+    uint64_t total;
+    uint64_t available; /* what this machine (and its cgroup) has to give now */
+} bt_memory_plan;
+
+/* Opens `path` (first part of a split model works too). Fails with BT_E_FORMAT, BT_E_IO,
+ * BT_E_UNSUPPORTED, BT_E_MEMORY, BT_E_CANCELLED. */
+BT_API bt_status bt_model_open(const char *path, const bt_model_options *options, bt_model **out,
+                               bt_error *err);
+BT_API void bt_model_close(bt_model **model);
+BT_API bt_model_info bt_model_describe(const bt_model *model);
+/* Plans a session of n_sequences x n_ctx tokens. n_ctx 0: the largest that fits here,
+ * written back to *n_ctx. */
+BT_API bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequences,
+                               int32_t n_batch, bt_kv_type kv, bt_memory_plan *out, bt_error *err);
+
+/* Bytes read from memory for one decoded token at `depth` tokens of context. */
+BT_API uint64_t bt_model_bytes_per_token(const bt_model *model, int32_t depth, bt_kv_type kv);
+
+/* ---- text ---------------------------------------------------------------- */
+
+#define BT_TOKENIZE_NO_SPECIAL 1u /* text of special tokens stays text */
+#define BT_TOKENIZE_ADD_BOS 2u    /* put BOS first, if the vocabulary has one */
+
+/* UTF-8 bytes (any bytes are accepted) to ids. Returns the number of ids, which may exceed
+ * `capacity` (then only `capacity` were written: call again), or a negative bt_status. */
+BT_API int64_t bt_model_tokenize(const bt_model *model, const char *text, size_t length,
+                                 unsigned flags, bt_token *ids, size_t capacity, bt_error *err);
+/* Bytes of one token as they stand in the text; special tokens give "" unless `special`.
+ * Returns the length, which may exceed capacity; -1 for an id outside the vocabulary. */
+BT_API int64_t bt_model_token_text(const bt_model *model, bt_token id, bool special, char *out,
+                                   size_t capacity);
+/* True for a token that ends an answer (EOS, EOT, end of message ...). */
+BT_API bool bt_model_token_ends(const bt_model *model, bt_token id);
+
+/* Streaming detokenizer: gives whole UTF-8 characters only; what is incomplete waits. */
+typedef struct bt_text bt_text;
+BT_API bt_status bt_text_open(const bt_model *model, bool special, bt_text **out, bt_error *err);
+/* Adds a token; *piece (owned by the object, NUL-terminated) is what can now be shown. */
+BT_API bt_status bt_text_next(bt_text *text, bt_token id, const char **piece, size_t *length);
+/* Flushes: an incomplete tail comes out as U+FFFD. */
+BT_API bt_status bt_text_end(bt_text *text, const char **piece, size_t *length);
+BT_API void bt_text_close(bt_text **text);
+
+/* ---- chat ---------------------------------------------------------------- */
+
+typedef struct bt_message {
+    const char *role;    /* "system", "user", "assistant" */
+    const char *content; /* UTF-8 */
+} bt_message;
+
+/* Renders messages [0, n) by the model's template; with `generation` the text ends where the
+ * assistant speaks. *out is malloc'd: free it with bt_free. `template_name` forces one of
+ * "chatml", "llama3", "plain"; NULL: by the file. BT_E_UNSUPPORTED if its template is none
+ * of those. Text in `content` that looks like a special token must not become one: the
+ * result says with `spans` which bytes are markup (see bt_chat_tokenize for the safe way). */
+BT_API bt_status bt_chat_render(const bt_model *model, const char *template_name,
+                                const bt_message *messages, size_t n, bool generation, char **out,
+                                bt_error *err);
+/* The same as ids: markup may hold special tokens, contents never do. Returns as
+ * bt_model_tokenize. */
+BT_API int64_t bt_chat_tokenize(const bt_model *model, const char *template_name,
+                                const bt_message *messages, size_t n, bool generation,
+                                bt_token *ids, size_t capacity, bt_error *err);
+/* Name of the template that would be used, or NULL when the file's is not supported. */
+BT_API const char *bt_chat_template(const bt_model *model);
+BT_API void bt_free(void *memory);
+
+/* ---- session ------------------------------------------------------------- */
+
+typedef struct bt_session bt_session;
+
+typedef struct bt_session_options {
+    int32_t n_ctx;       /* tokens a sequence may hold; 0: what memory allows, at most trained */
+    int32_t n_sequences; /* 0: 1 */
+    int32_t n_batch;     /* most rows of one step; 0: 512 */
+    bt_kv_type kv;       /* 0: bf16 */
+    uint64_t memory_limit; /* bytes for weights and session; 0: what is available now */
+} bt_session_options;
+
+/* One row of a step. */
+typedef struct bt_row {
+    bt_token token;
+    int32_t sequence;  /* 0 .. n_sequences - 1 */
+    bool want_logits;
+} bt_row;
+
+BT_API bt_status bt_session_open(bt_model *model, const bt_session_options *options,
+                                 bt_session **out, bt_error *err);
+BT_API void bt_session_close(bt_session **session);
+BT_API int32_t bt_session_context(const bt_session *session); /* tokens a sequence may hold */
+BT_API int32_t bt_session_batch(const bt_session *session);
+BT_API int32_t bt_session_length(const bt_session *session, int32_t sequence);
+/* Runs rows of any mix of sequences, at most bt_session_batch() of them; each row is appended
+ * to its sequence, in order. BT_E_CONTEXT when a sequence would overflow: nothing is changed
+ * and the text says both counts. */
+BT_API bt_status bt_session_step(bt_session *session, const bt_row *rows, size_t n, bt_error *err);
+/* Appends n tokens to `sequence` in as many steps as needed; logits of the last are wanted. */
+BT_API bt_status bt_session_feed(bt_session *session, int32_t sequence, const bt_token *tokens,
+                                 size_t n, bt_error *err);
+/* Logits (n_vocab floats) of the i-th row of the last step that wanted them; i = -1: the last.
+ * NULL when there is none. Valid until the next step; the caller may change them (samplers do). */
+BT_API float *bt_session_logits(bt_session *session, int32_t i);
+/* Forgets all after the first `length` tokens. */
+BT_API bt_status bt_session_truncate(bt_session *session, int32_t sequence, int32_t length,
+                                     bt_error *err);
+/* Context shift: forgets tokens [keep, keep + n) and moves the rest down (RoPE re-applied). */
+BT_API bt_status bt_session_shift(bt_session *session, int32_t sequence, int32_t keep, int32_t n,
+                                  bt_error *err);
+/* Makes the running or next step end early with BT_E_CANCELLED, leaving the session as before
+ * the step. Async-signal-safe; cleared when the step returns. */
+BT_API void bt_session_cancel(bt_session *session);
+
+/* ---- sampling ------------------------------------------------------------ */
+
+typedef struct bt_logit_bias {
+    bt_token token;
+    float bias; /* added to the logit; -INFINITY bans */
+} bt_logit_bias;
+
+/* Zeroed is NOT greedy: fields left 0 take the defaults of bt_sampler_defaults(). Order:
+ * bias, repetition, presence/frequency, DRY, then (mirostat) or (top-k, typical, top-p, min-p,
+ * temperature), then the draw. `temperature` < 0 or `greedy` takes the most likely token. */
+typedef struct bt_sampler_options {
+    uint64_t seed;        /* 0: taken from the system's random source, readable afterwards */
+    bool greedy;
+    float temperature;    /* 0.8 */
+    int32_t top_k;        /* 40; -1 off */
+    float top_p;          /* 0.95; 1 off */
+    float min_p;          /* 0.05; -1 off */
+    float typical_p;      /* 1 (off) */
+    float repeat_penalty; /* 1 (off) */
+    float presence_penalty, frequency_penalty; /* 0 (off) */
+    int32_t penalty_last_n;                    /* 64; -1: all */
+    float dry_multiplier;                      /* 0 (off) */
+    float dry_base;                            /* 1.75 */
+    int32_t dry_allowed_length;                /* 2 */
+    int32_t dry_last_n;                        /* -1: all */
+    int32_t mirostat;                          /* 0 off, 2 */
+    float mirostat_tau, mirostat_eta;          /* 5, 0.1 */
+    const bt_logit_bias *bias;                 /* copied */
+    size_t n_bias;
+} bt_sampler_options;
+
+typedef struct bt_sampler bt_sampler;
+BT_API bt_sampler_options bt_sampler_defaults(void);
+BT_API bt_status bt_sampler_open(const bt_model *model, const bt_sampler_options *options,
+                                 bt_sampler **out, bt_error *err);
+BT_API void bt_sampler_close(bt_sampler **sampler);
+BT_API uint64_t bt_sampler_seed(const bt_sampler *sampler);
+/* Tells the sampler of a token in the text (prompt tokens too, for penalties). */
+BT_API void bt_sampler_accept(bt_sampler *sampler, bt_token token);
+/* Picks from n_vocab logits (changed in place) and accepts the token. Never fails: NaN counts as
+ * minus infinity. */
+BT_API bt_token bt_sampler_pick(bt_sampler *sampler, float *logits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,50 @@
+/* Giving up rights: after sandbox_enter() this process (all its threads) can read the files it
+ * has open or was granted, write only where it was granted, and reach nothing else: no socket of
+ * any kind, no io_uring, no ptrace, no new program. */
+#ifndef BASE_SANDBOX_H
+#define BASE_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+typedef struct SandboxGrant {
+    const char *path; /* a file or folder, and what lies beneath it */
+    bool write;       /* create, write, rename and remove too */
+} SandboxGrant;
+
+/* What this kernel gave. */
+typedef struct SandboxReport {
+    bool no_new_privs;
+    bool seccomp;
+    int landlock_abi; /* 0: no Landlock here */
+    bool landlock;
+    bool rlimits;
+    char note[256]; /* what is missing and why, or "" */
+} SandboxReport;
+
+typedef struct SandboxOptions {
+    const SandboxGrant *grants;
+    size_t n_grants;
+    bool wide; /* what sanitizers need; only in sanitizer builds */
+} SandboxOptions;
+
+/* One way. Fails only if the network cannot be closed off (seccomp missing): then the caller
+ * decides, and says so. */
+bt_status sandbox_enter(const SandboxOptions *options, SandboxReport *report, bt_error *err);
+/* What could be had here, without entering. */
+SandboxReport sandbox_probe(void);
+
+/* One way out that was tried, and what the kernel answered. */
+typedef struct EgressTry {
+    const char *name;   /* "TCP connect to 127.0.0.1" */
+    bool refused;       /* true: good */
+    char answer[96];    /* "EPERM (Operation not permitted)" */
+} EgressTry;
+
+/* Tries every way out from inside this process; fills at most `capacity`, returns how many there
+ * are. Meant to be called inside the sandbox; outside it shows which would get through. */
+size_t sandbox_try_egress(EgressTry *out, size_t capacity);
+
+#endif

@@ -1,0 +1,91 @@
+/* The table of kernels: one pointer each, chosen at start by CPU features. `ref/` is the meaning
+ * in plain C; x86/ and arm/ are the same functions faster. Signatures only: raw pointers and
+ * sizes. Arrays do not overlap unless a comment says they may. Any n >= 0 is legal unless said. */
+#ifndef KERNELS_KERNELS_H
+#define KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/panel.h"
+
+typedef struct Kernels {
+    const char *name; /* "ref", "avx2", "avx2+vnni", "avx512", "avx512+vnni", "neon" ... */
+
+    /* ---- quantised weights (quant) ---- */
+    /* One row of K activations (multiple of 32) to int8: q[K], scale[K/32], sum32[K/32],
+     * sum16[K/16]. NaN and infinity give unspecified finite codes, never a crash. */
+    void (*quantize_act)(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
+                         float *sum16);
+    /* Decodes the scale stream of one panel into scale and min, each (groups, 32) float32, where
+     * groups = K/32, or K/16 when the type has 16-wide groups. `type` is a GGUF type number. */
+    void (*panel_scales)(uint32_t type, const void *scales, size_t k, float *scale, float *min);
+    /* out[m][r] (row stride out_stride floats) = sum over k of (scale*code + min) * act for the 32 rows of
+     * a panel and m activations. group is 32 or 16. K is a multiple of 32. table: 16 bytes
+     * (CODE_TABLE) or NULL. All 32 rows are written. */
+    void (*panel_matmul)(PanelCode code, int group, const void *codes, const float *scale,
+                         const float *min, const uint8_t *table, size_t k, const PanelAct *act,
+                         size_t m, float *out, size_t out_stride);
+
+    /* ---- float weights in row order, straight from the file (matmul_rows) ---- */
+    /* out[m][n] = sum over k of w[n][k] * x[m][k]; w rows of `type` F32, F16 or BF16, w_stride
+     * bytes apart; x row stride in floats; accumulates in float32 (ref: float64). */
+    void (*matmul_rows)(uint32_t type, const void *w, size_t w_stride, size_t n, size_t k,
+                        const float *x, size_t x_stride, size_t m, float *out, size_t out_stride);
+
+    /* ---- element-wise and rows (vector) ---- */
+    void (*rmsnorm)(const float *x, const float *weight, float eps, size_t n, float *out);
+    void (*add)(const float *a, const float *b, size_t n, float *out); /* out may be a or b */
+    void (*mul)(const float *a, const float *b, size_t n, float *out); /* out may be a or b */
+    void (*axpy)(float alpha, const float *x, size_t n, float *y);     /* y += alpha x */
+    void (*scale)(float alpha, const float *x, size_t n, float *out);  /* out may be x */
+    void (*swiglu)(const float *gate, const float *up, size_t n, float *out); /* silu(gate)*up */
+    void (*softmax)(float *x, size_t n); /* in place; all -inf gives zeros */
+    float (*dot)(const float *a, const float *b, size_t n);
+    /* Rotates one head x[2*half] by angles with cos[half], sin[half]: `adjacent` pairs (2i, 2i+1),
+     * else halves (i, i + half). In place. */
+    void (*rope)(float *x, const float *cos, const float *sin, size_t half, bool adjacent);
+    /* Conversions; dst is written whole. */
+    void (*to_f32)(uint32_t type, const void *src, float *dst, size_t n);   /* F32 F16 BF16 Q8_0 */
+    void (*from_f32)(uint32_t type, const float *src, void *dst, size_t n); /* F32 F16 BF16 Q8_0 */
+
+    /* ---- attention (attend) ---- */
+    /* Flash form, one kv head, one tile of queries against one run of keys: updates running
+     * maxima m[nq], denominators l[nq] and unnormalised outputs acc[nq][e_v].
+     *   q: nq rows of e floats, q_stride apart, already multiplied by the attention scale
+     *   k, v: n rows of `type` (F32 BF16 F16 Q8_0), k_stride / v_stride bytes apart
+     *   limit[i]: query i sees keys [first[i], limit[i]) of this run (0 <= first <= limit <= n)
+     * Start with m = -inf, l = 0, acc = 0; the answer is acc / l. `work`: float scratch of
+     * nq * n + (n * (e + e_v)). soft_cap 0: none. */
+    void (*attend)(uint32_t type, const float *q, size_t q_stride, size_t nq, size_t e, size_t e_v,
+                   const void *k, size_t k_stride, const void *v, size_t v_stride, size_t n,
+                   const int32_t *first, const int32_t *limit, float soft_cap, float *m, float *l,
+                   float *acc, float *work);
+} Kernels;
+
+/* The best table for these CPU features (CPU_* bits of base/cpu.h; CPU_NONE: ref). */
+const Kernels *kernels_select(uint32_t features);
+
+/* Plain C, exact to the last bit; n a multiple of the type's block. False: no reader for `type`. */
+bool dequant_row(uint32_t type, const void *src, float *dst, size_t n);
+bool dequant_supported(uint32_t type);
+
+/* Panel geometry of a type; false for a type that is not kept in panels (floats, rare types). */
+typedef struct PanelLayout {
+    PanelCode code;
+    int group;            /* k a scale: 32 or 16 */
+    const uint8_t *table; /* 16 entries or NULL */
+    size_t codes_bytes;   /* of one panel for K columns */
+    size_t scales_bytes;
+    size_t bytes;         /* of one panel, a multiple of 64 */
+} PanelLayout;
+bool panel_layout(uint32_t type, size_t k, PanelLayout *out);
+/* Transcodes n_rows <= 32 rows of K (GGUF blocks, row_bytes apart) into one panel, losslessly;
+ * missing rows are zero. */
+void panel_pack(uint32_t type, const void *rows, size_t row_bytes, size_t n_rows, size_t k,
+                void *panel);
+/* Reads row r of a panel back: bit-equal to dequant_row of the source row. */
+void panel_row(uint32_t type, const void *panel, size_t k, size_t r, float *dst);
+
+#endif
