@@ -1,0 +1,21 @@
+/* Each part fills its pointers into the table; faster ones are laid over slower ones. */
+#ifndef KERNELS_PARTS_H
+#define KERNELS_PARTS_H
+
+#include "kernels/kernels.h"
+
+/* Every part that exists for some machine: X(function, features it needs, name it gives the table
+ * or ""). In order of speed: later rows win. */
+#define KERNEL_PARTS_ANY(X)
+
+#define KERNEL_PARTS_X86(X)
+
+#define KERNEL_PARTS_ARM(X)
+
+#define KERNEL_PART_DECLARE(fn, features, name) void fn(Kernels *table);
+KERNEL_PARTS_ANY(KERNEL_PART_DECLARE)
+KERNEL_PARTS_X86(KERNEL_PART_DECLARE)
+KERNEL_PARTS_ARM(KERNEL_PART_DECLARE)
+#undef KERNEL_PART_DECLARE
+
+#endif
