@@ -6,7 +6,11 @@
 
 /* Every part that exists for some machine: X(function, features it needs, name it gives the table
  * or ""). In order of speed: later rows win. */
-#define KERNEL_PARTS_ANY(X)
+#define KERNEL_PARTS_ANY(X)                                                                        \
+    X(kernels_ref_vector, 0, "")                                                                   \
+    X(kernels_ref_convert, 0, "")                                                                  \
+    X(kernels_ref_matmul_rows, 0, "")                                                              \
+    X(kernels_ref_attend, 0, "")
 
 #define KERNEL_PARTS_X86(X)
 
