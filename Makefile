@@ -1,17 +1,72 @@
-# The front door. Meson does the work; `make setup` fetches what it needs.
-BUILD ?= build
+# The front door. Meson does the work; this file knows which commands make sense, and in what
+# order. `make help` lists them.
+BUILD  ?= build
+JOBS   ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+PREFIX ?= /usr/local
+MODEL  ?=
+ARGS   ?=
+TIME   ?= 60
 
-.PHONY: all build setup test clean
-all: build
+.DEFAULT_GOAL := build
+.PHONY: help setup build run test asan tsan install uninstall format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: ## lists and installs what is missing to build and test
+	@tools/setup build test
 
 $(BUILD)/build.ninja:
-	@meson setup $(BUILD)
+	@tools/setup build
+	@meson setup $(BUILD) --prefix $(abspath $(PREFIX))
 
-build: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) -j2
+build: $(BUILD)/build.ninja ## builds in build/ (BUILD=...)
+	@ninja -C $(BUILD) -j $(JOBS)
 
-test: build
-	@meson test -C $(BUILD) --print-errorlogs
+run: build ## chats (MODEL=file.gguf, ARGS=...)
+	@tools/chat $(BUILD) "$(MODEL)" $(ARGS)
 
-clean:
-	rm -rf $(BUILD)
+define run_tests
+	@rm -f $(1)/meson-logs/testlog.json
+	@meson test -C $(1) --no-rebuild --num-processes $(JOBS) --print-errorlogs $(2); \
+	  tools/summarise $$? $(1)/meson-logs/testlog.json
+endef
+
+test: ## the whole test suite
+	@tools/setup build test
+	@# A folder configured before cmocka was there has no unit tests: look again.
+	@[ ! -f $(BUILD)/build.ninja ] || grep -q cmocka $(BUILD)/build.ninja || \
+	  meson setup --reconfigure $(BUILD)
+	@$(MAKE) --no-print-directory build
+	$(call run_tests,$(BUILD))
+
+asan: ## the test suite under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/setup build test
+	@[ -f build-asan/build.ninja ] || meson setup build-asan \
+	  -Db_sanitize=address,undefined -Dbuildtype=debugoptimized -Db_lundef=false
+	@ninja -C build-asan -j $(JOBS)
+	$(call run_tests,build-asan,--timeout-multiplier 4)
+
+tsan: ## the test suite under ThreadSanitizer
+	@tools/setup build test
+	@[ -f build-tsan/build.ninja ] || meson setup build-tsan \
+	  -Db_sanitize=thread -Dbuildtype=debugoptimized -Db_lundef=false
+	@ninja -C build-tsan -j $(JOBS)
+	$(call run_tests,build-tsan,--timeout-multiplier 4)
+
+install: build ## installs under PREFIX=... (default /usr/local)
+	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
+	@ninja -C $(BUILD) -j $(JOBS)
+	@meson install -C $(BUILD) --no-rebuild
+
+uninstall: ## removes what `make install PREFIX=...` put there
+	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
+	@ninja -C $(BUILD) -j $(JOBS) build.ninja
+	@tools/uninstall $(BUILD)
+
+format: ## formats every C file as .clang-format says
+	@tools/setup lint
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean: ## removes the build folders
+	rm -rf build build-*
