@@ -8,7 +8,7 @@ ARGS   ?=
 TIME   ?= 60
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test asan tsan install uninstall format clean
+.PHONY: help setup build run test asan tsan install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,14 @@ uninstall: ## removes what `make install PREFIX=...` put there
 	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
 	@ninja -C $(BUILD) -j $(JOBS) build.ninja
 	@tools/uninstall $(BUILD)
+
+tidy: build ## the rules of the house: floors, sizes, banned calls, kernel spills
+	@tools/tidy --build $(BUILD)
+
+lint: build ## clang-tidy over the sources
+	@tools/setup lint
+	@git ls-files 'src/*.c' | grep -v -e kernels/arm -e _macos | \
+	  xargs -P $(JOBS) -n 4 clang-tidy --quiet -p $(BUILD)
 
 format: ## formats every C file as .clang-format says
 	@tools/setup lint

@@ -1,5 +1,5 @@
-/* What we ask of the operating system. Linux in os_linux.c and os_linux_*.c, macOS in os_macos.c; no other
- * file makes a system call that POSIX does not have. */
+/* What we ask of the operating system. Linux in os_linux.c and os_linux_*.c, macOS in os_macos.c;
+ * no other file makes a system call that POSIX does not have. */
 #ifndef BASE_OS_H
 #define BASE_OS_H
 

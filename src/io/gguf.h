@@ -68,8 +68,9 @@ bt_status gguf_get_i32(const Gguf *g, const char *key, bool required, int32_t *o
 bt_status gguf_get_f32(const Gguf *g, const char *key, bool required, float *out, bt_error *err);
 bt_status gguf_get_bool(const Gguf *g, const char *key, bool required, bool *out, bt_error *err);
 bt_status gguf_get_span(const Gguf *g, const char *key, bool required, Span *out, bt_error *err);
-/* Array of any integers (or floats, bools) into int32 / float32 of the caller's; a scalar counts as an array of one.
- * *count is the number of elements; at most `capacity` are written (more is BT_E_FORMAT). */
+/* Array of any integers (or floats, bools) into int32 / float32 of the caller's; a scalar counts
+ * as an array of one. *count is the number of elements; at most `capacity` are written (more is
+ * BT_E_FORMAT). */
 bt_status gguf_get_i32s(const Gguf *g, const char *key, bool required, int32_t *out,
                         uint64_t capacity, uint64_t *count, bt_error *err);
 bt_status gguf_get_f32s(const Gguf *g, const char *key, bool required, float *out,

@@ -12,7 +12,14 @@
 #include "base/status.h"
 
 /* tokenizer.ggml.token_type values */
-enum { TOK_NORMAL = 1, TOK_UNKNOWN = 2, TOK_CONTROL = 3, TOK_USER = 4, TOK_UNUSED = 5, TOK_BYTE = 6 };
+enum {
+    TOK_NORMAL = 1,
+    TOK_UNKNOWN = 2,
+    TOK_CONTROL = 3,
+    TOK_USER = 4,
+    TOK_UNUSED = 5,
+    TOK_BYTE = 6
+};
 
 /* What a file says; spans are borrowed and must outlive the tokenizer (they point into the map). */
 typedef struct TokSource {
