@@ -1,0 +1,232 @@
+/* Rows of the element-wise and row kernels. */
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+
+static const float alphas[] = {1, -0.75f, 3e-3f, 0, 1e20f};
+
+static void test_binary(Check *c, void (*ref)(const float *, const float *, size_t, float *),
+                        void (*fast)(const float *, const float *, size_t, float *))
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float *a = check_floats(c, n, 2), *b = check_floats(c, n, 3);
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        ref(a, b, n, want);
+        fast(a, b, n, got);
+        check_equal(c, want, got, n, NULL, "n=%zu", n);
+        float *same = round & 1 ? a : b; /* in place */
+        fast(a, b, n, same);
+        check_equal(c, want, same, n, NULL, "n=%zu, out is %c", n, round & 1 ? 'a' : 'b');
+        check_done(c);
+    }
+}
+
+static void test_add(Check *c)
+{
+    test_binary(c, c->ref->add, c->fast->add);
+}
+
+static void test_mul(Check *c)
+{
+    test_binary(c, c->ref->mul, c->fast->mul);
+}
+
+static void test_swiglu(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float *gate = check_floats(c, n, round & 1 ? 100 : 4), *up = check_floats(c, n, 2);
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        c->ref->swiglu(gate, up, n, want);
+        c->fast->swiglu(gate, up, n, got);
+        float *size = check_in(c, n * 4, 4); /* below 2^-100 nothing is lost that counts */
+        for (size_t i = 0; i < n; i++) size[i] = fabsf(want[i]) + 0x1p-100f;
+        check_equal(c, want, got, n, size, "n=%zu", n);
+        check_done(c);
+    }
+}
+
+static void test_axpy(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float alpha = alphas[round % 5], *x = check_floats(c, n, 2), *y = check_floats(c, n, 2);
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        memcpy(want, y, n * 4);
+        memcpy(got, y, n * 4);
+        c->ref->axpy(alpha, x, n, want);
+        c->fast->axpy(alpha, x, n, got);
+        check_equal(c, want, got, n, NULL, "n=%zu alpha=%g", n, (double)alpha);
+        check_done(c);
+    }
+}
+
+static void test_scale(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float alpha = alphas[round % 5], *x = check_floats(c, n, 2);
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        c->ref->scale(alpha, x, n, want);
+        c->fast->scale(alpha, x, n, got);
+        check_equal(c, want, got, n, NULL, "n=%zu alpha=%g", n, (double)alpha);
+        c->fast->scale(alpha, x, n, x);
+        check_equal(c, want, x, n, NULL, "n=%zu alpha=%g in place", n, (double)alpha);
+        check_done(c);
+    }
+}
+
+static void test_rmsnorm(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float *x = check_floats(c, n, 2), *w = check_floats(c, n, 1);
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        c->ref->rmsnorm(x, w, 1e-6f, n, want);
+        c->fast->rmsnorm(x, w, 1e-6f, n, got);
+        check_equal(c, want, got, n, NULL, "n=%zu", n);
+        check_done(c);
+    }
+}
+
+static void test_softmax(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float *x = check_floats(c, n, round & 1 ? 5 : 40);
+        for (size_t i = 0; i < n; i++)
+            if (check_below(c, 8) == 0 || round == 7) x[i] = -INFINITY;
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        memcpy(want, x, n * 4);
+        memcpy(got, x, n * 4);
+        c->ref->softmax(want, n);
+        c->fast->softmax(got, n);
+        float *size = check_in(c, n * 4, 4);
+        for (size_t i = 0; i < n; i++) size[i] = want[i] + 0x1p-100f;
+        check_equal(c, want, got, n, size, "n=%zu", n);
+        check_done(c);
+    }
+}
+
+static void test_dot(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float *a = check_floats(c, n, 2), *b = check_floats(c, n, 2), size = 0;
+        for (size_t i = 0; i < n; i++) size += fabsf(a[i] * b[i]);
+        float want = c->ref->dot(a, b, n), got = c->fast->dot(a, b, n);
+        check_equal(c, &want, &got, 1, &size, "n=%zu", n);
+        check_done(c);
+    }
+}
+
+static void test_rope(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t half = check_size(c, 160), n = 2 * half;
+        float *x = check_floats(c, n, 2), *cos = check_floats(c, half, 1);
+        float *sin = check_floats(c, half, 1);
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        memcpy(want, x, n * 4);
+        memcpy(got, x, n * 4);
+        c->ref->rope(want, cos, sin, half, round & 1);
+        c->fast->rope(got, cos, sin, half, round & 1);
+        check_equal(c, want, got, n, NULL, "half=%zu adjacent=%d", half, round & 1);
+        check_done(c);
+    }
+}
+
+/* ---- timing: a row of 4096, in the first caches ---- */
+enum { N = 4096 };
+typedef struct Rows {
+    float *a, *b, *out;
+} Rows;
+
+static Rows rows(Check *c)
+{
+    Rows r = {check_memory(c, N * 4), check_memory(c, N * 4), check_memory(c, N * 4)};
+    for (int i = 0; i < N; i++) r.a[i] = (float)(i % 37) / 8 - 2, r.b[i] = (float)(i % 19) / 8 - 1;
+    return r;
+}
+
+static void run_add(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->add(r->a, r->b, N, r->out);
+}
+
+static void run_mul(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->mul(r->a, r->b, N, r->out);
+}
+
+static void run_axpy(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->axpy(1e-9f, r->a, N, r->out);
+}
+
+static void run_scale(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->scale(0.5f, r->a, N, r->out);
+}
+
+static void run_swiglu(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->swiglu(r->a, r->b, N, r->out);
+}
+
+static void run_rmsnorm(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->rmsnorm(r->a, r->b, 1e-6f, N, r->out);
+}
+
+static void run_softmax(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->softmax(r->out, N);
+}
+
+static void run_dot(Check *c, void *arg)
+{
+    Rows *r = arg;
+    r->out[0] = c->fast->dot(r->a, r->b, N);
+}
+
+static void run_rope(Check *c, void *arg)
+{
+    Rows *r = arg;
+    for (int head = 0; head < 32; head++) c->fast->rope(r->out + head * 128, r->a, r->b, 64, false);
+}
+
+#define BENCH(name, arrays)                                                                        \
+    static void bench_##name(Check *c)                                                             \
+    {                                                                                              \
+        Rows r = rows(c);                                                                          \
+        check_time(c, "4096", (arrays)*4.0 * N, N, LIMIT_MEMORY, run_##name, &r);                  \
+    }
+BENCH(add, 3)
+BENCH(mul, 3)
+BENCH(axpy, 3)
+BENCH(scale, 2)
+BENCH(swiglu, 3)
+BENCH(rmsnorm, 3)
+BENCH(softmax, 2)
+BENCH(dot, 2)
+BENCH(rope, 3)
+
+CHECK_ROW(rmsnorm, CHECK_EPSILON, 1e-6, test_rmsnorm, bench_rmsnorm);
+CHECK_ROW(add, CHECK_EXACT, 0, test_add, bench_add);
+CHECK_ROW(mul, CHECK_EXACT, 0, test_mul, bench_mul);
+CHECK_ROW(axpy, CHECK_EXACT, 0, test_axpy, bench_axpy);
+CHECK_ROW(scale, CHECK_EXACT, 0, test_scale, bench_scale);
+CHECK_ROW(swiglu, CHECK_EPSILON, 5e-7, test_swiglu, bench_swiglu);
+CHECK_ROW(softmax, CHECK_EPSILON, 1e-6, test_softmax, bench_softmax);
+CHECK_ROW(dot, CHECK_EPSILON, 5e-7, test_dot, bench_dot);
+CHECK_ROW(rope, CHECK_EXACT, 0, test_rope, bench_rope);
