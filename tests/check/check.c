@@ -172,7 +172,7 @@ static const char *read_options(int argc, char **argv)
         else if (strcmp(argv[i], "--only") == 0)
             options.only = argv[++i];
         else if (strcmp(argv[i], "--rounds") == 0)
-            options.rounds = atoi(argv[++i]);
+            options.rounds = (int)strtol(argv[++i], NULL, 10);
         else
             return "an unknown option";
     }
