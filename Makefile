@@ -8,7 +8,7 @@ ARGS   ?=
 TIME   ?= 60
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test asan tsan install uninstall tidy lint format clean
+.PHONY: help setup build run test asan tsan fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,13 @@ uninstall: ## removes what `make install PREFIX=...` put there
 	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
 	@ninja -C $(BUILD) -j $(JOBS) build.ninja
 	@tools/uninstall $(BUILD)
+
+fuzz: ## libFuzzer on every reader of untrusted bytes, TIME=60 seconds each
+	@tools/setup build fuzz
+	@[ -f build-fuzz/build.ninja ] || CC=clang meson setup build-fuzz -Dfuzz=true \
+	  -Db_sanitize=address,undefined -Dbuildtype=debugoptimized -Db_lundef=false
+	@ninja -C build-fuzz -j $(JOBS)
+	@tools/fuzz build-fuzz $(TIME) $(FUZZ)
 
 tidy: build ## the rules of the house: floors, sizes, banned calls, kernel spills
 	@tools/tidy --build $(BUILD)
