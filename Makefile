@@ -8,7 +8,7 @@ ARGS   ?=
 TIME   ?= 60
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test asan tsan fuzz install uninstall tidy lint format clean
+.PHONY: help setup build run test asan tsan test-arm fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,10 @@ tsan: ## the test suite under ThreadSanitizer
 	  -Db_sanitize=thread -Dbuildtype=debugoptimized -Db_lundef=false
 	@ninja -C build-tsan -j $(JOBS)
 	$(call run_tests,build-tsan,--timeout-multiplier 4)
+
+test-arm: ## the unit tests and kernel checks on 64-bit ARM, under qemu
+	@tools/setup build arm
+	@tools/test-arm build-arm $(JOBS)
 
 install: build ## installs under PREFIX=... (default /usr/local)
 	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
