@@ -10,7 +10,8 @@
     X(kernels_ref_vector, 0, "")                                                                   \
     X(kernels_ref_convert, 0, "")                                                                  \
     X(kernels_ref_matmul_rows, 0, "")                                                              \
-    X(kernels_ref_attend, 0, "")
+    X(kernels_ref_attend, 0, "")                                                                   \
+    X(kernels_ref_quant, 0, "")
 
 #define KERNEL_PARTS_X86(X)
 

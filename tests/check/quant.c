@@ -1,6 +1,181 @@
 /* Rows of the kernels over quantised weights. */
-#include "check.h"
+#include <math.h>
+#include <string.h>
 
-CHECK_ROW(quantize_act, CHECK_EXACT, 0, NULL, NULL);
-CHECK_ROW(panel_scales, CHECK_EXACT, 0, NULL, NULL);
-CHECK_ROW(panel_matmul, CHECK_EPSILON, 1e-6, NULL, NULL);
+#include "check.h"
+#include "tensor/dtype.h"
+#include "tensor/half.h"
+
+static const uint32_t types[] = {DT_Q4_0,  DT_Q4_1, DT_Q8_0, DT_IQ4_NL,
+                                 DT_MXFP4, DT_Q4_K, DT_Q6_K, DT_IQ4_XS};
+enum { N_TYPES = sizeof types / sizeof types[0] };
+
+/* ---- quantize_act ---- */
+
+static void test_quantize_act(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t g = check_size(c, 40), k = g * 32;
+        float *x = check_floats(c, k, round & 1 ? 1 : 1e4f);
+        int8_t *q[2];
+        float *out[2];
+        for (int i = 0; i < 2; i++) {
+            q[i] = check_out(c, k, 1);
+            out[i] = check_out(c, g * 16, 4); /* scale, sum32, sum16 */
+            const Kernels *t = i ? c->fast : c->ref;
+            t->quantize_act(x, k, q[i], out[i], out[i] + g, out[i] + 2 * g);
+        }
+        check_bytes(c, q[0], q[1], k, "codes of k=%zu", k);
+        check_equal(c, out[0], out[1], g * 4, NULL, "scales and sums of k=%zu", k);
+        check_done(c);
+    }
+}
+
+/* ---- panels ---- */
+
+typedef struct Case {
+    uint32_t type;
+    PanelLayout layout;
+    size_t k, m, out_stride, panels;
+    const uint8_t *panel;
+    float *scale, *min, *out;
+    PanelAct act;
+} Case;
+
+/* A panel of random codes and ordinary scales. */
+static void fill_panel(Check *c, Case *p, uint8_t *panel)
+{
+    size_t scales = p->layout.bytes - p->layout.codes_bytes;
+    for (size_t i = 0; i < p->layout.bytes; i += 8) {
+        uint64_t bits = check_random(c);
+        memcpy(panel + i, &bits, 8);
+    }
+    uint8_t *s = panel + p->layout.codes_bytes;
+    size_t unit = p->type == DT_Q4_K ? 640 : p->type == DT_Q6_K ? 576 : 320, halves = 32;
+    if (p->type == DT_Q4_K) halves = 64;
+    if (p->type == DT_MXFP4) {
+        for (size_t i = 0; i < scales; i++) s[i] = (uint8_t)(115 + s[i] % 16);
+    } else if (dtype_info(p->type)->block == 32) {
+        unit = halves = 1;
+        for (size_t i = 0; i + 2 <= scales; i += 2) {
+            uint16_t h = f32_to_f16((float)((int)check_below(c, 2001) - 1000) * 1e-5f);
+            memcpy(s + i, &h, 2);
+        }
+    } else {
+        for (size_t u = 0; u + unit <= scales; u += unit)
+            for (size_t i = 0; i < halves; i++) {
+                uint16_t h = f32_to_f16((float)((int)check_below(c, 2001) - 1000) * 1e-5f);
+                memcpy(s + u + 2 * i, &h, 2);
+            }
+    }
+}
+
+static size_t draw_k(Check *c, uint32_t type)
+{
+    size_t block = (size_t)dtype_info(type)->block;
+    return block * (1 + check_below(c, block == 32 ? 20 : 4));
+}
+
+static void test_panel_scales(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        Case p = {.type = types[round % N_TYPES]};
+        size_t k = draw_k(c, p.type);
+        if (!panel_layout(p.type, k, &p.layout)) check_fail(c, "no layout");
+        uint8_t *panel = check_in(c, p.layout.bytes, 64);
+        fill_panel(c, &p, panel);
+        size_t n = k / (size_t)p.layout.group * 32;
+        float *out[2];
+        for (int i = 0; i < 2; i++) {
+            out[i] = check_out(c, n * 8, 4);
+            const Kernels *t = i ? c->fast : c->ref;
+            t->panel_scales(p.type, panel + p.layout.codes_bytes, k, out[i], out[i] + n);
+        }
+        check_equal(c, out[0], out[1], 2 * n, NULL, "%s k=%zu", dtype_name(p.type), k);
+        check_done(c);
+    }
+}
+
+static void run_case(const Kernels *t, const Case *p, size_t first, size_t m, float *out)
+{
+    PanelAct a = p->act;
+    a.q += first * a.q_stride;
+    a.scale += first * a.g_stride;
+    a.sum32 += first * a.g_stride;
+    a.sum16 += 2 * first * a.g_stride;
+    t->panel_matmul(p->layout.code, p->layout.group, p->panel, p->scale, p->min, p->layout.table,
+                    p->k, &a, m, out + first * p->out_stride, p->out_stride);
+}
+
+/* How large the terms of each output are: what rounding is relative to. */
+static void term_sizes(const Case *p, float *size)
+{
+    size_t group = (size_t)p->layout.group;
+    for (size_t i = 0; i < p->m; i++)
+        for (size_t r = 0; r < 32; r++) {
+            float sum = 0;
+            for (size_t g = 0; g < p->k / group; g++) {
+                float x = 0, a = p->act.scale[i * p->act.g_stride + g * group / 32];
+                for (size_t j = 0; j < group; j++)
+                    x += fabsf((float)p->act.q[i * p->act.q_stride + g * group + j]);
+                float most = p->layout.code == CODE_SIX      ? 63
+                             : p->layout.code == CODE_NIBBLE ? 15
+                                                             : 255;
+                sum += a * x * (fabsf(p->scale[g * 32 + r]) * most + fabsf(p->min[g * 32 + r]));
+            }
+            size[i * p->out_stride + r] = sum;
+        }
+}
+
+static Case draw_case(Check *c, uint32_t type, size_t k, size_t m)
+{
+    Case p = {.type = type, .k = k, .m = m};
+    if (!panel_layout(type, k, &p.layout)) check_fail(c, "no layout");
+    uint8_t *panel = check_in(c, p.layout.bytes, 64);
+    fill_panel(c, &p, panel);
+    p.panel = panel;
+    size_t n = k / (size_t)p.layout.group * 32, groups = k / 32;
+    p.scale = check_in(c, n * 4, 4);
+    p.min = check_in(c, n * 4, 4);
+    c->ref->panel_scales(type, panel + p.layout.codes_bytes, k, p.scale, p.min);
+    PanelAct *a = &p.act;
+    a->q_stride = (k + 63) / 64 * 64;
+    a->g_stride = groups + check_below(c, 3);
+    int8_t *q = check_in(c, m * a->q_stride, 64);
+    float *scale = check_in(c, m * a->g_stride * 16, 4);
+    float *sum32 = scale + m * a->g_stride, *sum16 = sum32 + m * a->g_stride;
+    for (size_t i = 0; i < m; i++)
+        c->ref->quantize_act(check_floats(c, k, 1), k, q + i * a->q_stride, scale + i * a->g_stride,
+                             sum32 + i * a->g_stride, sum16 + 2 * i * a->g_stride);
+    a->q = q, a->scale = scale, a->sum32 = sum32, a->sum16 = sum16;
+    p.out_stride = 32 + check_below(c, 5);
+    return p;
+}
+
+static void test_panel_matmul(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        uint32_t type = types[round % N_TYPES];
+        size_t m = 1 + check_below(c, round % 3 ? 20 : 5), k = draw_k(c, type);
+        Case p = draw_case(c, type, k, m);
+        size_t n = (m - 1) * p.out_stride + 32;
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        float *alone = check_out(c, n * 4, 4), *size = check_in(c, n * 4, 4);
+        memset(size, 0, n * 4);
+        run_case(c->ref, &p, 0, m, want);
+        run_case(c->fast, &p, 0, m, got);
+        /* The gaps between rows are not written: equal bytes there. */
+        term_sizes(&p, size);
+        check_equal(c, want, got, n, size, "%s k=%zu m=%zu", dtype_name(type), k, m);
+        /* However many rows run together, each gives the same bits. */
+        size_t step = 1 + check_below(c, m);
+        for (size_t i = 0; i < m; i += step)
+            run_case(c->fast, &p, i, m - i < step ? m - i : step, alone);
+        check_bytes(c, got, alone, n * 4, "%s k=%zu m=%zu by %zu", dtype_name(type), k, m, step);
+        check_done(c);
+    }
+}
+
+CHECK_ROW(quantize_act, CHECK_EXACT, 0, test_quantize_act, NULL);
+CHECK_ROW(panel_scales, CHECK_EXACT, 0, test_panel_scales, NULL);
+CHECK_ROW(panel_matmul, CHECK_EPSILON, 1e-6, test_panel_matmul, NULL);

@@ -1,0 +1,14 @@
+/* Readers of block types, one a type: n weights, a multiple of the block, from unaligned bytes. */
+#ifndef KERNELS_REF_DEQUANT_H
+#define KERNELS_REF_DEQUANT_H
+
+#include <stddef.h>
+
+void dequant_q2_k(const void *src, float *dst, size_t n);
+void dequant_q3_k(const void *src, float *dst, size_t n);
+void dequant_q4_k(const void *src, float *dst, size_t n);
+void dequant_q5_k(const void *src, float *dst, size_t n);
+void dequant_q6_k(const void *src, float *dst, size_t n);
+void dequant_iq4_xs(const void *src, float *dst, size_t n);
+
+#endif

@@ -1,0 +1,140 @@
+/* Panels times quantised activations in plain C: what the faster versions mean.
+ *
+ * Integers are exact. Then, for each output, over the groups in order of k:
+ *     t = scale * dot             (rounded)
+ *     acc += t * activation scale
+ *     acc += min * activation sum
+ * Faster versions keep this order for any number of rows m, so that a token's result does not
+ * depend on its neighbours; they may fuse the last two products with their additions, which is
+ * why they agree with this one within an epsilon and with each other to the bit. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/panel_type.h"
+#include "kernels/parts.h"
+#include "tensor/blocks.h"
+
+static void quantize_group(const float *x, int8_t *q, float *scale, float *sum32, float *sum16)
+{
+    float most = 0;
+    for (int i = 0; i < ACT_GROUP; i++) {
+        float a = fabsf(x[i]);
+        most = a > most ? a : most;
+    }
+    /* Below this the reciprocal would overflow, and nothing of it would be seen in a sum. */
+    float inverse = most < 0x1p-100f ? 0 : 127 / most;
+    int sum[2] = {0, 0}, square = 0;
+    float lane[16];
+    for (int i = 0; i < ACT_GROUP; i++) {
+        float v = x[i] * inverse, whole = rintf(v);
+        int c = whole >= -127 && whole <= 127 ? (int)whole : 0;
+        q[i] = (int8_t)c;
+        sum[i / 16] += c;
+        square += c * c;
+        float p = v * (float)c;
+        lane[i % 16] = i < 16 ? p : lane[i % 16] + p;
+    }
+    /* Not most / 127 but the scale that fits the rounded codes best, sum(x q) / sum(q q): it takes
+     * away the part of the rounding error that lies along q, 1/32 of it. The sum is a tree, as
+     * vector registers fold it. */
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    *scale = square ? lane[0] / (float)square * (most * (1 / 127.0f)) : 0;
+    *sum32 = *scale * (float)(sum[0] + sum[1]);
+    sum16[0] = *scale * (float)sum[0];
+    sum16[1] = *scale * (float)sum[1];
+}
+
+static void quantize_act(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
+                         float *sum16)
+{
+    for (size_t g = 0; g < k / ACT_GROUP; g++)
+        quantize_group(x + g * ACT_GROUP, q + g * ACT_GROUP, scale + g, sum32 + g, sum16 + 2 * g);
+}
+
+/* One group of 32 rows from its place in a unit. */
+static void group_scales(const PanelType *t, const uint8_t *unit, size_t g, float *scale,
+                         float *min)
+{
+    for (size_t r = 0; r < PANEL_ROWS; r++) {
+        float d = t->scales == SCALE_E8M0 ? e8m0_half(unit[r]) : f16_at(unit + 2 * r);
+        if (t->scales == SCALE_K) d *= (float)(int8_t)unit[64 + 32 * g + r];
+        if (t->scales == SCALE_K_MIN) d *= (float)unit[128 + 64 * g + r];
+        scale[r] = d;
+        if (t->scales == SCALE_F16_MIN)
+            min[r] = f16_at(unit + 64 + 2 * r);
+        else if (t->scales == SCALE_K_MIN)
+            min[r] = -(f16_at(unit + 64 + 2 * r) * (float)unit[160 + 64 * g + r]);
+        else
+            min[r] = d * (float)-t->offset;
+    }
+}
+
+static void panel_scales(uint32_t type, const void *scales, size_t k, float *scale, float *min)
+{
+    const PanelType *t = panel_type(type);
+    if (!t) return;
+    const uint8_t *unit = scales;
+    size_t groups = (size_t)(t->unit / t->group);
+    for (size_t i = 0; i < k; i += (size_t)t->unit, unit += t->unit_bytes)
+        for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS)
+            group_scales(t, unit, g, scale, min);
+}
+
+/* Codes of n k (16 or 32) of all rows, [row][k]. */
+static void unpack(PanelCode code, const uint8_t *table, const uint8_t *src, int n,
+                   uint8_t out[PANEL_ROWS][32])
+{
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        int half = r / 16, lane = r % 16 * 4;
+        for (int k = 0; k < n; k++) {
+            int c;
+            if (code == CODE_BYTE) {
+                c = src[k / 4 * 128 + half * 64 + lane + k % 4];
+            } else if (code == CODE_SIX) {
+                const uint8_t *strip = src + k / 16 * 384 + half * 192 + lane + k % 4;
+                c = strip[k % 16 / 8 * 64] >> (k & 4) & 15;
+                c |= (strip[128] >> k % 16 / 4 * 2 & 3) << 4;
+            } else {
+                c = src[k / 8 * 128 + half * 64 + lane + k % 4] >> (k & 4) & 15;
+                if (code == CODE_TABLE) c = table[c];
+            }
+            out[r][k] = (uint8_t)c;
+        }
+    }
+}
+
+static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
+                         const float *min, const uint8_t *table, size_t k, const PanelAct *act,
+                         size_t m, float *out, size_t out_stride)
+{
+    for (size_t i = 0; i < m; i++) memset(out + i * out_stride, 0, PANEL_ROWS * sizeof *out);
+    const uint8_t *src = codes;
+    size_t step = (size_t)group, per = ACT_GROUP / step;
+    size_t bytes = step * (code == CODE_BYTE ? 32 : code == CODE_SIX ? 24 : 16);
+    for (size_t g = 0; g < k / step; g++, src += bytes, scale += PANEL_ROWS, min += PANEL_ROWS) {
+        uint8_t c[PANEL_ROWS][32];
+        unpack(code, table, src, group, c);
+        for (size_t i = 0; i < m; i++) {
+            const int8_t *q = act->q + i * act->q_stride + g * step;
+            float a = act->scale[i * act->g_stride + g / per];
+            float sum = per == 2 ? act->sum16[i * 2 * act->g_stride + g]
+                                 : act->sum32[i * act->g_stride + g];
+            float *o = out + i * out_stride;
+            for (int r = 0; r < PANEL_ROWS; r++) {
+                int dot = 0;
+                for (int j = 0; j < group; j++) dot += c[r][j] * q[j];
+                float t = scale[r] * (float)dot;
+                o[r] += t * a;
+                o[r] += min[r] * sum;
+            }
+        }
+    }
+}
+
+void kernels_ref_quant(Kernels *table)
+{
+    table->quantize_act = quantize_act;
+    table->panel_scales = panel_scales;
+    table->panel_matmul = panel_matmul;
+}

@@ -1,0 +1,237 @@
+/* Panels: what is packed reads back to the bit, and the plain kernels over them compute the product
+ * that the dequantised weights give in float64. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cpu.h"
+#include "kernels/kernels.h"
+#include "tensor/dtype.h"
+#include "tensor/half.h"
+
+static const uint32_t types[] = {DT_Q4_0,  DT_Q4_1, DT_Q8_0, DT_IQ4_NL,
+                                 DT_MXFP4, DT_Q4_K, DT_Q6_K, DT_IQ4_XS};
+enum { N_TYPES = sizeof types / sizeof types[0] };
+
+static uint8_t *random_bytes(size_t n)
+{
+    uint8_t *p = malloc(n + 1);
+    for (size_t i = 0; i < n; i++) p[i] = (uint8_t)(rand() >> 7);
+    return p;
+}
+
+/* Any bytes are codes; scales are set to ordinary numbers. */
+static uint8_t *random_rows(uint32_t type, size_t rows, size_t k)
+{
+    const DTypeInfo *info = dtype_info(type);
+    size_t blocks = rows * k / (size_t)info->block;
+    uint8_t *p = random_bytes(blocks * (size_t)info->bytes);
+    for (size_t i = 0; i < blocks; i++) {
+        uint8_t *b = p + i * (size_t)info->bytes;
+        uint16_t d = f32_to_f16((float)(rand() % 2000 - 1000) * 1e-5f);
+        if (type == DT_MXFP4)
+            b[0] = (uint8_t)(110 + rand() % 20);
+        else
+            memcpy(type == DT_Q6_K ? b + 208 : b, &d, 2);
+        if (type == DT_Q4_1 || type == DT_Q4_K) memcpy(b + 2, &d, 2);
+    }
+    return p;
+}
+
+static void reads_back(void **state)
+{
+    (void)state;
+    static const size_t rows[] = {32, 31, 17, 16, 1};
+    for (int t = 0; t < N_TYPES; t++) {
+        for (int i = 0; i < 10; i++) {
+            size_t n = rows[i % 5], k = i < 5 ? 512 : (size_t)dtype_info(types[t])->block;
+            size_t row_bytes = dtype_row_bytes(types[t], k);
+            uint8_t *src = i % 2 ? random_rows(types[t], n, k) : random_bytes(n * row_bytes);
+            PanelLayout layout;
+            assert_true(panel_layout(types[t], k, &layout));
+            assert_int_equal(layout.bytes % 64, 0);
+            uint8_t *panel = malloc(layout.bytes + 64);
+            memset(panel, 0xaa, layout.bytes + 64);
+            panel_pack(types[t], src, row_bytes, n, k, panel);
+            for (int g = 0; g < 64; g++) assert_int_equal(panel[layout.bytes + (size_t)g], 0xaa);
+            float want[512], got[512];
+            for (size_t r = 0; r < 32; r++) {
+                panel_row(types[t], panel, k, r, got);
+                if (r < n) {
+                    assert_true(dequant_row(types[t], src + r * row_bytes, want, k));
+                    if (memcmp(want, got, k * 4)) {
+                        for (size_t j = 0; j < k; j++) /* a NaN may come out as another NaN */
+                            if (!(isnan(want[j]) && isnan(got[j])) &&
+                                f32_bits(want[j]) != f32_bits(got[j]))
+                                fail_msg("%s row %zu of %zu, k %zu: %g is not %g",
+                                         dtype_name(types[t]), r, n, j, (double)got[j],
+                                         (double)want[j]);
+                    }
+                } else {
+                    for (size_t j = 0; j < k; j++) assert_true(got[j] == 0);
+                }
+            }
+            free(panel);
+            free(src);
+        }
+    }
+}
+
+/* Bits a weight stay near the file's. */
+static void costs_little_memory(void **state)
+{
+    (void)state;
+    for (int t = 0; t < N_TYPES; t++) {
+        PanelLayout layout;
+        assert_true(panel_layout(types[t], 2048, &layout));
+        double file = (double)dtype_row_bytes(types[t], 2048) * 32;
+        assert_true((double)layout.bytes <= file * 1.03);
+    }
+    PanelLayout layout;
+    assert_false(panel_layout(DT_F16, 256, &layout));
+    assert_false(panel_layout(DT_Q4_K, 128, &layout));
+    assert_false(panel_layout(DT_Q4_0, 48, &layout));
+}
+
+static double gauss(void)
+{
+    double u = (rand() + 1.0) / (RAND_MAX + 2.0), v = rand() / (double)RAND_MAX;
+    return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
+}
+
+typedef struct Act {
+    PanelAct act;
+    int8_t *q;
+    float *scale, *sum32, *sum16;
+} Act;
+
+static Act quantized(const Kernels *kernels, const float *x, size_t m, size_t k)
+{
+    size_t groups = k / 32;
+    Act a = {.q = aligned_alloc(64, m * k + 64 - m * k % 64),
+             .scale = malloc(m * groups * 4),
+             .sum32 = malloc(m * groups * 4),
+             .sum16 = malloc(m * groups * 8)};
+    for (size_t i = 0; i < m; i++)
+        kernels->quantize_act(x + i * k, k, a.q + i * k, a.scale + i * groups, a.sum32 + i * groups,
+                              a.sum16 + i * 2 * groups);
+    a.act = (PanelAct){a.q, a.scale, a.sum32, a.sum16, k, groups};
+    return a;
+}
+
+static void drop(Act *a)
+{
+    free(a->q);
+    free(a->scale);
+    free(a->sum32);
+    free(a->sum16);
+}
+
+/* Against float64 over the dequantised weights and the quantised activations. */
+static void product(const Kernels *kernels, uint32_t type, size_t m, size_t k)
+{
+    size_t row_bytes = dtype_row_bytes(type, k), groups;
+    uint8_t *src = random_rows(type, 32, k);
+    float *x = malloc(m * k * 4), *w = malloc(k * 4);
+    for (size_t i = 0; i < m * k; i++) x[i] = (float)gauss();
+    PanelLayout layout;
+    assert_true(panel_layout(type, k, &layout));
+    uint8_t *panel = aligned_alloc(64, layout.bytes);
+    panel_pack(type, src, row_bytes, 32, k, panel);
+    groups = k / (size_t)layout.group;
+    float *scale = malloc(groups * 128), *min = malloc(groups * 128), *out = malloc(m * 32 * 4);
+    kernels->panel_scales(type, panel + layout.codes_bytes, k, scale, min);
+    Act a = quantized(kernels, x, m, k);
+    kernels->panel_matmul(layout.code, layout.group, panel, scale, min, layout.table, k, &a.act, m,
+                          out, 32);
+    for (size_t r = 0; r < 32; r++) {
+        dequant_row(type, src + r * row_bytes, w, k);
+        for (size_t i = 0; i < m; i++) {
+            double want = 0, size = 0;
+            for (size_t j = 0; j < k; j++) {
+                double xq = (double)a.scale[i * (k / 32) + j / 32] * a.q[i * k + j];
+                want += xq * (double)w[j];
+                size += fabs(xq * (double)w[j]);
+            }
+            double bound = 2e-5 * size + 1e-30;
+            if (!(fabs(out[i * 32 + r] - want) <= bound))
+                fail_msg("%s %s m=%zu k=%zu row %zu, column %zu: %g is not %g", kernels->name,
+                         dtype_name(type), m, k, r, i, (double)out[i * 32 + r], want);
+        }
+    }
+    drop(&a);
+    free(src), free(x), free(w), free(panel), free(scale), free(min), free(out);
+}
+
+static void multiplies(void **state)
+{
+    (void)state;
+    for (int t = 0; t < N_TYPES; t++)
+        for (size_t m = 1; m < 20; m += 6) product(kernels_select(CPU_NONE), types[t], m, 768);
+}
+
+/* Activations: every code right, the scale no worse than the plain one. */
+static void quantizes(void **state)
+{
+    (void)state;
+    const Kernels *kernels = kernels_select(CPU_NONE);
+    enum { K = 4096 };
+    float x[K];
+    double refined = 0, plain = 0;
+    for (int i = 0; i < K; i++) x[i] = (float)gauss();
+    for (int i = 64; i < 96; i++) x[i] = 0;
+    Act a = quantized(kernels, x, 1, K);
+    for (int g = 0; g < K / 32; g++) {
+        float most = 0;
+        int sum[2] = {0, 0};
+        for (int i = 0; i < 32; i++) most = fmaxf(most, fabsf(x[g * 32 + i]));
+        for (int i = g * 32; i < g * 32 + 32; i++) {
+            double step = most / 127.0, code = step > 0 ? x[i] / step : 0;
+            assert_true(fabs(a.q[i] - code) <= 0.5001);
+            refined += pow(x[i] - (double)a.scale[g] * a.q[i], 2);
+            plain += pow(x[i] - step * a.q[i], 2);
+            sum[i / 16 % 2] += a.q[i];
+        }
+        assert_true(a.sum32[g] == a.scale[g] * (float)(sum[0] + sum[1]));
+        assert_true(a.sum16[2 * g] == a.scale[g] * (float)sum[0]);
+        assert_true(a.sum16[2 * g + 1] == a.scale[g] * (float)sum[1]);
+    }
+    assert_true(refined < 0.985 * plain);
+    assert_true(a.scale[2] == 0 && a.q[64] == 0);
+    drop(&a);
+}
+
+static void activations_may_be_anything(void **state)
+{
+    (void)state;
+    float x[64];
+    for (int round = 0; round < 6; round++) {
+        static const float odd[] = {NAN, INFINITY, -INFINITY, 3.4e38f, 1e-40f, 1e-45f};
+        for (int i = 0; i < 64; i++) x[i] = i % 3 ? (float)gauss() : odd[round];
+        Act a = quantized(kernels_select(CPU_NONE), x, 1, 64);
+        drop(&a);
+    }
+    for (int i = 0; i < 64; i++) x[i] = i & 1 ? 3.4e38f : -1e38f;
+    Act a = quantized(kernels_select(CPU_NONE), x, 1, 64);
+    assert_true(isfinite(a.scale[0]));
+    assert_int_equal(a.q[1], 127);
+    drop(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_back),
+        cmocka_unit_test(costs_little_memory),
+        cmocka_unit_test(multiplies),
+        cmocka_unit_test(quantizes),
+        cmocka_unit_test(activations_may_be_anything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
