@@ -237,8 +237,9 @@ typedef struct bt_logit_bias {
 } bt_logit_bias;
 
 /* Zeroed is NOT greedy: fields left 0 take the defaults of bt_sampler_defaults(). Order:
- * bias, repetition, presence/frequency, DRY, then (mirostat) or (top-k, typical, top-p, min-p,
- * temperature), then the draw. `temperature` < 0 or `greedy` takes the most likely token. */
+ * bias, repetition, presence/frequency, DRY, then (temperature, mirostat) or (top-k, typical,
+ * top-p, min-p, temperature), then the draw. `temperature` < 0 or `greedy` takes the most likely
+ * token. docs/sampling.md defines each stage. */
 typedef struct bt_sampler_options {
     uint64_t seed;        /* 0: taken from the system's random source, readable afterwards */
     bool greedy;

@@ -1,0 +1,283 @@
+/* From logits to the next token: penalties, cuts, temperature, draw (order and definitions in
+ * docs/sampling.md). All memory is taken at open, one block; a pick allocates nothing. Refuses
+ * options out of range at open; a pick cannot fail: NaN counts as -inf, and when every token is
+ * banned token 0 is given. */
+#include "engine/sampler.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/mem.h"
+#include "engine/sampler_history.h"
+#include "engine/sampler_math.h"
+#include "engine/sampler_select.h"
+
+struct bt_sampler {
+    bt_sampler_options options; /* defaults filled in; bias points to our copy */
+    int32_t n_vocab;
+    SamplerRandom random;
+    SamplerHistory history;
+    SamplerCandidate *candidates;
+    bt_logit_bias *bias;
+    double bound; /* mirostat's mu */
+    double kept;  /* share of probability that mirostat's cut left */
+    Arena arena;
+};
+
+bt_sampler_options bt_sampler_defaults(void)
+{
+    return (bt_sampler_options){
+        .temperature = 0.8f,
+        .top_k = 40,
+        .top_p = 0.95f,
+        .min_p = 0.05f,
+        .typical_p = 1,
+        .repeat_penalty = 1,
+        .penalty_last_n = 64,
+        .dry_base = 1.75f,
+        .dry_allowed_length = 2,
+        .dry_last_n = -1,
+        .mirostat_tau = 5,
+        .mirostat_eta = 0.1f,
+    };
+}
+
+static void fill_defaults(bt_sampler_options *o)
+{
+    bt_sampler_options d = bt_sampler_defaults();
+#define DEFAULT(field) o->field = o->field == 0 ? d.field : o->field
+    DEFAULT(temperature);
+    DEFAULT(top_k);
+    DEFAULT(top_p);
+    DEFAULT(min_p);
+    DEFAULT(typical_p);
+    DEFAULT(repeat_penalty);
+    DEFAULT(penalty_last_n);
+    DEFAULT(dry_base);
+    DEFAULT(dry_allowed_length);
+    DEFAULT(dry_last_n);
+    DEFAULT(mirostat_tau);
+    DEFAULT(mirostat_eta);
+#undef DEFAULT
+    if (o->temperature < 0) o->greedy = true;
+}
+
+static bt_status check(const bt_sampler_options *o, int32_t n_vocab, bt_error *err)
+{
+    const struct {
+        const char *name;
+        double value, least, most;
+    } row[] = {
+        {"temperature", o->temperature, -INFINITY, 1e6},
+        {"top_k", o->top_k, -1, INT32_MAX},
+        {"top_p", o->top_p, 1e-9, 1},
+        {"min_p", o->min_p, -1, 1},
+        {"typical_p", o->typical_p, 1e-9, 1},
+        {"repeat_penalty", o->repeat_penalty, 1e-3, 1e3},
+        {"presence_penalty", o->presence_penalty, -1e3, 1e3},
+        {"frequency_penalty", o->frequency_penalty, -1e3, 1e3},
+        {"penalty_last_n", o->penalty_last_n, -1, SAMPLER_HISTORY_MAX},
+        {"dry_multiplier", o->dry_multiplier, 0, 1e3},
+        {"dry_base", o->dry_base, 1, 1e3},
+        {"dry_allowed_length", o->dry_allowed_length, 1, INT32_MAX},
+        {"dry_last_n", o->dry_last_n, -1, SAMPLER_HISTORY_MAX},
+        {"mirostat_tau", o->mirostat_tau, 1e-6, 100},
+        {"mirostat_eta", o->mirostat_eta, 1e-6, 1},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        if (!(row[i].value >= row[i].least && row[i].value <= row[i].most))
+            return bt_fail(err, BT_E_ARGUMENT, "sampler option %s is %g: it must be %g to %g",
+                           row[i].name, row[i].value, row[i].least, row[i].most);
+    if (o->mirostat != 0 && o->mirostat != 2)
+        return bt_fail(err, BT_E_ARGUMENT, "sampler option mirostat is %d: it must be 0 or 2",
+                       (int)o->mirostat);
+    if (o->n_bias && (!o->bias || o->n_bias > (size_t)n_vocab))
+        return bt_fail(err, BT_E_ARGUMENT, "%zu logit biases for %d tokens", o->n_bias,
+                       (int)n_vocab);
+    for (size_t i = 0; i < o->n_bias; i++)
+        if (o->bias[i].token < 0 || o->bias[i].token >= n_vocab || isnan(o->bias[i].bias))
+            return bt_fail(err, BT_E_ARGUMENT, "logit bias %g for token %d: tokens are 0 to %d",
+                           o->bias[i].bias, (int)o->bias[i].token, (int)n_vocab - 1);
+    return BT_OK;
+}
+
+static void plan_history(bt_sampler *s, int32_t n_history)
+{
+    const bt_sampler_options *o = &s->options;
+    SamplerHistory *h = &s->history;
+    h->n_vocab = s->n_vocab;
+    h->repeat = o->repeat_penalty;
+    h->presence = o->presence_penalty;
+    h->frequency = o->frequency_penalty;
+    h->dry_multiplier = o->dry_multiplier;
+    h->dry_base = o->dry_base;
+    h->dry_allowed = (size_t)o->dry_allowed_length;
+    if (o->repeat_penalty != 1 || o->presence_penalty != 0 || o->frequency_penalty != 0)
+        h->window = (size_t)(o->penalty_last_n < 0 ? n_history : o->penalty_last_n);
+    if (o->dry_multiplier > 0)
+        h->dry_window = (size_t)(o->dry_last_n < 0 ? n_history : o->dry_last_n);
+}
+
+/* Takes the arrays from the arena; run once to count and once to take. */
+static void place(bt_sampler *s)
+{
+    const bt_sampler_options *o = &s->options;
+    size_t n = (size_t)s->n_vocab;
+    if (o->greedy)
+        n = 1;
+    else if (!o->mirostat && o->top_k > 0 && o->top_k < s->n_vocab)
+        n = (size_t)o->top_k;
+    s->candidates = arena_alloc(&s->arena, n * sizeof *s->candidates);
+    s->bias = arena_alloc(&s->arena, o->n_bias * sizeof *s->bias);
+    sampler_history_place(&s->history, &s->arena);
+}
+
+/* Tokens whose text holds one of the usual sequence breakers. */
+static bt_status find_breakers(bt_sampler *s, const SamplerSetup *setup, bt_error *err)
+{
+    size_t capacity = 256;
+    char *text = mem_alloc(capacity);
+    if (!text) return bt_fail_memory(err, "a token's text", capacity);
+    for (int32_t id = 0; id < s->n_vocab; id++) {
+        int64_t n = setup->text(setup->user, id, text, capacity);
+        if (n > (int64_t)capacity) {
+            char *more = mem_realloc(text, (size_t)n);
+            if (!more) {
+                mem_free(text);
+                return bt_fail_memory(err, "a token's text", (uint64_t)n);
+            }
+            text = more;
+            capacity = (size_t)n;
+            n = setup->text(setup->user, id, text, capacity);
+        }
+        for (int64_t i = 0; i < n && i < (int64_t)capacity; i++)
+            if (memchr("\n:\"*", text[i], 4)) s->history.breaker[id] = 1;
+    }
+    mem_free(text);
+    return BT_OK;
+}
+
+bt_status sampler_core_open(const bt_sampler_options *options, const SamplerSetup *setup,
+                            bt_sampler **out, bt_error *err)
+{
+    *out = NULL;
+    if (setup->n_vocab < 1) return bt_fail(err, BT_E_ARGUMENT, "a sampler needs a vocabulary");
+    bt_sampler *s = mem_zalloc(1, sizeof *s);
+    if (!s) return bt_fail_memory(err, "a sampler", sizeof *s);
+    if (options) s->options = *options;
+    fill_defaults(&s->options);
+    s->n_vocab = setup->n_vocab;
+    bt_status status = check(&s->options, s->n_vocab, err);
+    if (status) goto failed;
+    int32_t n_history = setup->n_history < 1 ? 1 : setup->n_history;
+    if (n_history > SAMPLER_HISTORY_MAX) n_history = SAMPLER_HISTORY_MAX;
+    plan_history(s, n_history);
+    place(s);
+    size_t size = s->arena.peak;
+    if (s->arena.overflowed || !arena_open(&s->arena, size)) {
+        status = bt_fail_memory(err, "a sampler", size);
+        goto failed;
+    }
+    memset(s->arena.base, 0, size);
+    place(s);
+    if (s->options.n_bias) memcpy(s->bias, s->options.bias, s->options.n_bias * sizeof *s->bias);
+    s->options.bias = s->bias;
+    if (s->history.dry_window && setup->text) status = find_breakers(s, setup, err);
+    if (status) goto failed;
+    sampler_random_seed(&s->random, s->options.seed);
+    s->bound = 2.0 * s->options.mirostat_tau;
+    *out = s;
+    return BT_OK;
+failed:
+    bt_sampler_close(&s);
+    return status;
+}
+
+void bt_sampler_close(bt_sampler **sampler)
+{
+    if (!sampler || !*sampler) return;
+    arena_close(&(*sampler)->arena);
+    mem_free(*sampler);
+    *sampler = NULL;
+}
+
+uint64_t bt_sampler_seed(const bt_sampler *sampler)
+{
+    return sampler->options.seed;
+}
+
+double sampler_surprise_bound(const bt_sampler *sampler)
+{
+    return sampler->bound;
+}
+
+void bt_sampler_accept(bt_sampler *s, bt_token token)
+{
+    if (token >= 0 && token < s->n_vocab) sampler_history_add(&s->history, token);
+}
+
+static size_t cut(bt_sampler *s, const float *logits, SamplerCandidate *c)
+{
+    const bt_sampler_options *o = &s->options;
+    size_t n_vocab = (size_t)s->n_vocab;
+    if (o->mirostat) {
+        size_t n = sampler_all(logits, n_vocab, c);
+        sampler_softmax(c, n, o->temperature);
+        return sampler_cut_surprise(c, n, s->bound, &s->kept);
+    }
+    size_t n = o->top_k > 0 && o->top_k < s->n_vocab
+                   ? sampler_top(logits, n_vocab, (size_t)o->top_k, c)
+                   : sampler_all(logits, n_vocab, c);
+    if (o->typical_p < 1) n = sampler_cut_typical(c, n, o->typical_p);
+    if (o->top_p < 1) n = sampler_cut_top_p(c, n, o->top_p);
+    if (o->min_p > 0) n = sampler_cut_min_p(c, n, o->min_p);
+    sampler_softmax(c, n, o->temperature);
+    return n;
+}
+
+size_t sampler_candidates(bt_sampler *s, float *logits, const SamplerCandidate **out)
+{
+    const bt_sampler_options *o = &s->options;
+    SamplerCandidate *c = s->candidates;
+    size_t n_vocab = (size_t)s->n_vocab;
+    float max;
+    *out = c;
+    for (size_t i = 0; i < o->n_bias; i++) logits[s->bias[i].token] += s->bias[i].bias;
+    sampler_history_penalise(&s->history, logits);
+    sampler_clean(logits, n_vocab, &max);
+    s->kept = 1;
+    if (!o->greedy && max > -INFINITY) return cut(s, logits, c);
+    c[0] = (SamplerCandidate){.id = sampler_first_of(logits, n_vocab, max), .logit = max, .p = 1};
+    return 1;
+}
+
+/* Held within limits: text that cannot have the target's surprise (a list of one word) would
+ * else drive the bound away without end, and the text after it would go unbounded. */
+static void move_bound(bt_sampler *s, double surprise)
+{
+    double tau = s->options.mirostat_tau, most = tau > 20 ? 2 * tau : 40;
+    s->bound -= s->options.mirostat_eta * (surprise - tau);
+    s->bound = s->bound < 0 ? 0 : s->bound > most ? most : s->bound;
+}
+
+bt_token bt_sampler_pick(bt_sampler *s, float *logits)
+{
+    const SamplerCandidate *c;
+    size_t n = sampler_candidates(s, logits, &c), at = 0;
+    if (!s->options.greedy) {
+        /* A sum of rounded shares can end below the draw: then it was the last one with a share. */
+        double draw = sampler_random_unit(&s->random), sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (c[i].p > 0) at = i;
+            sum += c[i].p;
+            if (draw < sum) break;
+        }
+        if (s->options.mirostat) {
+            double surprise = -sampler_log(c[at].p * s->kept) / SAMPLER_LN2;
+            move_bound(s, surprise);
+        }
+    }
+    bt_sampler_accept(s, c[at].id);
+    return c[at].id;
+}

@@ -1,0 +1,222 @@
+/* The stages that cut (see sampler_select.h). Top-k is one scan with a small heap; top-p and
+ * typical divide the candidates around pivots and look only at the side the boundary lies on
+ * (Hoare's selection, by weight), linear in their number on average. Nothing sorts a vocabulary. */
+#include "engine/sampler_select.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "engine/sampler_math.h"
+
+void sampler_clean(float *logits, size_t n, float *max)
+{
+    float lane[16], best = -INFINITY;
+    for (int j = 0; j < 16; j++) lane[j] = -INFINITY;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        for (int j = 0; j < 16; j++) {
+            float x = logits[i + j];
+            x = x == x ? x : -INFINITY;
+            x = x < FLT_MAX ? x : FLT_MAX;
+            logits[i + j] = x;
+            lane[j] = x > lane[j] ? x : lane[j];
+        }
+    }
+    for (; i < n; i++) {
+        float x = logits[i];
+        x = x == x ? x : -INFINITY;
+        logits[i] = x = x < FLT_MAX ? x : FLT_MAX;
+        best = x > best ? x : best;
+    }
+    for (int j = 0; j < 16; j++) best = lane[j] > best ? lane[j] : best;
+    *max = best;
+}
+
+bt_token sampler_first_of(const float *logits, size_t n, float max)
+{
+    for (size_t i = 0; i < n; i++)
+        if (logits[i] == max) return (bt_token)i;
+    return 0;
+}
+
+/* ---- top-k: a heap whose root is the least likely of the k best so far ---- */
+
+static bool less_likely(const SamplerCandidate *a, const SamplerCandidate *b)
+{
+    return a->logit < b->logit || (a->logit == b->logit && a->id > b->id);
+}
+
+static void sift_down(SamplerCandidate *heap, size_t n, size_t at, SamplerCandidate value)
+{
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= n) break;
+        if (child + 1 < n && less_likely(&heap[child + 1], &heap[child])) child++;
+        if (!less_likely(&heap[child], &value)) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = value;
+}
+
+size_t sampler_top(const float *logits, size_t n, size_t k, SamplerCandidate *out)
+{
+    size_t used = 0, i = 0;
+    for (; i < n && used < k; i++)
+        if (logits[i] > -INFINITY)
+            out[used++] = (SamplerCandidate){.id = (bt_token)i, .logit = logits[i]};
+    for (size_t at = used / 2; at-- > 0;) sift_down(out, used, at, out[at]);
+    while (i < n) {
+        /* Most runs of 64 hold nothing likelier than the root: one vector test passes them. */
+        size_t end = i + 64 < n ? i + 64 : n;
+        float least = out[0].logit;
+        int any = 0;
+        for (size_t j = i; j < end; j++) any |= logits[j] > least;
+        if (any) {
+            for (size_t j = i; j < end; j++)
+                if (logits[j] > out[0].logit)
+                    sift_down(out, used, 0,
+                              (SamplerCandidate){.id = (bt_token)j, .logit = logits[j]});
+        }
+        i = end;
+    }
+    for (size_t left = used; left > 1;) { /* heap sort: the least likely go to the end */
+        SamplerCandidate least = out[0], value = out[--left];
+        sift_down(out, left, 0, value);
+        out[left] = least;
+    }
+    return used;
+}
+
+size_t sampler_all(const float *logits, size_t n, SamplerCandidate *out)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++)
+        if (logits[i] > -INFINITY)
+            out[used++] = (SamplerCandidate){.id = (bt_token)i, .logit = logits[i]};
+    return used;
+}
+
+/* ---- selection by weight ---- */
+
+static bool before(const SamplerCandidate *a, const SamplerCandidate *b)
+{
+    return a->key > b->key || (a->key == b->key && a->id < b->id);
+}
+
+static void swap(SamplerCandidate *a, SamplerCandidate *b)
+{
+    SamplerCandidate t = *a;
+    *a = *b;
+    *b = t;
+}
+
+static size_t finish_sorted(SamplerCandidate *c, size_t low, size_t high, double sum, double mass)
+{
+    for (size_t i = low + 1; i < high; i++)
+        for (size_t j = i; j > low && before(&c[j], &c[j - 1]); j--) swap(&c[j], &c[j - 1]);
+    for (size_t i = low; i < high; i++) {
+        sum += c[i].p;
+        if (sum >= mass) return i + 1;
+    }
+    return high;
+}
+
+size_t sampler_keep_mass(SamplerCandidate *c, size_t n, double mass)
+{
+    size_t low = 0, high = n; /* the boundary lies in (low, high] */
+    double sum = 0;           /* of c[0 .. low), which stay */
+    uint64_t draw = n;
+    while (high - low > 24) {
+        /* Pivots from a generator (Knuth's MMIX), so that no order of logits is slow. */
+        draw = draw * 6364136223846793005u + 1442695040888963407u;
+        swap(&c[low + (size_t)((draw >> 33) % (high - low))], &c[high - 1]);
+        SamplerCandidate pivot = c[high - 1];
+        size_t middle = low;
+        double part = 0;
+        for (size_t i = low; i + 1 < high; i++) {
+            if (!before(&c[i], &pivot)) continue;
+            part += c[i].p;
+            swap(&c[i], &c[middle++]);
+        }
+        swap(&c[middle], &c[high - 1]);
+        if (middle > low && sum + part >= mass) {
+            high = middle;
+        } else if (sum + part + pivot.p >= mass) {
+            return middle + 1;
+        } else {
+            sum += part + pivot.p;
+            low = middle + 1;
+        }
+    }
+    return finish_sorted(c, low, high, sum, mass);
+}
+
+/* ---- stages ---- */
+
+static float largest(const SamplerCandidate *c, size_t n)
+{
+    float max = c[0].logit;
+    for (size_t i = 1; i < n; i++) max = c[i].logit > max ? c[i].logit : max;
+    return max;
+}
+
+/* p = exp((logit - max) / temperature); returns the sum, which is at least 1. */
+static double weigh(SamplerCandidate *c, size_t n, double temperature)
+{
+    double max = largest(c, n), scale = 1 / temperature, sum = 0;
+    if (!(scale < 1e12)) scale = 1e12; /* as good as greedy, and 0 * scale stays 0 */
+    for (size_t i = 0; i < n; i++) c[i].p = sampler_exp((c[i].logit - max) * scale);
+    for (size_t i = 0; i < n; i++) sum += c[i].p;
+    return sum;
+}
+
+size_t sampler_cut_typical(SamplerCandidate *c, size_t n, double typical_p)
+{
+    double sum = weigh(c, n, 1), log_sum = sampler_log(sum), max = largest(c, n), entropy = 0;
+    for (size_t i = 0; i < n; i++) entropy += c[i].p / sum * (log_sum - (c[i].logit - max));
+    for (size_t i = 0; i < n; i++) c[i].key = -fabs(log_sum - (c[i].logit - max) - entropy);
+    return sampler_keep_mass(c, n, typical_p * sum);
+}
+
+size_t sampler_cut_top_p(SamplerCandidate *c, size_t n, double top_p)
+{
+    double sum = weigh(c, n, 1);
+    for (size_t i = 0; i < n; i++) c[i].key = c[i].logit;
+    return sampler_keep_mass(c, n, top_p * sum);
+}
+
+size_t sampler_cut_min_p(SamplerCandidate *c, size_t n, double min_p)
+{
+    size_t kept = 0;
+    weigh(c, n, 1);
+    for (size_t i = 0; i < n; i++) {
+        if (c[i].p < min_p && c[i].p < 1) continue; /* the most likely has p = 1 here */
+        SamplerCandidate keep = c[i];
+        c[kept++] = keep;
+    }
+    return kept;
+}
+
+void sampler_softmax(SamplerCandidate *c, size_t n, double temperature)
+{
+    double sum = weigh(c, n, temperature);
+    for (size_t i = 0; i < n; i++) c[i].p /= sum;
+}
+
+size_t sampler_cut_surprise(SamplerCandidate *c, size_t n, double bound, double *kept)
+{
+    size_t stay = 0, top = 0;
+    double least = sampler_exp(-(bound > 0 ? bound : 0) * SAMPLER_LN2), sum = 0;
+    for (size_t i = 1; i < n; i++)
+        if (c[i].p > c[top].p) top = i;
+    for (size_t i = 0; i < n; i++) {
+        if (c[i].p < least && i != top) continue;
+        SamplerCandidate keep = c[i];
+        sum += keep.p;
+        c[stay++] = keep;
+    }
+    for (size_t i = 0; i < stay; i++) c[i].p /= sum;
+    *kept = sum;
+    return stay;
+}
