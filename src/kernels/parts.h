@@ -13,7 +13,11 @@
     X(kernels_ref_attend, 0, "")                                                                   \
     X(kernels_ref_quant, 0, "")
 
-#define KERNEL_PARTS_X86(X)
+#define KERNEL_PARTS_X86(X)                                                                        \
+    X(kernels_avx2_rows, CPU_AVX2, "avx2")                                                         \
+    X(kernels_avx2_convert, CPU_AVX2, "")                                                          \
+    X(kernels_avx512_rows, CPU_AVX2 | CPU_AVX512, "avx512")                                        \
+    X(kernels_avx512_convert, CPU_AVX2 | CPU_AVX512, "")
 
 #define KERNEL_PARTS_ARM(X)
 

@@ -1,0 +1,157 @@
+/* Element-wise and row kernels for any vector width (see wide.h). What ref/ rounds once an
+ * operation is rounded the same here: no fused multiply-add in axpy and rope. */
+#ifndef KERNELS_WIDE_ROWS_H
+#define KERNELS_WIDE_ROWS_H
+
+#include "kernels/parts.h"
+#include "kernels/wide/wide.h"
+
+/* out = expression of a and b over n elements, the last vector in part */
+#define EACH_OF_TWO(expression)                                                                    \
+    size_t i = 0;                                                                                  \
+    for (; i + LANES <= n; i += LANES) {                                                           \
+        vf a = vf_load(left + i), b = vf_load(right + i);                                          \
+        vf_store(out + i, expression);                                                             \
+    }                                                                                              \
+    if (i < n) {                                                                                   \
+        vf a = vf_load_part(left + i, n - i), b = vf_load_part(right + i, n - i);                  \
+        vf_store_part(out + i, expression, n - i);                                                 \
+    }
+
+static void add(const float *left, const float *right, size_t n, float *out)
+{
+    EACH_OF_TWO(vf_add(a, b))
+}
+
+static void mul(const float *left, const float *right, size_t n, float *out)
+{
+    EACH_OF_TWO(vf_mul(a, b))
+}
+
+static void axpy(float alpha, const float *right, size_t n, float *out)
+{
+    const float *left = out;
+    vf by = vf_set(alpha);
+    EACH_OF_TWO(vf_add(a, vf_mul(by, b)))
+}
+
+static void scale(float alpha, const float *x, size_t n, float *out)
+{
+    vf by = vf_set(alpha);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) vf_store(out + i, vf_mul(by, vf_load(x + i)));
+    if (i < n) vf_store_part(out + i, vf_mul(by, vf_load_part(x + i, n - i)), n - i);
+}
+
+static void swiglu(const float *left, const float *right, size_t n, float *out)
+{
+    vf one = vf_set(1), zero = vf_set(0);
+    EACH_OF_TWO(vf_mul(vf_div(a, vf_add(one, vf_exp(vf_sub(zero, a)))), b))
+}
+#undef EACH_OF_TWO
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    vf s0 = vf_set(0), s1 = s0, s2 = s0, s3 = s0;
+    size_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        s0 = vf_fma(vf_load(a + i), vf_load(b + i), s0);
+        s1 = vf_fma(vf_load(a + i + LANES), vf_load(b + i + LANES), s1);
+        s2 = vf_fma(vf_load(a + i + 2 * LANES), vf_load(b + i + 2 * LANES), s2);
+        s3 = vf_fma(vf_load(a + i + 3 * LANES), vf_load(b + i + 3 * LANES), s3);
+    }
+    for (; i + LANES <= n; i += LANES) s0 = vf_fma(vf_load(a + i), vf_load(b + i), s0);
+    if (i < n) s1 = vf_fma(vf_load_part(a + i, n - i), vf_load_part(b + i, n - i), s1);
+    return vf_sum(vf_add(vf_add(s0, s1), vf_add(s2, s3)));
+}
+
+static void rmsnorm(const float *x, const float *weight, float eps, size_t n, float *out)
+{
+    float mean = dot(x, x, n) / (float)(n ? n : 1);
+    vf factor = vf_set(1 / sqrtf(mean + eps));
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(out + i, vf_mul(vf_mul(vf_load(x + i), factor), vf_load(weight + i)));
+    if (i < n) {
+        vf last = vf_mul(vf_load_part(x + i, n - i), factor);
+        vf_store_part(out + i, vf_mul(last, vf_load_part(weight + i, n - i)), n - i);
+    }
+}
+
+static float top_of(const float *x, size_t n)
+{
+    vf top = vf_set(-INFINITY);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) top = vf_max(top, vf_load(x + i));
+    if (i < n)
+        top = vf_max(top, vf_within(vf_load_part(x + i, n - i), vf_set(-INFINITY), 0, n - i));
+    return vf_top(top);
+}
+
+static void softmax(float *x, size_t n)
+{
+    float top = top_of(x, n);
+    if (top == -INFINITY) {
+        for (size_t i = 0; i < n; i++) x[i] = 0;
+        return;
+    }
+    vf tops = vf_set(top), sum = vf_set(0);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf e = vf_exp(vf_sub(vf_load(x + i), tops));
+        vf_store(x + i, e);
+        sum = vf_add(sum, e);
+    }
+    if (i < n) {
+        vf e = vf_exp(vf_sub(vf_load_part(x + i, n - i), tops));
+        vf_store_part(x + i, e, n - i);
+        sum = vf_add(sum, vf_within(e, vf_set(0), 0, n - i));
+    }
+    scale(1 / vf_sum(sum), x, n, x);
+}
+
+WIDE void turn(vf *a, vf *b, vf cos, vf sin)
+{
+    vf x0 = *a, x1 = *b;
+    *a = vf_sub(vf_mul(x0, cos), vf_mul(x1, sin));
+    *b = vf_add(vf_mul(x0, sin), vf_mul(x1, cos));
+}
+
+static void rope(float *x, const float *cos, const float *sin, size_t half, bool adjacent)
+{
+    size_t i = 0;
+    for (; i + LANES <= half; i += LANES) {
+        vf c = vf_load(cos + i), s = vf_load(sin + i);
+        if (adjacent) {
+            vf a = vf_even(x + 2 * i), b = vf_odd(x + 2 * i);
+            turn(&a, &b, c, s);
+            vf_zip_store(x + 2 * i, a, b);
+        } else {
+            vf a = vf_load(x + i), b = vf_load(x + i + half);
+            turn(&a, &b, c, s);
+            vf_store(x + i, a);
+            vf_store(x + i + half, b);
+        }
+    }
+    for (; i < half; i++) {
+        float *a = adjacent ? x + 2 * i : x + i, *b = adjacent ? a + 1 : a + half;
+        float x0 = *a, x1 = *b;
+        *a = x0 * cos[i] - x1 * sin[i];
+        *b = x0 * sin[i] + x1 * cos[i];
+    }
+}
+
+static void register_rows(Kernels *table)
+{
+    table->rmsnorm = rmsnorm;
+    table->add = add;
+    table->mul = mul;
+    table->axpy = axpy;
+    table->scale = scale;
+    table->swiglu = swiglu;
+    table->softmax = softmax;
+    table->dot = dot;
+    table->rope = rope;
+}
+
+#endif
