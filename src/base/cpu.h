@@ -6,9 +6,9 @@
 
 /* Names as in BANTAM_CPU_MASK and `bantam doctor`. A bit implies those it stands on. */
 #define CPU_FEATURES(X)                                                                            \
-    X(CPU_AVX2, 0, "avx2")          /* AVX2 + FMA + F16C + BMI2 */                                 \
-    X(CPU_AVXVNNI, 1, "avxvnni")    /* 256-bit vpdpbusd */                                         \
-    X(CPU_AVX512, 2, "avx512")      /* F, BW, DQ, VL, VBMI */                                      \
+    X(CPU_AVX2, 0, "avx2")       /* AVX2 + FMA + F16C + BMI2 */                                    \
+    X(CPU_AVXVNNI, 1, "avxvnni") /* 256-bit vpdpbusd */                                            \
+    X(CPU_AVX512, 2, "avx512")   /* F, BW, DQ, VL, VBMI */                                         \
     X(CPU_AVX512VNNI, 3, "avx512vnni")                                                             \
     X(CPU_AVX512BF16, 4, "avx512bf16")                                                             \
     X(CPU_AMXINT8, 5, "amxint8")                                                                   \
@@ -25,11 +25,13 @@ enum {
 
 #define CPU_NONE 0x80000000u /* mask value: plain C only (0 would mean "all") */
 
+/* What this CPU has and this system saves the registers of. */
 uint32_t cpu_features(void);
-/* The features in a comma-separated list ("avx2,avxvnni"; "none"); CPU_NONE|0 for "none";
- * 0 for an unknown name. */
+/* The features in a comma-separated list and those they stand on ("avx2,avxvnni"; "none");
+ * CPU_NONE|0 for "none"; 0 for an unknown name. */
 uint32_t cpu_mask_parse(const char *list);
-/* Comma-separated names of `features`; out must hold 128 bytes. Returns out. */
+/* Comma-separated names of `features`, "none" when there are none; out must hold 128 bytes.
+ * Returns out. */
 char *cpu_names(uint32_t features, char *out);
 
 #endif

@@ -74,6 +74,19 @@ void mem_free(void *memory)
     free(memory);
 }
 
+bool mem_take_outside(void)
+{
+    if (refused()) return false;
+    atomic_fetch_add_explicit(&n_allocated, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&n_live, 1, memory_order_relaxed);
+    return true;
+}
+
+void mem_give_outside(void)
+{
+    atomic_fetch_sub_explicit(&n_live, 1, memory_order_relaxed);
+}
+
 uint64_t mem_count(void)
 {
     return atomic_load(&n_allocated);

@@ -1,0 +1,216 @@
+/* Files, pages, clock and random bytes as POSIX has them (maps: os_map.c). Every call that a
+ * signal may interrupt is repeated; every failure names the path and what the system said. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/os.h"
+#include "base/os_sys.h"
+
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+#define HUGE_PAGE   ((size_t)2 << 20)
+#define WRITE_PIECE ((size_t)1 << 30) /* macOS refuses more than INT_MAX at once */
+
+/* ---- pages ---- */
+
+static size_t whole_pages(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (size == 0) return page;
+    if (size > SIZE_MAX - page) return 0;
+    return (size + page - 1) & ~(page - 1);
+}
+
+static void *map_pages(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* A large block starts where a huge page can: taken with room to spare, the ends given back. */
+static void *map_aligned(size_t size)
+{
+    if (size < HUGE_PAGE || size > SIZE_MAX - HUGE_PAGE) return map_pages(size);
+    char *memory = map_pages(size + HUGE_PAGE);
+    if (!memory) return map_pages(size);
+    size_t head = (HUGE_PAGE - ((uintptr_t)memory & (HUGE_PAGE - 1))) & (HUGE_PAGE - 1);
+    if (head) munmap(memory, head);
+    munmap(memory + head + size, HUGE_PAGE - head);
+    sys_pages_huge(memory + head, size);
+    return memory + head;
+}
+
+void *os_pages_alloc(size_t size)
+{
+    size = whole_pages(size);
+    if (!size || !mem_take_outside()) return NULL;
+    void *memory = map_aligned(size);
+    if (!memory) mem_give_outside();
+    return memory;
+}
+
+void os_pages_free(void *memory, size_t size)
+{
+    if (!memory) return;
+    munmap(memory, whole_pages(size));
+    mem_give_outside();
+}
+
+/* ---- writing ---- */
+
+bt_status os_write_all(int fd, const void *data, size_t size, bt_error *err)
+{
+    const char *at = data;
+    while (size > 0) {
+        ssize_t n = write(fd, at, size < WRITE_PIECE ? size : WRITE_PIECE);
+        if (n >= 0) {
+            at += n;
+            size -= (size_t)n;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            struct pollfd ready = {.fd = fd, .events = POLLOUT};
+            poll(&ready, 1, -1);
+        } else if (errno != EINTR) {
+            return bt_fail(err, BT_E_IO, "cannot write: %s", strerror(errno));
+        }
+    }
+    return BT_OK;
+}
+
+/* Length of the folder part of `path` with its slash; 0 when there is none. */
+static size_t folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* Makes the new name last. A folder that cannot be opened or synced (rights, odd file systems) is
+ * left to the system; a disk that fails is reported. */
+static bt_status sync_folder(const char *path, bt_error *err)
+{
+    char folder[PATH_MAX] = ".";
+    size_t length = folder_length(path);
+    if (length > 0) {
+        memcpy(folder, path, length);
+        folder[length] = '\0';
+    }
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return BT_OK;
+    int failed = fsync(fd) != 0 ? errno : 0;
+    close(fd);
+    if (failed == EIO || failed == ENOSPC || failed == EDQUOT)
+        return bt_fail(err, BT_E_IO, "%s: written, but its folder cannot be synced: %s", path,
+                       strerror(failed));
+    return BT_OK;
+}
+
+/* Opens a new file beside `path` under a random name, which it leaves in `name`. */
+static int open_beside(const char *path, char name[PATH_MAX])
+{
+    size_t folder = folder_length(path);
+    for (int attempt = 0; attempt < 16; attempt++) {
+        uint32_t random;
+        if (!os_random(&random, sizeof random)) random = (uint32_t)getpid() + (uint32_t)attempt;
+        snprintf(name, PATH_MAX, "%.*s.bantam-%08x.tmp", (int)folder, path, random);
+        int fd;
+        do fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        while (fd < 0 && errno == EINTR);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
+static bt_status finish(int fd, const char *path, const char *name, mode_t mode, bt_error *err)
+{
+    if (fchmod(fd, mode) != 0 && errno != EPERM && errno != ENOTSUP)
+        return bt_fail(err, BT_E_IO, "%s: cannot set its mode: %s", path, strerror(errno));
+    int result;
+    do result = sys_sync(fd);
+    while (result != 0 && errno == EINTR);
+    if (result != 0 && errno != EINVAL && errno != ENOTSUP)
+        return bt_fail(err, BT_E_IO, "%s: cannot write it out: %s", path, strerror(errno));
+    if (rename(name, path) != 0)
+        return bt_fail(err, BT_E_IO, "%s: cannot put the new file in place: %s", path,
+                       strerror(errno));
+    return BT_OK;
+}
+
+bt_status os_replace_file(const char *path, bt_status (*write_fn)(void *, int, bt_error *),
+                          void *user, bt_error *err)
+{
+    struct stat st;
+    char name[PATH_MAX];
+    mode_t mode = 0600;
+    if (strlen(path) > PATH_MAX - 32)
+        return bt_fail(err, BT_E_ARGUMENT, "%.200s...: the path is too long", path);
+    if (lstat(path, &st) == 0) {
+        if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+            return bt_fail(err, BT_E_IO,
+                           "%s: is a folder, pipe or device, not a file; choose another name",
+                           path);
+        if (S_ISREG(st.st_mode)) mode = st.st_mode & 0777;
+    }
+    int fd = open_beside(path, name);
+    if (fd < 0)
+        return bt_fail(err, BT_E_IO, "%s: cannot create a file beside it: %s", path,
+                       strerror(errno));
+    bt_error inner = {0};
+    bt_status status = write_fn(user, fd, &inner);
+    if (status == BT_OK) {
+        status = finish(fd, path, name, mode, err);
+    } else {
+        bt_fail(err, status, "%s: %s", path, inner.text[0] ? inner.text : bt_status_text(status));
+    }
+    if (close(fd) != 0 && status == BT_OK && errno != EINTR) {
+        /* NFS and quotas may tell here; the name already stands for the new file. */
+        return bt_fail(err, BT_E_IO, "%s: cannot close it: %s", path, strerror(errno));
+    }
+    if (status != BT_OK) {
+        unlink(name);
+        return status;
+    }
+    return sync_folder(path, err);
+}
+
+bt_status os_make_dirs(const char *path, bt_error *err)
+{
+    char part[PATH_MAX];
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof part)
+        return bt_fail(err, BT_E_ARGUMENT, "cannot make a folder: its path is %s",
+                       length ? "too long" : "empty");
+    for (size_t i = 1; i <= length; i++) {
+        if (path[i] != '/' && path[i] != '\0') continue;
+        if (path[i - 1] == '/') continue; /* a doubled or last slash */
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0700) == 0) continue;
+        int why = errno;
+        struct stat st;
+        if (stat(part, &st) == 0) { /* EEXIST, but also EROFS or EACCES above a mount point */
+            if (S_ISDIR(st.st_mode)) continue;
+            why = ENOTDIR;
+        }
+        return bt_fail(err, BT_E_IO, "%s: cannot make the folder: %s", part, strerror(why));
+    }
+    return BT_OK;
+}
+
+/* ---- clock ---- */
+
+double os_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
