@@ -12,7 +12,7 @@ static bool grow(Buf *buf, size_t more)
 {
     uint64_t need;
     if (buf->failed || !ck_add(buf->size, more, &need) || !ck_add(need, 1, &need)) goto failed;
-    if (need <= buf->capacity) return true;
+    if (buf->data && need <= buf->capacity) return true;
     uint64_t capacity = buf->capacity ? buf->capacity : 64;
     while (capacity < need)
         if (!ck_mul(capacity, 2, &capacity)) goto failed;
