@@ -1,0 +1,115 @@
+/* Opening the CPU backend, its work memory, and sharing pieces among the team (see cpu.h). */
+#include "backend/cpu/cpu.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+
+#define SMALL_WORK 16384 /* elements: below this a dispatch costs more than it saves */
+
+static void cpu_close(Backend *b)
+{
+    Cpu *c = (Cpu *)b;
+    if (!c) return;
+    mem_free(c->memory);
+    mem_free(c->work);
+    mem_free(c->tiles);
+    mem_free(c);
+}
+
+static const BackendOps cpu_ops = {
+    .name = "cpu",
+    .computes = true,
+    .close = cpu_close,
+    .linear = cpu_linear,
+    .swiglu = cpu_swiglu,
+    .embed = cpu_embed,
+    .rmsnorm = cpu_rmsnorm,
+    .rope = cpu_rope,
+    .norm_rope = cpu_norm_rope,
+    .add = cpu_add,
+    .remember = cpu_remember,
+    .attend = cpu_attend,
+    .moe = cpu_moe,
+    .wanted = cpu_wanted,
+};
+
+/* Cuts the memory of one member; base NULL only counts. */
+static size_t cut_work(const CpuSizes *s, unsigned char *base, CpuWork *w)
+{
+    size_t used = 0, k = (size_t)s->most_k, head = (size_t)s->most_head;
+    size_t tile = s->most_group > CPU_TILE_ROWS ? (size_t)s->most_group : CPU_TILE_ROWS;
+#define CUT(member, count)                                                                         \
+    do {                                                                                           \
+        if (base) w->member = (void *)(base + used);                                               \
+        used += align_up((count) * sizeof *w->member, 64);                                         \
+    } while (0)
+    CUT(scale, (k / 16 + 1) * PANEL_ROWS);
+    CUT(min, (k / 16 + 1) * PANEL_ROWS);
+    CUT(tile, 2 * (size_t)s->n_batch * PANEL_ROWS);
+    CUT(raw, CPU_RAW_ROWS * k);
+    CUT(q, tile * head);
+    CUT(acc, tile * head);
+    CUT(max, tile);
+    CUT(sum, tile);
+    CUT(first, tile);
+    CUT(limit, tile);
+    CUT(attend, tile * KV_BLOCK + 2 * KV_BLOCK * head);
+#undef CUT
+    return align_up(used, 4096);
+}
+
+size_t cpu_work_bytes(const CpuSizes *sizes, int n_threads)
+{
+    CpuWork unused = {0};
+    return (size_t)n_threads * cut_work(sizes, NULL, &unused);
+}
+
+bt_status cpu_open(const CpuSizes *sizes, Team *team, uint32_t features, Backend **out,
+                   bt_error *err)
+{
+    Cpu *c = mem_zalloc(1, sizeof *c);
+    *out = NULL;
+    if (!c) return bt_fail_memory(err, "the CPU backend", sizeof *c);
+    size_t n = (size_t)team_size(team), bytes = cpu_work_bytes(sizes, (int)n);
+    c->base.ops = &cpu_ops;
+    c->k = kernels_select(features);
+    c->team = team;
+    c->n_threads = (int)n;
+    c->memory = mem_aligned(bytes, 4096);
+    c->work = mem_zalloc(n, sizeof *c->work);
+    c->tiles = mem_zalloc((size_t)sizes->n_batch, sizeof *c->tiles);
+    if (!c->memory || !c->work || !c->tiles) {
+        cpu_close(&c->base);
+        return bt_fail_memory(err, "the work memory of the threads", bytes);
+    }
+    for (size_t i = 0; i < n; i++)
+        cut_work(sizes, (unsigned char *)c->memory + i * (bytes / n), &c->work[i]);
+    *out = &c->base;
+    return BT_OK;
+}
+
+typedef struct Share {
+    TeamQueue queue;
+    CpuPieceFn fn;
+    void *arg;
+} Share;
+
+static void share_member(void *arg, int member, int n_members)
+{
+    Share *share = arg;
+    int64_t begin, end;
+    (void)n_members;
+    while (queue_take(&share->queue, &begin, &end)) share->fn(share->arg, member, begin, end);
+}
+
+void cpu_share(Cpu *c, int64_t total, int64_t chunk, int64_t work, CpuPieceFn fn, void *arg)
+{
+    if (total <= 0) return;
+    if (work < SMALL_WORK || c->n_threads == 1 || total <= chunk) {
+        fn(arg, 0, 0, total);
+        return;
+    }
+    Share share = {.fn = fn, .arg = arg};
+    queue_start(&share.queue, total, chunk);
+    team_run(c->team, share_member, &share);
+}

@@ -1,0 +1,83 @@
+/* The CPU backend: kernels of this machine on a persistent team of threads. Each member has its own
+ * work memory, reserved at open for the largest step. */
+#ifndef BACKEND_CPU_CPU_H
+#define BACKEND_CPU_CPU_H
+
+#include "backend/backend.h"
+#include "base/status.h"
+#include "base/team.h"
+
+#define CPU_TILE_ROWS 64 /* query rows (tokens x grouped heads) of one attention tile */
+#define CPU_RAW_ROWS  8  /* rows of a type without panels that are dequantised at a time */
+
+/* The largest sizes of a model that the work memory must serve. */
+typedef struct CpuSizes {
+    int64_t most_k;     /* inputs of any weight */
+    int32_t most_head;  /* e_k or e_v */
+    int32_t most_group; /* query heads of a kv head */
+    int32_t n_batch;    /* rows of a step */
+} CpuSizes;
+
+/* Bytes of work memory that the backend will hold. */
+size_t cpu_work_bytes(const CpuSizes *sizes, int n_threads);
+/* `features`: CPU_* bits that may be used. The team is the caller's and outlives the backend. */
+bt_status cpu_open(const CpuSizes *sizes, Team *team, uint32_t features, Backend **out,
+                   bt_error *err);
+
+/* ---- inside the folder ---- */
+
+typedef struct CpuWork { /* of one member */
+    float *scale, *min;  /* (K / 16, 32) decoded scales of a panel */
+    float *tile;         /* (2, rows, 32) outputs of a panel */
+    float *raw;          /* (CPU_RAW_ROWS, K) dequantised rows */
+    float *q, *acc;      /* (tile rows, head) */
+    float *max, *sum;    /* (tile rows) */
+    int32_t *first, *limit;
+    float *attend; /* what kernel `attend` asks for */
+} CpuWork;
+
+typedef struct AttendTile { /* rows [row, row + count) of one sequence, consecutive positions */
+    int32_t row, count;
+} AttendTile;
+
+typedef struct Cpu {
+    Backend base;
+    Team *team;
+    const Kernels *k;
+    int n_threads;
+    CpuWork *work;     /* (n_threads) */
+    AttendTile *tiles; /* (n_batch) */
+    void *memory;
+} Cpu;
+
+/* Runs fn(arg, member, begin, end) over [0, total) in chunks on the team, or right here when the
+ * work (about the number of elements touched) is too small to be worth waking anybody. */
+typedef void (*CpuPieceFn)(void *arg, int member, int64_t begin, int64_t end);
+void cpu_share(Cpu *c, int64_t total, int64_t chunk, int64_t work, CpuPieceFn fn, void *arg);
+
+/* Quantises the rows of x into its twin, unless that was done or x has none. */
+void cpu_quantise(Cpu *c, Tensor x);
+/* The int8 form of x from this row on. */
+PanelAct cpu_act(Tensor x, int64_t first_row);
+/* Outputs [32 panel, 32 panel + 32) of matrix `mat` for rows [row, row + m) of x, to out[m][32]
+ * with out_stride. Writes 32 columns also where the matrix has fewer. */
+void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel, Tensor x,
+               int64_t row, size_t m, float *out, size_t out_stride);
+/* Pieces small enough that members finish together, large enough to stream. */
+int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows);
+
+void cpu_linear(Backend *b, Tensor x, const Weight *const *w, const Tensor *out, int count);
+void cpu_swiglu(Backend *b, Tensor x, const Weight *gate, const Weight *up, Tensor out);
+void cpu_attend(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor q,
+                const AttendOptions *options, Tensor out);
+void cpu_remember(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v);
+void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weight *up,
+             const Weight *down, const MoeOptions *options, const MoeWork *work, Tensor out);
+void cpu_embed(Backend *b, const Weight *table, const StepRow *rows, Tensor out);
+void cpu_rmsnorm(Backend *b, Tensor x, const float *weight, float eps, Tensor out);
+void cpu_rope(Backend *b, Tensor x, const RopeTable *table);
+void cpu_norm_rope(Backend *b, Tensor x, const float *weight, float eps, const RopeTable *table);
+void cpu_add(Backend *b, Tensor x, Tensor y, Tensor out);
+void cpu_wanted(Backend *b, Tensor x, const StepRow *rows, Tensor out);
+
+#endif

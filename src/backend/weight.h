@@ -1,0 +1,40 @@
+/* A weight as the backends see it: the rows of the file, and, once prepared, their panels. */
+#ifndef BACKEND_WEIGHT_H
+#define BACKEND_WEIGHT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/kernels.h"
+
+typedef struct Weight {
+    const char *name; /* owned by the model */
+    uint32_t type;    /* GGUF type of the rows */
+    int64_t k;        /* inputs: elements a row */
+    int64_t n;        /* outputs: rows of one matrix */
+    int64_t n_mats;   /* 1, or the number of experts */
+    const void *rows; /* (n_mats, n) rows in the mapped file */
+    size_t row_bytes;
+    const float *bias;  /* n floats, or NULL */
+    bool paneled;       /* this type is kept in panels */
+    PanelLayout layout; /* valid when paneled */
+    const void *panels; /* (n_mats, panels of 32 rows), or NULL until prepared */
+} Weight;
+
+static inline int64_t weight_panels(const Weight *w) /* of one matrix */
+{
+    return (w->n + PANEL_ROWS - 1) / PANEL_ROWS;
+}
+
+static inline size_t weight_panel_bytes(const Weight *w) /* of all matrices */
+{
+    return w->paneled ? (size_t)(w->n_mats * weight_panels(w)) * w->layout.bytes : 0;
+}
+
+static inline uint64_t weight_file_bytes(const Weight *w)
+{
+    return (uint64_t)w->row_bytes * (uint64_t)w->n * (uint64_t)w->n_mats;
+}
+
+#endif

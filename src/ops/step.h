@@ -1,0 +1,44 @@
+/* A step: rows of any mix of sequences going through a model at once. Ops take memory for their
+ * results from the step's arena; the first failure sticks and later ops do nothing, so the caller
+ * looks once, at the end. */
+#ifndef OPS_STEP_H
+#define OPS_STEP_H
+
+#include <stdatomic.h>
+
+#include "backend/backend.h"
+#include "base/arena.h"
+#include "base/status.h"
+#include "state/state.h"
+
+typedef struct Step {
+    Backend *backend;
+    Arena *arena;
+    State *state; /* NULL under the plan backend */
+    const LayerSpec *layers;
+    const StepRow *rows; /* (n_rows) */
+    int32_t n_rows;
+    int32_t n_wanted;    /* rows whose logits are asked for */
+    atomic_bool *cancel; /* may be NULL; checked between layers */
+    bt_status status;
+    bt_error *err;
+} Step;
+
+static inline bool step_failed(const Step *s)
+{
+    return s->status != BT_OK;
+}
+
+/* Records the first failure. */
+void step_fail(Step *s, bt_status status, const char *format, ...) BT_PRINTF(3, 4);
+
+/* A tensor in the arena; with `twin` there is room for its int8 form. */
+Tensor step_tensor(Step *s, int64_t rows, int32_t heads, int32_t width, bool twin);
+void *step_memory(Step *s, size_t bytes);
+
+/* A layer's memory: step_layer_begin before it, step_layer_end after, which keeps only x (the
+ * stream that runs through the layers) and looks whether the step was cancelled. */
+size_t step_layer_begin(Step *s);
+Tensor step_layer_end(Step *s, size_t mark, Tensor x);
+
+#endif

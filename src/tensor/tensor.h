@@ -1,0 +1,37 @@
+/* An activation: rows of float32, row-major, in the arena of a step. Passed by value; a view
+ * shares data and twin. `data` is NULL under the plan backend, which only counts. */
+#ifndef TENSOR_TENSOR_H
+#define TENSOR_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The int8 form of a tensor, made once however many matrices read it: signed codes, a scale for
+ * each 32 of a row, and scaled sums of the codes (see kernels/panel.h). */
+typedef struct Twin {
+    int8_t *q;
+    float *scale, *sum32, *sum16;
+    size_t q_stride, g_stride; /* elements from row to row of q; of scale and sum32 */
+    bool ready;
+} Twin;
+
+typedef struct Tensor {
+    float *data;   /* (rows, heads, width) */
+    int64_t rows;  /* T: rows of the step, or fewer */
+    int32_t heads; /* 1 unless the row is cut into heads */
+    int32_t width; /* elements a head; the row has heads * width */
+    Twin *twin;    /* NULL: never read by a quantised matrix */
+} Tensor;
+
+static inline size_t tensor_row(Tensor t)
+{
+    return (size_t)t.heads * (size_t)t.width;
+}
+
+static inline float *tensor_at(Tensor t, int64_t row)
+{
+    return t.data + (size_t)row * tensor_row(t);
+}
+
+#endif
