@@ -1,0 +1,80 @@
+/* Reading a model's file into what a forward needs: hyperparameters by key, weights by name, with
+ * their shapes checked. The first failure sticks and later calls return harmless values, so an
+ * architecture reads top to bottom without a test a line. */
+#ifndef MODELS_LOADER_H
+#define MODELS_LOADER_H
+
+#include "backend/weight.h"
+#include "io/gguf.h"
+#include "ops/ops.h"
+
+#define MODEL_MOST_LAYERS  1024
+#define MODEL_MOST_WIDTH   (1 << 20) /* any dimension but the vocabulary */
+#define MODEL_MOST_VOCAB   (1 << 24)
+#define MODEL_MOST_EXPERTS 4096
+
+/* What every architecture has, read once for all. */
+typedef struct Hyper {
+    int32_t n_layers, n_embd, n_heads, n_kv_heads, e_k, e_v, n_ff, n_vocab, n_ctx_train;
+    int32_t n_experts, n_experts_used, n_ff_expert; /* 0 for a dense model */
+    float eps;
+} Hyper;
+
+/* Memory that lives as long as the model. */
+typedef struct ModelStore {
+    void **items;
+    size_t n, capacity;
+} ModelStore;
+
+typedef struct Loader {
+    const Gguf *gguf;
+    const char *arch; /* prefix of its keys */
+    ModelStore *store;
+    Hyper hyper;
+    LayerSpec *layers; /* (n_layers) filled by the architecture */
+    Weight **weights;  /* all matrices that products read, in order of first use */
+    size_t n_weights, weights_capacity;
+    const Weight *embedding;
+    bt_status status;
+    bt_error *err;
+} Loader;
+
+static inline bool loader_failed(const Loader *ld)
+{
+    return ld->status != BT_OK;
+}
+
+/* Records the first failure, "FILE: message". */
+void loader_fail(Loader *ld, bt_status status, const char *format, ...) BT_PRINTF(3, 4);
+
+/* Zeroed memory of the store; NULL only after a recorded failure. */
+void *loader_memory(Loader *ld, size_t count, size_t size);
+void store_close(ModelStore *store);
+
+/* Reads the common keys; fills hyper and layers (full KV of n_kv_heads x e_k, e_v each). */
+void loader_hyper(Loader *ld);
+
+/* Keys under the architecture's prefix: "attention.head_count". `fallback` when absent. */
+int32_t loader_int(Loader *ld, const char *key, int32_t least, int32_t most, int32_t fallback);
+float loader_float(Loader *ld, const char *key, float fallback);
+bool loader_bool(Loader *ld, const char *key, bool fallback);
+Span loader_text(Loader *ld, const char *key);
+#define LOADER_REQUIRED INT32_MIN /* as fallback of loader_int */
+
+typedef enum LoaderNeed { OPTIONAL, REQUIRED } LoaderNeed;
+
+/* A matrix of n rows of k, named "blk.LAYER.NAME.weight" (LAYER < 0: "NAME.weight"), with its
+ * ".bias" if there is one. NULL: optional and absent, or failed. */
+const Weight *loader_matrix(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t n,
+                            LoaderNeed need);
+/* n_mats matrices in one tensor (experts). */
+const Weight *loader_matrices(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t n,
+                              int64_t n_mats, LoaderNeed need);
+/* A float vector "blk.LAYER.NAME.weight" of n elements. */
+const float *loader_vector(Loader *ld, int32_t layer, const char *name, int64_t n, LoaderNeed need);
+/* token_embd: rows are looked up, not multiplied. */
+const Weight *loader_embedding(Loader *ld);
+/* output.weight, or the embedding again when there is none (tied). */
+const Weight *loader_head(Loader *ld);
+
+#endif

@@ -1,0 +1,31 @@
+/* The table of architectures (see model.h). */
+#include "models/model.h"
+
+#define X(name, object) extern const Arch object;
+#include "models/models.def"
+#undef X
+
+static const Arch *const all[] = {
+#define X(name, object) &object,
+#include "models/models.def"
+#undef X
+};
+
+const Arch *arch_find(Span name)
+{
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (span_is(name, all[i]->name)) return all[i];
+    return NULL;
+}
+
+const char *arch_list(void)
+{
+    static const char list[] =
+#define X(name, object) #name ", "
+#include "models/models.def"
+#undef X
+        ;
+    static char text[sizeof list];
+    memcpy(text, list, sizeof list - 3);
+    return text;
+}
