@@ -1,5 +1,5 @@
 /* What we ask of the operating system. What POSIX has is in os_posix.c and os_map.c, Linux in
- * os_linux.c and os_linux_memory.c, macOS in os_macos.c; no other file makes a system call that
+ * os_linux.c and os_linux_*.c, macOS in os_macos.c; no other file makes a system call that
  * POSIX does not have. */
 #ifndef BASE_OS_H
 #define BASE_OS_H
@@ -57,7 +57,8 @@ uint64_t os_memory_total(void);         /* of the machine, or of the tightest cg
 uint64_t os_memory_resident(void);      /* this process, now */
 uint64_t os_memory_peak_resident(void); /* this process, so far */
 /* Physical cores this process may use, >= 1: not its second threads, not the slow ones of a
- * hybrid machine, no more than affinity and the cgroup's share of time allow. */
+ * hybrid machine, no more than affinity and the cgroup's share of time allow. The first
+ * answer stays. */
 int os_cores(void);
 double os_seconds(void); /* monotonic */
 bool os_random(void *out, size_t size);

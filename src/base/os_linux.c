@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,7 +168,7 @@ static bool in_mask(int cpu, void *user)
     return mask->bits[(size_t)cpu / CPU_MASK_BITS] >> ((size_t)cpu % CPU_MASK_BITS) & 1;
 }
 
-int os_cores(void)
+static int look_for_cores(void)
 {
     CpuMask mask = {{0}};
     int n = 0;
@@ -183,4 +184,15 @@ int os_cores(void)
     if (groups.cpus > 0 && (double)n > groups.cpus + 0.5) n = (int)(groups.cpus + 0.5);
     cgroups_close(&groups);
     return n < 1 ? 1 : n;
+}
+
+int os_cores(void)
+{
+    static atomic_int known; /* two threads find the same; the sandbox closes /sys */
+    int n = atomic_load_explicit(&known, memory_order_relaxed);
+    if (n == 0) {
+        n = look_for_cores();
+        atomic_store_explicit(&known, n, memory_order_relaxed);
+    }
+    return n;
 }

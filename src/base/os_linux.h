@@ -4,7 +4,16 @@
 #define BASE_OS_LINUX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/* A file under /proc or the like, -1 when it cannot be opened; read from its start each time, which
+ * gives the present state; the number after `key` at the start of a line. */
+int linux_open(const char *path);
+bool linux_read_again(int fd, char *out, size_t capacity);
+bool linux_number(const char *text, const char *key, uint64_t *out);
+
+#define LINUX_NO_LIMIT UINT64_MAX
 
 #define CGROUP_LEVELS 16
 
