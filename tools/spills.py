@@ -2,9 +2,10 @@
 
 Reads the disassembly of every kernel object of a build folder. A loop is the span of a backward
 jump inside one function; it is innermost when it holds no other, and hot when it multiplies and
-adds (dot products, FMA). A vector register stored to or loaded from the stack inside such a loop
-is a spill: the compiler ran out of registers. A function that means to do so says why in its
-source: a comment `spills NAME: why`.
+adds (dot products, FMA). A vector register stored to the stack inside such a loop is a spill: the
+compiler ran out of registers, or keeps an array where it should keep registers. (Values that are
+only read from there, such as constants, cost no more than any load.) A function that means to do
+so says why in its source: a comment `spills NAME: why`.
 """
 import os
 import re
@@ -16,8 +17,8 @@ TARGET = re.compile(r"^(?:.*[, ])?([0-9a-f]+) <([^>+]+)(?:\+0x[0-9a-f]+)?>")
 JUMP = re.compile(r"^(j[a-z]+|b|b\.[a-z]+|cbn?z|tbn?z)$")
 HOT = re.compile(r"^(vpdpbu?s?[us]ds?|vdpbf16ps|vfn?m(add|sub)\d*[ps][sd]|tdpb\w+"
                  r"|[su]dot|usdot|fmla|fmls|[su]mmla|usmmla|bfdot|bfmmla|bfmlal[bt])$")
-X86_SPILL = re.compile(r"%[xyz]mm\d+.*\(%r[sb]p\)|\(%r[sb]p\).*%[xyz]mm\d+")
-X86_MOVE = re.compile(r"^v?mov(a|u|dq)")
+X86_STORE = re.compile(r"^v?mov(a|u|dq|nt)")
+X86_SPILL = re.compile(r"^%[xyz]mm\d+,-?(0x)?[0-9a-f]*\(%r[sb]p\)")
 ARM_SPILL = re.compile(r"^[qdv]\d+\b.*\[(sp|x29)\b")
 ALLOWED = re.compile(r"\bspills (\w+): \w")
 
@@ -62,12 +63,9 @@ def innermost_loops(name, code):
 
 
 def spilled(mnemonic, operands):
-    if X86_MOVE.match(mnemonic) and X86_SPILL.search(operands):
-        return True
-    if HOT.match(mnemonic) and X86_SPILL.search(operands):
-        return True  # reloaded as an operand
-    return mnemonic in ("ldr", "str", "ldp", "stp", "ldur", "stur") and bool(
-        ARM_SPILL.match(operands))
+    if X86_STORE.match(mnemonic):
+        return bool(X86_SPILL.match(operands))
+    return mnemonic in ("str", "stp", "stur") and bool(ARM_SPILL.match(operands))
 
 
 def findings(build, objdump, sources):

@@ -58,11 +58,15 @@ static void agrees_with_the_kernel(void **state)
 {
     (void)state;
     static char line[16384];
+#if defined(__aarch64__) /* under qemu-user the file is that of the host: nothing to compare */
+    static const char key[] = "Features";
+#else
+    static const char key[] = "flags";
+#endif
     FILE *f = fopen("/proc/cpuinfo", "r");
     if (!f) skip();
     bool found = false;
-    while (!found && fgets(line, sizeof line, f))
-        found = !strncmp(line, "flags", 5) || !strncmp(line, "Features", 8);
+    while (!found && fgets(line, sizeof line, f)) found = !strncmp(line, key, strlen(key));
     fclose(f);
     if (!found) skip();
     uint32_t have = cpu_features();

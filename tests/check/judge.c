@@ -32,7 +32,7 @@ size_t check_size(Check *c, size_t most)
     return n > most ? most : n;
 }
 
-static void say(Check *c, const char *format, va_list args)
+static __attribute__((format(printf, 2, 0))) void say(Check *c, const char *format, va_list args)
 {
     printf("# %s %s: ", c->row->name, c->fast->name);
     vprintf(format, args);
