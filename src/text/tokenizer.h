@@ -21,10 +21,11 @@ enum {
     TOK_BYTE = 6
 };
 
-/* What a file says; spans are borrowed and must outlive the tokenizer (they point into the map). */
+/* What a file says. The array of tokens, their bytes and those of the merges are borrowed and must
+ * outlive the tokenizer (they point into the map); the rest is read while it opens. */
 typedef struct TokSource {
-    Span model;        /* tokenizer.ggml.model: "llama", "gpt2", "bert", "gemma4", "no_vocab" ... */
-    Span pre;          /* tokenizer.ggml.pre, may be empty */
+    Span model; /* tokenizer.ggml.model: "llama", "gpt2", "bert", "gemma4", "no_vocab" ... */
+    Span pre;   /* tokenizer.ggml.pre, may be empty */
     const Span *tokens;
     uint64_t n_tokens;
     const float *scores;  /* n_tokens or NULL */
@@ -58,7 +59,8 @@ typedef struct TokPart {
 } TokPart;
 
 /* Ids of the parts, as one text, appended; *out is mem_alloc'd (mem_free). add_bos puts BOS first
- * (if there is one and the first part does not begin with it). */
+ * (if there is one and the first part does not begin with it), and with WordPiece SEP last. Control
+ * tokens are recognised within one part that asks for it; user-defined ones in any text. */
 bt_status tok_encode(const Tokenizer *tok, const TokPart *parts, size_t n_parts, bool add_bos,
                      int32_t **out, size_t *n_out, bt_error *err);
 /* Bytes of one token as they stand in the text (byte tokens: their byte; U+2581: space); special
