@@ -43,7 +43,7 @@ void gguf_close(Gguf **gguf);
 const char *gguf_path(const Gguf *gguf);
 int gguf_n_parts(const Gguf *gguf);
 const OsMap *gguf_part(const Gguf *gguf, int part);
-uint64_t gguf_bytes(const Gguf *gguf); /* of all parts */
+uint64_t gguf_bytes(const Gguf *gguf); /* of all parts that were opened */
 uint32_t gguf_version(const Gguf *gguf);
 
 size_t gguf_n_tensors(const Gguf *gguf);
@@ -61,8 +61,9 @@ GgufType gguf_array_type(const Gguf *gguf, size_t i);
 uint64_t gguf_array_count(const Gguf *gguf, size_t i);
 
 /* Typed reads. Absent key: *out is left as it is and BT_OK, unless `required`. A value of another
- * type, or an integer that does not fit, is BT_E_FORMAT naming file, key, both types. Any integer
- * type serves where an integer is asked, any float or integer where a float is. */
+ * type, or an integer that does not fit, is BT_E_FORMAT naming file, key, both types; so is a
+ * float that is NaN or, where one is asked, infinite. Any integer type serves where an integer is
+ * asked, any float or integer where a float is. */
 bt_status gguf_get_u32(const Gguf *g, const char *key, bool required, uint32_t *out, bt_error *err);
 bt_status gguf_get_i32(const Gguf *g, const char *key, bool required, int32_t *out, bt_error *err);
 bt_status gguf_get_f32(const Gguf *g, const char *key, bool required, float *out, bt_error *err);

@@ -18,7 +18,8 @@ void gguf_put_string(GgufWriter *w, const char *key, const char *value);
 void gguf_put_spans(GgufWriter *w, const char *key, const Span *values, uint64_t count);
 void gguf_put_i32s(GgufWriter *w, const char *key, const int32_t *values, uint64_t count);
 void gguf_put_f32s(GgufWriter *w, const char *key, const float *values, uint64_t count);
-/* Copies a key of an open file as it is. */
+/* Copies a key of an open file as it is. split.* keys are left out: the writer makes one file.
+ * general.alignment, put or copied, is followed. */
 void gguf_put_copy(GgufWriter *w, const Gguf *from, size_t key);
 /* `data` (bytes as dtype and dims say) must live until the save. */
 void gguf_put_tensor(GgufWriter *w, const char *name, uint32_t type, uint32_t n_dims,
