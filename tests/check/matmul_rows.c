@@ -45,7 +45,7 @@ static void sizes(const Product *p, float *size)
                 kernels_select(0)->to_f32(p->type, p->w + i * p->w_stride + l * unit, &w, 1);
                 sum += fabs((double)w * p->x[j * p->x_stride + l]);
             }
-            size[j * p->n + i] = (float)sum;
+            size[j * p->n + i] = (float)sum + 0x1p-100f; /* denormals round as they like */
         }
 }
 
