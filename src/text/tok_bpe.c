@@ -94,11 +94,10 @@ static bt_status open_merges(Tokenizer *t, const TokSource *source, bt_error *er
         t->result[i] =
             l == TOK_NONE || r == TOK_NONE ? TOK_NONE : joined_symbol(t, left, right, &joined);
         if (t->result[i] == TOK_NONE || !put_pair(t, l, r, (uint32_t)i)) status = hostile(err, i);
-        if (t->joins) {
-            tok_join_add(t, (Span){joined.data, joined.size});
-        }
     }
     buf_close(&joined);
+    for (uint32_t i = 0; t->joins && i < t->n + t->n_extra; i++)
+        tok_join_add(t, tok_symbol_text(t, i));
     return status;
 }
 
