@@ -88,8 +88,8 @@ typedef enum bt_kv_type { BT_KV_DEFAULT, BT_KV_F32, BT_KV_BF16, BT_KV_F16, BT_KV
 
 typedef struct bt_model_options {
     int n_threads;         /* 0: physical cores this process may use */
-    const char *cache_dir; /* folder of the sidecars; NULL: the user's cache folder */
-    bool no_cache;         /* neither read nor write sidecars */
+    const char *cache_dir; /* folder of the sidecars (prepared weights); NULL: memory only */
+    bool no_cache;         /* neither read nor write sidecars, whatever cache_dir says */
     bool vocab_only;       /* metadata and tokenizer, no weights */
     uint64_t cpu_mask;     /* features that may be used; 0: all that the CPU has (tests) */
     bt_progress_fn progress;
@@ -192,6 +192,7 @@ typedef struct bt_session_options {
     int32_t n_ctx;       /* tokens a sequence may hold; 0: what memory allows, at most trained */
     int32_t n_sequences; /* 0: 1 */
     int32_t n_batch;     /* most rows of one step; 0: 512 */
+    int32_t n_logits;    /* most rows of one step whose logits are wanted; 0: n_sequences */
     bt_kv_type kv;       /* 0: bf16 */
     uint64_t memory_limit; /* bytes for weights and session; 0: what is available now */
 } bt_session_options;

@@ -47,15 +47,16 @@ Tensor block_prenorm_forward(Step *s, const void *model)
 {
     const Prenorm *m = model;
     RopeTable rope = op_rope_table(s, &m->rope);
+    size_t mark = step_mark(s);
     Tensor x = op_embed(s, m->embedding); /* (T,D) */
     for (int32_t l = 0; l < m->n_layers; l++) {
         const Layer *w = &m->layer[l];
-        size_t mark = step_layer_begin(s);
         Tensor h = op_rmsnorm(s, x, w->attn_norm, m->eps);
         x = op_add(s, x, block_attention(s, &w->attention, &rope, l, h));
+        x = step_keep(s, mark, x);
         h = op_rmsnorm(s, x, w->ffn_norm, m->eps);
         x = op_add(s, x, block_ffn(s, &w->ffn, h));
-        x = step_layer_end(s, mark, x);
+        x = step_keep(s, mark, x);
     }
     x = op_rmsnorm(s, op_wanted(s, x), m->norm, m->eps);
     return op_linear(s, x, m->head); /* (wanted,V) */

@@ -308,9 +308,6 @@ const Weight *loader_head(Loader *ld)
     if (loader_failed(ld)) return NULL;
     const Weight *head = loader_matrix(ld, -1, "output", h->n_embd, h->n_vocab, OPTIONAL);
     if (head || loader_failed(ld)) return head;
-    Weight *tied = loader_memory(ld, 1, sizeof *tied);
-    if (!tied) return NULL;
-    *tied = *ld->embedding;
-    use_in_products(ld, tied);
-    return tied;
+    use_in_products(ld, ld->embedding);
+    return ld->embedding;
 }

@@ -34,7 +34,7 @@ typedef struct Loader {
     LayerSpec *layers; /* (n_layers) filled by the architecture */
     Weight **weights;  /* all matrices that products read, in order of first use */
     size_t n_weights, weights_capacity;
-    const Weight *embedding;
+    Weight *embedding;
     bt_status status;
     bt_error *err;
 } Loader;

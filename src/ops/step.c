@@ -48,12 +48,12 @@ Tensor step_tensor(Step *s, int64_t rows, int32_t heads, int32_t width, bool twi
     return t;
 }
 
-size_t step_layer_begin(Step *s)
+size_t step_mark(Step *s)
 {
     return arena_mark(s->arena);
 }
 
-Tensor step_layer_end(Step *s, size_t mark, Tensor x)
+Tensor step_keep(Step *s, size_t mark, Tensor x)
 {
     if (s->cancel && atomic_load_explicit(s->cancel, memory_order_relaxed))
         step_fail(s, BT_E_CANCELLED, "cancelled");

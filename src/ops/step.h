@@ -36,9 +36,10 @@ void step_fail(Step *s, bt_status status, const char *format, ...) BT_PRINTF(3, 
 Tensor step_tensor(Step *s, int64_t rows, int32_t heads, int32_t width, bool twin);
 void *step_memory(Step *s, size_t bytes);
 
-/* A layer's memory: step_layer_begin before it, step_layer_end after, which keeps only x (the
- * stream that runs through the layers) and looks whether the step was cancelled. */
-size_t step_layer_begin(Step *s);
-Tensor step_layer_end(Step *s, size_t mark, Tensor x);
+/* The stream that runs through the layers lies at a mark taken before it was made. step_keep gives
+ * back all memory taken since the mark but what x holds, and looks whether the step was cancelled:
+ *     size_t mark = step_mark(s);  x = op_embed(...);  for each part: x = step_keep(s, mark, x); */
+size_t step_mark(Step *s);
+Tensor step_keep(Step *s, size_t mark, Tensor x);
 
 #endif

@@ -23,10 +23,16 @@ static void embed_rows(void *arg, int member, int64_t begin, int64_t end)
     const RowsJob *job = arg;
     const Weight *w = job->embedding;
     (void)member;
-    for (int64_t i = begin; i < end; i++)
-        dequant_row(w->type,
-                    (const unsigned char *)w->rows + (size_t)job->rows[i].token * w->row_bytes,
-                    tensor_at(job->out, i), (size_t)w->k);
+    for (int64_t i = begin; i < end; i++) {
+        size_t token = (size_t)job->rows[i].token;
+        if (w->panels) /* tied to the head: the file's rows need not be resident too */
+            panel_row(w->type,
+                      (const unsigned char *)w->panels + token / PANEL_ROWS * w->layout.bytes,
+                      (size_t)w->k, token % PANEL_ROWS, tensor_at(job->out, i));
+        else
+            dequant_row(w->type, (const unsigned char *)w->rows + token * w->row_bytes,
+                        tensor_at(job->out, i), (size_t)w->k);
+    }
 }
 
 void cpu_embed(Backend *b, const Weight *table, const StepRow *rows, Tensor out)

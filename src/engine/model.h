@@ -1,0 +1,62 @@
+/* A loaded model inside the engine: file, vocabulary, architecture, prepared weights, team. */
+#ifndef ENGINE_MODEL_H
+#define ENGINE_MODEL_H
+
+#include <pthread.h>
+
+#include "backend/cpu/cpu.h"
+#include "base/team.h"
+#include "engine/panels.h"
+#include "io/gguf.h"
+#include "models/model.h"
+#include "models/vocab.h"
+
+struct bt_model {
+    Gguf *gguf;
+    Vocab *vocab;
+    const Arch *arch;    /* NULL: opened for its vocabulary only */
+    const void *weights; /* the architecture's struct, in the store */
+    ModelStore store;
+    Hyper hyper;
+    LayerSpec *layers;
+    Weight **matrices; /* that products read */
+    size_t n_matrices;
+    const Weight *embedding;
+    Panels *panels; /* NULL until the first session */
+    Team *team;     /* likewise */
+    int n_threads;
+    uint32_t features;                         /* CPU_* bits in use */
+    char *architecture, *name, *chat_template; /* copies, NUL-terminated */
+    char *cache_dir;                           /* NULL: no sidecars */
+    char type_summary[16];
+    uint64_t n_params;
+    bt_progress_fn progress;
+    void *progress_user;
+    pthread_mutex_t lock; /* held while a step runs: the team serves one at a time */
+};
+
+/* Starts the team and prepares the weights, the first time. */
+bt_status model_prepare(bt_model *model, bt_error *err);
+/* BT_E_IO when a mapped file of the model was cut short under us. */
+bt_status model_check_files(const bt_model *model, bt_error *err);
+
+const Tokenizer *model_tokenizer(const bt_model *model);
+/* The file's Jinja template; size 0 when it has none. */
+Span model_chat_template(const bt_model *model);
+
+/* ---- plan.c ---- */
+
+/* Sizes of a CPU backend that runs steps of n_batch rows. */
+CpuSizes model_cpu_sizes(const bt_model *model, int32_t n_batch);
+/* Bytes of arena that a step of n_batch rows, n_wanted of them with logits, takes: the forward is
+ * run by the plan backend. 0 after a failure. */
+size_t model_step_bytes(const bt_model *model, int32_t n_batch, int32_t n_wanted, bt_error *err);
+StateSpec model_state_spec(const bt_model *model, int32_t n_ctx, int32_t n_sequences,
+                           bt_kv_type kv);
+/* As bt_model_plan, with the rows whose logits are wanted; `limit` 0: what is available. */
+bt_status model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
+                     int32_t n_wanted, bt_kv_type kv, uint64_t limit, bt_memory_plan *out,
+                     bt_error *err);
+#define MODEL_BATCH 512 /* rows of a step when nothing is asked */
+
+#endif

@@ -1,0 +1,354 @@
+/* Checking and packing weights in parallel, into memory or a sidecar (see panels.h). */
+#include "engine/panels.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine/sidecar.h"
+#include "tensor/dtype.h"
+
+#define PIECE_PANELS 64          /* panels of a piece of work: a multiple of SIDECAR_UNIT bytes */
+#define WORTH_A_FILE (16u << 20) /* smaller models are packed faster than a file is opened */
+
+struct Panels {
+    OsMap map; /* when mapped */
+    bool mapped;
+    unsigned char *memory; /* else */
+    uint64_t bytes;
+};
+
+/* ---- packing ---- */
+
+typedef struct Pack {
+    const Gguf *gguf;
+    Weight *const *weights;
+    size_t n;
+    const Weight *looked_up;
+    int64_t *first_piece; /* (n + 2): of each weight, of looked_up, the total */
+    uint64_t *offset;     /* (n) bytes of each weight's panels */
+    uint64_t total;
+    unsigned char *memory; /* where panels go, or NULL: to fd */
+    int fd;
+    unsigned char *buffers; /* (members, buffer_bytes) when writing to fd */
+    size_t buffer_bytes;
+    const PanelsOptions *options;
+    TeamQueue queue;
+    atomic_uint_least64_t checksum;
+    atomic_int_least64_t done;
+    atomic_int failure; /* bt_status */
+    atomic_int system_error;
+    atomic_size_t bad; /* index of a weight that is not finite */
+} Pack;
+
+static int64_t pieces_of(const Weight *w)
+{
+    return (w->n_mats * weight_panels(w) + PIECE_PANELS - 1) / PIECE_PANELS;
+}
+
+/* Panels [begin, end) of a weight, counted over all its matrices. */
+static bool pack_range(const Weight *w, int64_t begin, int64_t end, unsigned char *out)
+{
+    int64_t per = weight_panels(w);
+    for (int64_t p = begin; p < end; p++) {
+        int64_t mat = p / per, first = p % per * PANEL_ROWS;
+        int64_t rows = w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS;
+        const unsigned char *from =
+            (const unsigned char *)w->rows + (size_t)(mat * w->n + first) * w->row_bytes;
+        if (!out) continue;
+        panel_pack(w->type, from, w->row_bytes, (size_t)rows, (size_t)w->k, out);
+        out += w->layout.bytes;
+    }
+    return true;
+}
+
+static bool write_at(int fd, const unsigned char *data, size_t size, uint64_t offset)
+{
+    while (size) {
+        ssize_t n = pwrite(fd, data, size, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        data += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return true;
+}
+
+static void fail(Pack *pack, bt_status status)
+{
+    int none = BT_OK;
+    atomic_compare_exchange_strong(&pack->failure, &none, (int)status);
+}
+
+static void pack_piece(Pack *pack, int member, int64_t piece)
+{
+    size_t i = 0;
+    while (piece >= pack->first_piece[i + 1]) i++;
+    const Weight *w = i < pack->n ? pack->weights[i] : pack->looked_up;
+    int64_t begin = (piece - pack->first_piece[i]) * PIECE_PANELS,
+            all = w->n_mats * weight_panels(w);
+    int64_t end = begin + PIECE_PANELS < all ? begin + PIECE_PANELS : all;
+    bool packs = i < pack->n && w->paneled;
+    size_t size = packs ? (size_t)(end - begin) * w->layout.bytes : 0;
+    uint64_t at = packs ? pack->offset[i] + (uint64_t)begin * w->layout.bytes : 0;
+    unsigned char *out = NULL;
+    if (packs)
+        out =
+            pack->memory ? pack->memory + at : pack->buffers + (size_t)member * pack->buffer_bytes;
+    if (!pack_range(w, begin, end, out)) {
+        fail(pack, BT_E_FORMAT);
+        atomic_store(&pack->bad, i);
+        return;
+    }
+    if (packs && !pack->memory) {
+        size_t whole = align_up(size, SIDECAR_UNIT); /* the last piece of a weight is filled up */
+        memset(out + size, 0, whole - size);
+        atomic_fetch_add(&pack->checksum, sidecar_hash(out, whole, at));
+        if (!write_at(pack->fd, out, whole, SIDECAR_HEADER_BYTES + at)) {
+            atomic_store(&pack->system_error, errno ? errno : EIO);
+            fail(pack, BT_E_IO);
+        }
+    }
+    atomic_fetch_add(&pack->done, 1);
+}
+
+static void pack_member(void *arg, int member, int n_members)
+{
+    Pack *pack = arg;
+    int64_t begin, end;
+    (void)n_members;
+    while (queue_take(&pack->queue, &begin, &end))
+        for (int64_t p = begin; p < end && atomic_load(&pack->failure) == BT_OK; p++) {
+            pack_piece(pack, member, p);
+            const PanelsOptions *o = pack->options;
+            if (member == 0 && o->progress &&
+                !o->progress(o->progress_user, "preparing weights",
+                             (uint64_t)atomic_load(&pack->done), (uint64_t)pack->queue.total))
+                fail(pack, BT_E_CANCELLED);
+        }
+}
+
+static bt_status pack_failed(const Pack *pack, bt_error *err)
+{
+    bt_status status = (bt_status)atomic_load(&pack->failure);
+    size_t i = atomic_load(&pack->bad);
+    if (status == BT_E_FORMAT) {
+        const Weight *w = i < pack->n ? pack->weights[i] : pack->looked_up;
+        const GgufTensor *t = gguf_find_tensor(pack->gguf, w->name);
+        return bt_fail(err, status,
+                       "%s: tensor '%s' at offset %llu holds NaN or infinity; the file is damaged, "
+                       "fetch it again",
+                       gguf_path(pack->gguf), w->name, (unsigned long long)(t ? t->offset : 0));
+    }
+    if (status == BT_E_IO)
+        return bt_fail(err, status, "writing prepared weights: %s",
+                       strerror(atomic_load(&pack->system_error)));
+    return bt_fail(err, status, "cancelled while preparing weights");
+}
+
+/* Runs over all pieces; the source's pages are let go afterwards, the panels replace them. */
+static bt_status pack_all(Pack *pack, Team *team, bt_error *err)
+{
+    queue_start(&pack->queue, pack->first_piece[pack->n + 1], 1);
+    team_run(team, pack_member, pack);
+    if (atomic_load(&pack->failure) != BT_OK) return pack_failed(pack, err);
+    for (size_t i = 0; i < pack->n; i++) {
+        const Weight *w = pack->weights[i];
+        const GgufTensor *t = w->paneled ? gguf_find_tensor(pack->gguf, w->name) : NULL;
+        if (t) os_map_drop(gguf_part(pack->gguf, t->part), t->offset, t->bytes);
+    }
+    return BT_OK;
+}
+
+/* ---- the sidecar around it ---- */
+
+typedef struct SidecarWrite {
+    Pack *pack;
+    Team *team;
+    SidecarHeader header;
+} SidecarWrite;
+
+static uint64_t fingerprint(const Pack *pack)
+{
+    uint64_t h = SIDECAR_VERSION;
+    for (size_t i = 0; i < pack->n; i++) {
+        const Weight *w = pack->weights[i];
+        const GgufTensor *t = gguf_find_tensor(pack->gguf, w->name);
+        int64_t row[] = {w->type,        w->k,       w->n,
+                         w->n_mats,      w->paneled, t ? (int64_t)t->offset : 0,
+                         t ? t->part : 0};
+        h = hash_bytes(w->name, strlen(w->name), h);
+        h = hash_bytes(row, sizeof row, h);
+    }
+    return h;
+}
+
+static void identify(const Pack *pack, SidecarHeader *header)
+{
+    memset(header, 0, sizeof *header);
+    memcpy(header->magic, SIDECAR_MAGIC, sizeof header->magic);
+    header->version = SIDECAR_VERSION;
+    header->fingerprint = fingerprint(pack);
+    header->data_bytes = pack->total;
+    for (int i = 0; i < gguf_n_parts(pack->gguf); i++) {
+        const OsMap *map = gguf_part(pack->gguf, i);
+        int64_t row[] = {(int64_t)map->size, map->mtime_ns};
+        header->source_state = hash_bytes(row, sizeof row, header->source_state);
+    }
+    if (!realpath(gguf_path(pack->gguf), header->source)) header->source[0] = '\0';
+}
+
+static bt_status write_sidecar(void *user, int fd, bt_error *err)
+{
+    SidecarWrite *w = user;
+    Pack *pack = w->pack;
+    pack->fd = fd;
+    bt_status status = pack_all(pack, w->team, err);
+    if (status) return status;
+    w->header.checksum = atomic_load(&pack->checksum);
+    w->header.header_hash = sidecar_header_hash(&w->header);
+    if (!write_at(fd, (const unsigned char *)&w->header, sizeof w->header, 0))
+        return bt_fail(err, BT_E_IO, "writing prepared weights: %s", strerror(errno));
+    return BT_OK;
+}
+
+static void place_panels(Pack *pack, const unsigned char *base)
+{
+    for (size_t i = 0; i < pack->n; i++)
+        if (pack->weights[i]->paneled) pack->weights[i]->panels = base + pack->offset[i];
+}
+
+static bool map_sidecar(Panels *p, Pack *pack, const char *path, const SidecarHeader *want)
+{
+    bt_error ignored;
+    if (os_map_open(path, &p->map, &ignored)) return false;
+    if (!sidecar_matches(&p->map, want)) {
+        os_map_close(&p->map);
+        return false;
+    }
+    p->mapped = true;
+    place_panels(pack, p->map.data + SIDECAR_HEADER_BYTES);
+    return true;
+}
+
+static bool through_sidecar(Panels *p, Pack *pack, Team *team, bt_status *status, bt_error *err)
+{
+    char path[PATH_MAX];
+    SidecarWrite w = {.pack = pack, .team = team};
+    const char *dir = pack->options->cache_dir;
+    *status = BT_OK;
+    if (!dir || pack->total < WORTH_A_FILE) return false;
+    identify(pack, &w.header);
+    if (!sidecar_path(dir, gguf_path(pack->gguf), path, sizeof path)) return false;
+    if (map_sidecar(p, pack, path, &w.header)) {
+        sidecar_touch(path);
+        return true;
+    }
+    bt_error why;
+    pack->buffers = mem_alloc((size_t)team_size(team) * pack->buffer_bytes);
+    if (!pack->buffers || os_make_dirs(dir, &why)) return false;
+    uint64_t removed;
+    sidecar_trim(dir, SIDECAR_LIMIT > pack->total ? SIDECAR_LIMIT - pack->total : 0, &removed,
+                 &why);
+    bt_status written = os_replace_file(path, write_sidecar, &w, &why);
+    mem_free(pack->buffers);
+    pack->buffers = NULL;
+    if (written == BT_E_FORMAT || written == BT_E_CANCELLED) {
+        *status = written;
+        if (err) *err = why;
+        return true;
+    }
+    if (written == BT_OK && map_sidecar(p, pack, path, &w.header)) return true;
+    log_line(BT_LOG_WARN, "%s: no sidecar is kept, running from memory: %s", path,
+             written ? why.text : "it cannot be read back");
+    atomic_store(&pack->failure, BT_OK);
+    atomic_store(&pack->done, 0);
+    return false;
+}
+
+static bt_status in_memory(Panels *p, Pack *pack, Team *team, bt_error *err)
+{
+    if (pack->total) {
+        p->memory = os_pages_alloc(pack->total);
+        if (!p->memory) return bt_fail_memory(err, "the prepared weights", pack->total);
+    }
+    pack->memory = p->memory;
+    if (!pack->total) pack->memory = (unsigned char *)p; /* nothing is written; not "to fd" */
+    bt_status status = pack_all(pack, team, err);
+    if (!status) place_panels(pack, p->memory);
+    return status;
+}
+
+bt_status panels_open(const Gguf *gguf, Weight *const *weights, size_t n, const Weight *looked_up,
+                      Team *team, const PanelsOptions *options, Panels **out, bt_error *err)
+{
+    Pack pack = {.gguf = gguf,
+                 .weights = weights,
+                 .n = n,
+                 .looked_up = looked_up,
+                 .fd = -1,
+                 .options = options};
+    bt_status status = BT_OK;
+    Panels *p = mem_zalloc(1, sizeof *p);
+    pack.first_piece = mem_zalloc(n + 2, sizeof *pack.first_piece);
+    pack.offset = mem_zalloc(n + 1, sizeof *pack.offset);
+    *out = NULL;
+    if (!p || !pack.first_piece || !pack.offset) {
+        status = bt_fail_memory(err, "the list of weights", n * 16);
+        goto done;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const Weight *w = weights[i];
+        size_t piece = w->paneled ? PIECE_PANELS * w->layout.bytes : 0;
+        pack.first_piece[i + 1] = pack.first_piece[i] + pieces_of(w);
+        pack.offset[i] = pack.total;
+        pack.total += align_up(weight_panel_bytes(w), SIDECAR_UNIT);
+        if (piece > pack.buffer_bytes) pack.buffer_bytes = piece;
+    }
+    pack.first_piece[n + 1] = pack.first_piece[n] + (looked_up ? pieces_of(looked_up) : 0);
+    p->bytes = pack.total;
+    if (!through_sidecar(p, &pack, team, &status, err)) status = in_memory(p, &pack, team, err);
+done:
+    mem_free(pack.buffers);
+    mem_free(pack.first_piece);
+    mem_free(pack.offset);
+    if (status) panels_close(&p);
+    *out = p;
+    return status;
+}
+
+void panels_close(Panels **panels)
+{
+    Panels *p = *panels;
+    if (!p) return;
+    if (p->mapped) os_map_close(&p->map);
+    if (p->memory) os_pages_free(p->memory, p->bytes);
+    mem_free(p);
+    *panels = NULL;
+}
+
+bool panels_mapped(const Panels *panels)
+{
+    return panels->mapped;
+}
+
+const OsMap *panels_map(const Panels *panels)
+{
+    return panels->mapped ? &panels->map : NULL;
+}
+
+uint64_t panels_bytes(const Panels *panels)
+{
+    return panels->bytes;
+}

@@ -1,0 +1,127 @@
+/* What a session would need, computed by running the forward with the plan backend. */
+#include "engine/model.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "tensor/dtype.h"
+
+CpuSizes model_cpu_sizes(const bt_model *m, int32_t n_batch)
+{
+    CpuSizes s = {.n_batch = n_batch, .most_head = 1, .most_group = 1, .most_k = 1};
+    for (size_t i = 0; i < m->n_matrices; i++)
+        if (m->matrices[i]->k > s.most_k) s.most_k = m->matrices[i]->k;
+    for (int32_t l = 0; l < m->hyper.n_layers; l++) {
+        const LayerSpec *spec = &m->layers[l];
+        int32_t group = m->hyper.n_heads / spec->kv_heads;
+        if (spec->e_k > s.most_head) s.most_head = spec->e_k;
+        if (spec->e_v > s.most_head) s.most_head = spec->e_v;
+        if (group > s.most_group) s.most_group = group;
+    }
+    return s;
+}
+
+size_t model_step_bytes(const bt_model *m, int32_t n_batch, int32_t n_wanted, bt_error *err)
+{
+    Arena arena;
+    arena_open(&arena, 0);
+    StepRow *rows = mem_zalloc((size_t)n_batch, sizeof *rows);
+    if (!rows) {
+        bt_fail_memory(err, "the plan of a step", (uint64_t)n_batch * sizeof *rows);
+        return 0;
+    }
+    Step s = {.backend = backend_plan(),
+              .arena = &arena,
+              .layers = m->layers,
+              .rows = rows,
+              .n_rows = n_batch,
+              .n_wanted = n_wanted,
+              .err = err};
+    m->arch->forward(&s, m->weights);
+    mem_free(rows);
+    return step_failed(&s) ? 0 : arena.peak;
+}
+
+StateSpec model_state_spec(const bt_model *m, int32_t n_ctx, int32_t n_sequences, bt_kv_type kv)
+{
+    static const uint32_t types[] = {DT_BF16, DT_F32, DT_BF16, DT_F16, DT_Q8_0};
+    size_t i = (size_t)kv < sizeof types / sizeof *types ? (size_t)kv : 0;
+    return (StateSpec){m->layers, m->hyper.n_layers, types[i], n_ctx, n_sequences};
+}
+
+/* Bytes resident once loaded: panels, plus the rows that are read straight from the file. */
+static uint64_t weight_bytes(const bt_model *m)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < m->n_matrices; i++) {
+        const Weight *w = m->matrices[i];
+        bytes += w->paneled ? weight_panel_bytes(w) : weight_file_bytes(w);
+    }
+    return bytes;
+}
+
+#define MOST_CONTEXT (1 << 28)
+
+bt_status model_plan(const bt_model *m, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
+                     int32_t n_wanted, bt_kv_type kv, uint64_t limit, bt_memory_plan *out,
+                     bt_error *err)
+{
+    if (!m->arch)
+        return bt_fail(err, BT_E_ARGUMENT, "the model was opened for its vocabulary only");
+    if (n_sequences < 1) n_sequences = 1;
+    if (n_batch < 1) n_batch = MODEL_BATCH;
+    if (n_wanted < 1 || n_wanted > n_batch) n_wanted = n_wanted < 1 ? 1 : n_batch;
+    if (*n_ctx < 0 || *n_ctx > MOST_CONTEXT || n_sequences > 65536 || n_batch > 65536)
+        return bt_fail(err, BT_E_ARGUMENT, "context %d, %d sequences, %d rows a step: out of range",
+                       *n_ctx, n_sequences, n_batch);
+    CpuSizes sizes = model_cpu_sizes(m, n_batch);
+    size_t step = model_step_bytes(m, n_batch, n_wanted, err);
+    if (!step) return err ? err->status : BT_E_INTERNAL;
+    uint64_t loaded = m->panels && !panels_mapped(m->panels) ? panels_bytes(m->panels) : 0;
+    out->weights = weight_bytes(m);
+    out->scratch = step + cpu_work_bytes(&sizes, m->n_threads);
+    out->available = os_memory_available() + loaded;
+    if (limit && limit < out->available) out->available = limit;
+    StateSpec spec = model_state_spec(m, 1, n_sequences, kv);
+    uint64_t fixed = out->weights + out->scratch, per_block = state_bytes(&spec);
+    /* a twentieth is left to the rest of the machine */
+    uint64_t usable = out->available - out->available / 20;
+    uint64_t blocks = usable > fixed ? (usable - fixed) / per_block : 0;
+    int64_t fits = blocks > MOST_CONTEXT / KV_BLOCK ? MOST_CONTEXT : (int64_t)blocks * KV_BLOCK;
+    if (*n_ctx == 0) *n_ctx = fits < m->hyper.n_ctx_train ? (int32_t)fits : m->hyper.n_ctx_train;
+    spec.n_ctx = *n_ctx > 0 ? *n_ctx : KV_BLOCK;
+    out->state = state_bytes(&spec);
+    if (!ck_add(fixed, out->state, &out->total)) out->total = UINT64_MAX;
+    if (out->total <= usable) return BT_OK;
+    if (fits >= KV_BLOCK)
+        return bt_fail(err, BT_E_MEMORY,
+                       "context %d needs %llu MiB, %llu MiB are available; a context of %lld fits",
+                       spec.n_ctx, (unsigned long long)(out->total >> 20),
+                       (unsigned long long)(out->available >> 20), (long long)fits);
+    return bt_fail(
+        err, BT_E_MEMORY,
+        "the model needs %llu MiB (weights %llu, work %llu) and %llu MiB are available: "
+        "no context fits; close programs or take a smaller model",
+        (unsigned long long)((fixed + per_block) >> 20), (unsigned long long)(out->weights >> 20),
+        (unsigned long long)(out->scratch >> 20), (unsigned long long)(out->available >> 20));
+}
+
+bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
+                        bt_kv_type kv, bt_memory_plan *out, bt_error *err)
+{
+    return model_plan(model, n_ctx, n_sequences, n_batch, n_sequences, kv, 0, out, err);
+}
+
+uint64_t bt_model_bytes_per_token(const bt_model *m, int32_t depth, bt_kv_type kv)
+{
+    if (!m->arch) return 0;
+    StateSpec spec = model_state_spec(m, 1, 1, kv);
+    uint64_t bytes = m->embedding->row_bytes + (uint64_t)depth * state_token_bytes(&spec);
+    for (size_t i = 0; i < m->n_matrices; i++) {
+        const Weight *w = m->matrices[i];
+        uint64_t all = weight_file_bytes(w);
+        bytes +=
+            w->n_mats > 1 ? all / (uint64_t)w->n_mats * (uint64_t)m->hyper.n_experts_used : all;
+    }
+    return bytes;
+}

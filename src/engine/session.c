@@ -1,0 +1,241 @@
+/* Sessions: sequences of one model with their state, and the steps that advance them. All memory
+ * is reserved at open; a step allocates nothing. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/model.h"
+
+struct bt_session {
+    bt_model *model;
+    Backend *backend;
+    State *state;
+    Arena arena;
+    StepRow *rows;    /* (n_batch) of the step that runs */
+    bt_row *feed;     /* (n_batch) of bt_session_feed */
+    int32_t *added;   /* (n_sequences) rows of each in the step */
+    bt_token *tokens; /* (n_sequences, n_ctx) what was fed */
+    int32_t n_ctx, n_sequences, n_batch, n_logits;
+    float *logits; /* of the last step, in the arena */
+    int32_t n_wanted;
+    atomic_bool cancel;
+};
+
+static bt_status allocate(bt_session *s, bt_kv_type kv, bt_error *err)
+{
+    bt_model *m = s->model;
+    CpuSizes sizes = model_cpu_sizes(m, s->n_batch);
+    StateSpec spec = model_state_spec(m, s->n_ctx, s->n_sequences, kv);
+    size_t step = model_step_bytes(m, s->n_batch, s->n_logits, err);
+    if (!step) return err ? err->status : BT_E_MEMORY;
+    bt_status status = cpu_open(&sizes, m->team, m->features, &s->backend, err);
+    if (!status) status = state_open(&spec, &s->state, err);
+    if (status) return status;
+    s->rows = mem_zalloc((size_t)s->n_batch, sizeof *s->rows);
+    s->feed = mem_zalloc((size_t)s->n_batch, sizeof *s->feed);
+    s->added = mem_zalloc((size_t)s->n_sequences, sizeof *s->added);
+    s->tokens = mem_zalloc((size_t)s->n_sequences * (size_t)s->n_ctx, sizeof *s->tokens);
+    if (!s->rows || !s->feed || !s->added || !s->tokens || !arena_open(&s->arena, step))
+        return bt_fail_memory(err, "a session", step);
+    return BT_OK;
+}
+
+bt_status bt_session_open(bt_model *model, const bt_session_options *options, bt_session **out,
+                          bt_error *err)
+{
+    static const bt_session_options defaults;
+    const bt_session_options *o = options ? options : &defaults;
+    bt_memory_plan plan;
+    *out = NULL;
+    bt_error_clear(err);
+    bt_session *s = mem_zalloc(1, sizeof *s);
+    if (!s) return bt_fail_memory(err, "a session", sizeof *s);
+    s->model = model;
+    s->n_ctx = o->n_ctx;
+    s->n_sequences = o->n_sequences > 0 ? o->n_sequences : 1;
+    s->n_batch = o->n_batch > 0 ? o->n_batch : MODEL_BATCH;
+    s->n_logits = o->n_logits > 0 ? o->n_logits : s->n_sequences;
+    if (s->n_logits > s->n_batch) s->n_logits = s->n_batch;
+    bt_status status = model_plan(model, &s->n_ctx, s->n_sequences, s->n_batch, s->n_logits, o->kv,
+                                  o->memory_limit, &plan, err);
+    if (!status) status = model_prepare(model, err);
+    if (!status) status = allocate(s, o->kv, err);
+    if (status) {
+        bt_session_close(&s);
+        return status;
+    }
+    *out = s;
+    return BT_OK;
+}
+
+void bt_session_close(bt_session **session)
+{
+    bt_session *s = *session;
+    if (!s) return;
+    if (s->backend) s->backend->ops->close(s->backend);
+    state_close(&s->state);
+    arena_close(&s->arena);
+    mem_free(s->rows);
+    mem_free(s->feed);
+    mem_free(s->added);
+    mem_free(s->tokens);
+    mem_free(s);
+    *session = NULL;
+}
+
+int32_t bt_session_context(const bt_session *s)
+{
+    return s->n_ctx;
+}
+
+int32_t bt_session_batch(const bt_session *s)
+{
+    return s->n_batch;
+}
+
+int32_t bt_session_length(const bt_session *s, int32_t sequence)
+{
+    return sequence < 0 || sequence >= s->n_sequences ? 0 : state_length(s->state, sequence);
+}
+
+static bt_token *tokens_of(bt_session *s, int32_t sequence)
+{
+    return s->tokens + (size_t)sequence * (size_t)s->n_ctx;
+}
+
+static bt_status check_sequence(const bt_session *s, int32_t sequence, bt_error *err)
+{
+    if (sequence >= 0 && sequence < s->n_sequences) return BT_OK;
+    return bt_fail(err, BT_E_ARGUMENT, "sequence %d does not exist; the session has %d", sequence,
+                   s->n_sequences);
+}
+
+/* Checks the rows and gives each its position; counts what each sequence gains. */
+static bt_status place_rows(bt_session *s, const bt_row *rows, size_t n, bt_error *err)
+{
+    if (n < 1 || n > (size_t)s->n_batch)
+        return bt_fail(err, BT_E_ARGUMENT, "a step takes 1 to %d rows, not %zu", s->n_batch, n);
+    memset(s->added, 0, (size_t)s->n_sequences * sizeof *s->added);
+    s->n_wanted = 0;
+    for (size_t i = 0; i < n; i++) {
+        bt_status status = check_sequence(s, rows[i].sequence, err);
+        if (status) return status;
+        if (rows[i].token < 0 || rows[i].token >= s->model->hyper.n_vocab)
+            return bt_fail(err, BT_E_ARGUMENT, "token %d is outside the vocabulary of %d",
+                           rows[i].token, s->model->hyper.n_vocab);
+        int32_t at = state_length(s->state, rows[i].sequence) + s->added[rows[i].sequence]++;
+        s->rows[i] = (StepRow){rows[i].token, rows[i].sequence, at, rows[i].want_logits};
+        s->n_wanted += rows[i].want_logits;
+    }
+    if (s->n_wanted > s->n_logits)
+        return bt_fail(err, BT_E_LIMIT, "%d rows want logits; the session was opened for %d a step",
+                       s->n_wanted, s->n_logits);
+    for (int32_t q = 0; q < s->n_sequences; q++)
+        if (s->added[q] > s->n_ctx - state_length(s->state, q))
+            return bt_fail(err, BT_E_CONTEXT,
+                           "%d tokens are held and %d come, but the context holds %d",
+                           state_length(s->state, q), s->added[q], s->n_ctx);
+    return BT_OK;
+}
+
+static bt_status run_rows(bt_session *s, size_t n, bt_error *err)
+{
+    Step step = {.backend = s->backend,
+                 .arena = &s->arena,
+                 .state = s->state,
+                 .layers = s->model->layers,
+                 .rows = s->rows,
+                 .n_rows = (int32_t)n,
+                 .n_wanted = s->n_wanted,
+                 .cancel = &s->cancel,
+                 .err = err};
+    arena_reset(&s->arena, 0);
+    pthread_mutex_lock(&s->model->lock);
+    Tensor logits = s->model->arch->forward(&step, s->model->weights);
+    pthread_mutex_unlock(&s->model->lock);
+    s->logits = logits.data;
+    if (!step_failed(&step)) step.status = model_check_files(s->model, err);
+    return step.status;
+}
+
+bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error *err)
+{
+    s->logits = NULL;
+    bt_status status = place_rows(s, rows, n, err);
+    if (status) return status;
+    for (int32_t q = 0; q < s->n_sequences; q++)
+        if (s->added[q] && !state_reserve(s->state, q, s->added[q]))
+            return bt_fail(err, BT_E_INTERNAL, "no block is left for sequence %d", q);
+    status = run_rows(s, n, err);
+    atomic_store(&s->cancel, false);
+    if (status) {
+        s->logits = NULL;
+        for (int32_t q = 0; q < s->n_sequences; q++)
+            if (s->added[q]) state_truncate(s->state, q, state_length(s->state, q));
+        return status;
+    }
+    for (size_t i = 0; i < n; i++)
+        tokens_of(s, rows[i].sequence)[s->rows[i].position] = rows[i].token;
+    for (int32_t q = 0; q < s->n_sequences; q++) state_commit(s->state, q, s->added[q]);
+    return BT_OK;
+}
+
+bt_status bt_session_feed(bt_session *s, int32_t sequence, const bt_token *tokens, size_t n,
+                          bt_error *err)
+{
+    bt_status status = check_sequence(s, sequence, err);
+    if (status) return status;
+    size_t held = (size_t)state_length(s->state, sequence);
+    if (n > (size_t)s->n_ctx - held)
+        return bt_fail(err, BT_E_CONTEXT,
+                       "%zu tokens are held and %zu come, but the context holds %d", held, n,
+                       s->n_ctx);
+    for (size_t done = 0; done < n && !status;) {
+        size_t some = n - done < (size_t)s->n_batch ? n - done : (size_t)s->n_batch;
+        for (size_t i = 0; i < some; i++)
+            s->feed[i] = (bt_row){tokens[done + i], sequence, done + i + 1 == n};
+        status = bt_session_step(s, s->feed, some, err);
+        done += some;
+    }
+    if (status) state_truncate(s->state, sequence, (int32_t)held);
+    return status;
+}
+
+float *bt_session_logits(bt_session *s, int32_t i)
+{
+    if (i == -1) i = s->n_wanted - 1;
+    if (!s->logits || i < 0 || i >= s->n_wanted) return NULL;
+    return s->logits + (size_t)i * (size_t)s->model->hyper.n_vocab;
+}
+
+bt_status bt_session_truncate(bt_session *s, int32_t sequence, int32_t length, bt_error *err)
+{
+    bt_status status = check_sequence(s, sequence, err);
+    if (status) return status;
+    if (length < 0 || length > state_length(s->state, sequence))
+        return bt_fail(err, BT_E_ARGUMENT, "cannot cut %d tokens to %d",
+                       state_length(s->state, sequence), length);
+    state_truncate(s->state, sequence, length);
+    return BT_OK;
+}
+
+/* What stays is fed again rather than rotated: the state is then exactly what these tokens give,
+ * for every kind of layer and every KV type, at the price of one prefill. */
+bt_status bt_session_shift(bt_session *s, int32_t sequence, int32_t keep, int32_t n, bt_error *err)
+{
+    bt_status status = check_sequence(s, sequence, err);
+    if (status) return status;
+    int32_t length = state_length(s->state, sequence);
+    if (keep < 0 || n < 0 || keep > length || n > length - keep)
+        return bt_fail(err, BT_E_ARGUMENT, "cannot forget %d tokens after %d of %d", n, keep,
+                       length);
+    bt_token *tokens = tokens_of(s, sequence);
+    state_truncate(s->state, sequence, keep);
+    memmove(tokens + keep, tokens + keep + n, (size_t)(length - keep - n) * sizeof *tokens);
+    return bt_session_feed(s, sequence, tokens + keep, (size_t)(length - keep - n), err);
+}
+
+void bt_session_cancel(bt_session *s)
+{
+    atomic_store(&s->cancel, true);
+}

@@ -1,0 +1,20 @@
+/* Logits of every position of a token list through the public interface, fed in one of the ways
+ * that must all agree. */
+#ifndef TESTS_RUN_MODEL_H
+#define TESTS_RUN_MODEL_H
+
+#include "bantam/bantam.h"
+
+typedef enum FeedMode {
+    FEED_AT_ONCE,
+    FEED_ONE_BY_ONE,
+    FEED_SEVENS,     /* chunks of 7 */
+    FEED_INTERLEAVED /* one by one beside three other sequences in the same steps */
+} FeedMode;
+
+/* (n, *n_vocab) floats, malloc'd; prints the reason and returns NULL on failure. cpu_mask 0: all
+ * features. */
+float *run_model(const char *path, const bt_token *tokens, int n, FeedMode mode, bt_kv_type kv,
+                 uint64_t cpu_mask, int *n_vocab);
+
+#endif
