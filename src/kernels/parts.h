@@ -15,9 +15,11 @@
 
 #define KERNEL_PARTS_X86(X)                                                                        \
     X(kernels_avx2_rows, CPU_AVX2, "avx2")                                                         \
+    X(kernels_avx2_attend, CPU_AVX2, "")                                                           \
     X(kernels_avx2_convert, CPU_AVX2, "")                                                          \
     X(kernels_avx2_matmul_rows, CPU_AVX2, "")                                                      \
     X(kernels_avx512_rows, CPU_AVX2 | CPU_AVX512, "avx512")                                        \
+    X(kernels_avx512_attend, CPU_AVX2 | CPU_AVX512, "")                                            \
     X(kernels_avx512_convert, CPU_AVX2 | CPU_AVX512, "")                                           \
     X(kernels_avx512_matmul_rows, CPU_AVX2 | CPU_AVX512, "")
 

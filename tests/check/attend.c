@@ -26,6 +26,7 @@ static unsigned char *draw_rows(Check *c, uint32_t type, size_t n, size_t width,
     size_t bytes = n ? (n - 1) * stride + (size_t)dtype_row_bytes(type, width) : 0;
     unsigned char *rows = check_in(c, bytes, type == DT_F32 ? 4 : 2);
     float *plain = check_floats(c, n * width, 1);
+    for (size_t i = 0; i < n * width; i++) plain[i] = fminf(fmaxf(plain[i], -4), 4);
     for (size_t j = 0; j < n; j++)
         c->ref->from_f32(type, plain + j * width, rows + j * stride, width);
     return rows;
@@ -46,7 +47,8 @@ static Attend draw(Check *c)
     a.cap = check_below(c, 3) ? 0 : 5.0f;
     a.q = check_floats(c, a.nq * a.q_stride - (a.q_stride - a.e), 1);
     for (size_t i = 0; i < a.nq * a.q_stride - (a.q_stride - a.e); i++)
-        a.q[i] = fminf(fmaxf(a.q[i], -4), 4) / sqrtf((float)a.e); /* large ones drown all else */
+        a.q[i] = fminf(fmaxf(a.q[i], -4), 4) /
+                 sqrtf((float)a.e); /* very large scores say only which is the largest */
     a.k = draw_rows(c, a.type, a.n, a.e, a.k_stride);
     a.v = draw_rows(c, a.type, a.n, a.e_v, a.v_stride);
     a.first = check_in(c, a.nq * 4, 4), a.limit = check_in(c, a.nq * 4, 4);

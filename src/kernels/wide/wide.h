@@ -13,6 +13,7 @@
  *   vf_round       to nearest even
  *   vf_scale2      a * 2^n, n whole, |n| <= 252, right also where the result is denormal
  *   vf_within      lanes [from, to) of a, the rest of b
+ *   vf_first       lane 0
  *   vf_sum vf_top  of all lanes
  *   vf_sum4        v4 of the sums of four vectors
  *   vf_sum_each    lane i: the sum of vector i of LANES vectors

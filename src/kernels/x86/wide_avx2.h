@@ -112,6 +112,11 @@ WIDE v4 halves_sum(vf v)
     return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 }
 
+WIDE float vf_first(vf v)
+{
+    return _mm256_cvtss_f32(v);
+}
+
 WIDE float vf_sum(vf v)
 {
     v4 t = halves_sum(v);

@@ -99,6 +99,11 @@ WIDE vf vf_within(vf a, vf b, size_t from, size_t to)
     return _mm512_mask_blend_ps(mask, b, a);
 }
 
+WIDE float vf_first(vf v)
+{
+    return _mm512_cvtss_f32(v);
+}
+
 WIDE float vf_sum(vf v)
 {
     return _mm512_reduce_add_ps(v);
