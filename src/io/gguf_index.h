@@ -12,7 +12,7 @@
 #define GGUF_MAX_KEY_LENGTH  1024u
 #define GGUF_MAX_NAME_LENGTH 255u       /* of a tensor */
 #define GGUF_MAX_STRING      (1u << 28) /* bytes */
-#define GGUF_MAX_WALK        (1u << 23) /* elements that must be looked at one by one, in all */
+#define GGUF_MAX_WALK        (1u << 22) /* elements that must be looked at one by one, in all */
 #define GGUF_MAX_DEPTH       4          /* arrays in arrays */
 #define GGUF_MIN_ALIGNMENT   8u         /* tensors are read as floats and 64-bit words */
 #define GGUF_MAX_ALIGNMENT   65536u
