@@ -59,6 +59,7 @@ struct Tokenizer {
 
     Span *extra; /* symbols n, n + 1, ... */
     uint32_t n_extra, extra_capacity;
+    bool no_memory; /* why a symbol could not be added; else its text was made to collide */
     Buf extra_text;
     TokTable table;
 

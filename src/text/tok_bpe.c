@@ -29,7 +29,10 @@ static uint32_t joined_symbol(Tokenizer *t, Span left, Span right, Buf *joined)
     buf_clear(joined);
     buf_add(joined, left.data, left.size);
     buf_add(joined, right.data, right.size);
-    if (joined->failed) return TOK_NONE;
+    if (joined->failed) {
+        t->no_memory = true;
+        return TOK_NONE;
+    }
     uint32_t symbol = tok_symbol(t, joined->data, joined->size);
     if (symbol != TOK_NONE) return symbol;
     /* extra_text was reserved for all merges: it does not move. */
@@ -39,11 +42,13 @@ static uint32_t joined_symbol(Tokenizer *t, Span left, Span right, Buf *joined)
     return tok_intern(t, (Span){kept, joined->size});
 }
 
-static bt_status hostile(bt_error *err, uint64_t i)
+static bt_status refuse(const Tokenizer *t, const TokSource *source, uint64_t i, bt_error *err)
 {
+    if (t->no_memory)
+        return bt_fail_memory(err, "the texts of the merges", source->n_merges * sizeof(Span));
     return bt_fail(err, BT_E_LIMIT,
-                   "tokenizer.ggml.merges[%llu]: no memory for it, or the texts were made to "
-                   "collide; convert the model again",
+                   "tokenizer.ggml.merges[%llu]: the texts were made to collide; convert the model "
+                   "again",
                    (unsigned long long)i);
 }
 
@@ -93,7 +98,8 @@ static bt_status open_merges(Tokenizer *t, const TokSource *source, bt_error *er
         uint32_t l = tok_intern(t, left), r = tok_intern(t, right);
         t->result[i] =
             l == TOK_NONE || r == TOK_NONE ? TOK_NONE : joined_symbol(t, left, right, &joined);
-        if (t->result[i] == TOK_NONE || !put_pair(t, l, r, (uint32_t)i)) status = hostile(err, i);
+        if (t->result[i] == TOK_NONE || !put_pair(t, l, r, (uint32_t)i))
+            status = refuse(t, source, i, err);
     }
     buf_close(&joined);
     for (uint32_t i = 0; t->joins && i < t->n + t->n_extra; i++)

@@ -95,7 +95,10 @@ uint32_t tok_intern(Tokenizer *t, Span text)
     if (t->n_extra == t->extra_capacity) {
         uint32_t capacity = t->extra_capacity ? t->extra_capacity * 2 : 256;
         Span *grown = mem_realloc(t->extra, capacity * sizeof(Span));
-        if (!grown) return TOK_NONE;
+        if (!grown) {
+            t->no_memory = true;
+            return TOK_NONE;
+        }
         t->extra = grown;
         t->extra_capacity = capacity;
     }
