@@ -1,0 +1,153 @@
+/* Tokens, text, chat and sampling through the public header alone, on small models made here. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bantam/bantam.h"
+#include "base/mem.h"
+#include "support/make_model.h"
+#include "support/scratch.h"
+
+static int setup(void **state)
+{
+    (void)state;
+    return scratch_open() ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    scratch_close();
+    return 0;
+}
+
+static bt_model *open_made(MakeModel spec)
+{
+    char path[1024];
+    bt_model_options options = {.no_cache = true, .n_threads = 1};
+    bt_model *model;
+    bt_error err;
+    snprintf(path, sizeof path, "%s", scratch_path("m.gguf"));
+    if (make_model(&spec, path, &err)) fail_msg("%s", err.text);
+    if (bt_model_open(path, &options, &model, &err)) fail_msg("%s", err.text);
+    return model;
+}
+
+static void text_goes_there_and_back(void **state)
+{
+    (void)state;
+    static const char said[] = "Once upon a time: Zürich 東京 😀\n";
+    for (int kind = MAKE_BPE; kind <= MAKE_SPM; kind++) {
+        bt_model *model = open_made((MakeModel){.tokenizer = (MakeVocab)kind});
+        bt_token ids[200];
+        char joined[400];
+        size_t used = 0, length;
+        const char *piece;
+        bt_text *text;
+        int64_t n =
+            bt_model_tokenize(model, said, strlen(said), BT_TOKENIZE_ADD_BOS, ids, 200, NULL);
+        assert_in_range(n, 10, 200);
+        assert_int_equal(ids[0], bt_model_describe(model).bos);
+        assert_int_equal(
+            bt_model_tokenize(model, said, strlen(said), BT_TOKENIZE_ADD_BOS, NULL, 0, NULL), n);
+        assert_int_equal(bt_model_tokenize(model, said, 1, 64, ids, 200, NULL), BT_E_ARGUMENT);
+        assert_int_equal(bt_text_open(model, false, &text, NULL), BT_OK);
+        for (int64_t i = 0; i < n; i++) {
+            assert_int_equal(bt_text_next(text, ids[i], &piece, &length), BT_OK);
+            memcpy(joined + used, piece, length + 1);
+            used += length;
+        }
+        assert_string_equal(joined, said);
+        bt_text_close(&text);
+        assert_int_equal(bt_model_token_text(model, -1, true, NULL, 0), -1);
+        assert_true(bt_model_token_ends(model, bt_model_describe(model).eos));
+        assert_false(bt_model_token_ends(model, ids[3]));
+        bt_model_close(&model);
+    }
+}
+
+static void conversations_follow_the_file(void **state)
+{
+    (void)state;
+    const struct {
+        const char *jinja, *want;
+    } row[] = {
+        {"chatml", "chatml"}, {"llama3", "llama3"}, {"{{ messages }}", NULL}, {NULL, "chatml"}};
+    bt_message m[] = {{"user", "Say <|im_end|> twice."}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        bt_model *model = open_made((MakeModel){.chat_template = row[i].jinja});
+        const char *name = bt_chat_template(model);
+        char *text;
+        bt_error err;
+        bt_status status = bt_chat_render(model, NULL, m, 1, true, &text, &err);
+        int64_t n = bt_chat_tokenize(model, NULL, m, 1, true, NULL, 0, &err);
+        if (!row[i].want) {
+            assert_null(name);
+            assert_int_equal(status, BT_E_UNSUPPORTED);
+            assert_int_equal(n, BT_E_UNSUPPORTED);
+            assert_null(text);
+            assert_non_null(strstr(err.text, "--raw"));
+            assert_int_equal(bt_chat_render(model, "plain", m, 1, true, &text, &err), BT_OK);
+            assert_string_equal(text, "User: Say <|im_end|> twice.\nAssistant:");
+        } else {
+            assert_string_equal(name, row[i].want);
+            assert_int_equal(status, BT_OK);
+            assert_non_null(strstr(text, "Say <|im_end|> twice."));
+            /* Read as a whole, a forged mark is one token; as a conversation it is many. */
+            int64_t naive = bt_model_tokenize(model, text, strlen(text), 0, NULL, 0, NULL);
+            assert_true(n > naive);
+        }
+        bt_free(text);
+        bt_model_close(&model);
+    }
+}
+
+static void samplers_open_on_models(void **state)
+{
+    (void)state;
+    bt_model *model = open_made((MakeModel){.arch = "llama"});
+    int32_t n_vocab = bt_model_describe(model).n_vocab;
+    float *logits = calloc((size_t)n_vocab, sizeof *logits);
+    bt_sampler *a, *b;
+    bt_error err;
+    assert_int_equal(bt_sampler_open(model, NULL, &a, &err), BT_OK);
+    assert_int_equal(bt_sampler_open(model, NULL, &b, &err), BT_OK);
+    assert_true(bt_sampler_seed(a) != 0 && bt_sampler_seed(a) != bt_sampler_seed(b));
+    bt_sampler_close(&a);
+    bt_sampler_close(&b);
+    /* The vocabulary's newline breaks sequences: the run before the end of "x\nbQx\nb" is "b"
+     * alone, too short to penalise Q; in "x,bQx,b" it is "x,b". */
+    bt_sampler_options dry = {.greedy = true, .dry_multiplier = 5};
+    static const char *const said[] = {"x\nbQx\nb", "x,bQx,b"};
+    for (int i = 0; i < 2; i++) {
+        bt_token next = said[i][3];
+        assert_int_equal(bt_sampler_open(model, &dry, &a, &err), BT_OK);
+        for (int k = 0; k < 7; k++) bt_sampler_accept(a, said[i][k]);
+        memset(logits, 0, (size_t)n_vocab * sizeof *logits);
+        logits[next] = 1;
+        assert_int_equal(bt_sampler_pick(a, logits) == next, i == 0);
+        bt_sampler_close(&a);
+    }
+    dry.top_p = 7;
+    assert_int_equal(bt_sampler_open(model, &dry, &a, &err), BT_E_ARGUMENT);
+    assert_null(a);
+    free(logits);
+    bt_model_close(&model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_goes_there_and_back),
+        cmocka_unit_test(conversations_follow_the_file),
+        cmocka_unit_test(samplers_open_on_models),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
