@@ -27,6 +27,11 @@ typedef struct Kernels {
     void (*panel_matmul)(PanelCode code, int group, const void *codes, const float *scale,
                          const float *min, const uint8_t *table, size_t k, const PanelAct *act,
                          size_t m, float *out, size_t out_stride);
+    /* The same, to the bit, from a whole panel: scales are decoded on the way, so that the panel is
+     * read once and streams from memory; the panel that follows in memory is fetched ahead. Any m;
+     * the faster of the two for m <= PANEL_FEW. */
+    void (*panel_few)(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
+                      float *out, size_t out_stride);
 
     /* ---- float weights in row order, straight from the file (matmul_rows) ---- */
     /* out[m][n] = sum over k of w[n][k] * x[m][k]; w rows of `type` F32, F16 or BF16, w_stride
@@ -85,6 +90,10 @@ bool panel_layout(uint32_t type, size_t k, PanelLayout *out);
  * missing rows are zero. */
 void panel_pack(uint32_t type, const void *rows, size_t row_bytes, size_t n_rows, size_t k,
                 void *panel);
+/* Whether all block scales of these rows are finite; of F32, F16 and BF16 rows, all values. MXFP4
+ * scales from 2^96 on count as infinite too: their products would be. True for types without a
+ * reader. Fast enough to run over a whole file. */
+bool panel_finite(uint32_t type, const void *rows, size_t row_bytes, size_t n_rows, size_t k);
 /* Reads row r of a panel back: bit-equal to dequant_row of the source row. */
 void panel_row(uint32_t type, const void *panel, size_t k, size_t r, float *dst);
 

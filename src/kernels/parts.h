@@ -21,7 +21,8 @@
     X(kernels_avx512_rows, CPU_AVX2 | CPU_AVX512, "avx512")                                        \
     X(kernels_avx512_attend, CPU_AVX2 | CPU_AVX512, "")                                            \
     X(kernels_avx512_convert, CPU_AVX2 | CPU_AVX512, "")                                           \
-    X(kernels_avx512_matmul_rows, CPU_AVX2 | CPU_AVX512, "")
+    X(kernels_avx512_matmul_rows, CPU_AVX2 | CPU_AVX512, "")                                       \
+    X(kernels_avx512vnni_quant, CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI, "avx512+vnni")
 
 #define KERNEL_PARTS_ARM(X)
 

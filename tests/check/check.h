@@ -57,6 +57,7 @@ typedef struct CheckRow {
     X(quantize_act)                                                                                \
     X(panel_scales)                                                                                \
     X(panel_matmul)                                                                                \
+    X(panel_few)                                                                                   \
     X(matmul_rows)                                                                                 \
     X(rmsnorm)                                                                                     \
     X(add)                                                                                         \

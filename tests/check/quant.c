@@ -54,7 +54,8 @@ static void fill_panel(Check *c, Case *p, uint8_t *panel)
     size_t unit = p->type == DT_Q4_K ? 640 : p->type == DT_Q6_K ? 576 : 320, halves = 32;
     if (p->type == DT_Q4_K) halves = 64;
     if (p->type == DT_MXFP4) {
-        for (size_t i = 0; i < scales; i++) s[i] = (uint8_t)(115 + s[i] % 16);
+        for (size_t i = 0; i < scales; i++)
+            s[i] = (uint8_t)(s[i] % 8 ? 115 + s[i] % 16 : s[i] / 8 % 4);
     } else if (dtype_info(p->type)->block == 32) {
         unit = halves = 1;
         for (size_t i = 0; i + 2 <= scales; i += 2) {
@@ -176,6 +177,23 @@ static void test_panel_matmul(Check *c)
     }
 }
 
+/* panel_few gives what the same version's panel_matmul gives. */
+static void test_panel_few(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        uint32_t type = types[round % N_TYPES];
+        size_t m = 1 + check_below(c, round % 3 ? 5 : 14), k = draw_k(c, type);
+        Case p = draw_case(c, type, k, m);
+        size_t n = (m - 1) * p.out_stride + 32;
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        run_case(c->fast, &p, 0, m, want);
+        c->fast->panel_few(type, p.panel, k, &p.act, m, got, p.out_stride);
+        check_bytes(c, want, got, n * 4, "%s k=%zu m=%zu", dtype_name(type), k, m);
+        check_done(c);
+    }
+}
+
 CHECK_ROW(quantize_act, CHECK_EXACT, 0, test_quantize_act, NULL);
 CHECK_ROW(panel_scales, CHECK_EXACT, 0, test_panel_scales, NULL);
 CHECK_ROW(panel_matmul, CHECK_EPSILON, 1e-6, test_panel_matmul, NULL);
+CHECK_ROW(panel_few, CHECK_EXACT, 0, test_panel_few, NULL);

@@ -104,31 +104,60 @@ static void unpack(PanelCode code, const uint8_t *table, const uint8_t *src, int
     }
 }
 
+static size_t group_bytes(PanelCode code, int group)
+{
+    return (size_t)group * (code == CODE_BYTE ? 32 : code == CODE_SIX ? 24 : 16);
+}
+
+/* Adds group g to all sums. */
+static void add_group(PanelCode code, int group, const uint8_t *codes, const float *scale,
+                      const float *min, const uint8_t *table, size_t g, const PanelAct *act,
+                      size_t m, float *out, size_t out_stride)
+{
+    uint8_t c[PANEL_ROWS][32];
+    unpack(code, table, codes, group, c);
+    for (size_t i = 0; i < m; i++) {
+        const int8_t *q = act->q + i * act->q_stride + g * (size_t)group;
+        float a = act->scale[i * act->g_stride + g * (size_t)group / ACT_GROUP];
+        float sum =
+            group == 16 ? act->sum16[i * 2 * act->g_stride + g] : act->sum32[i * act->g_stride + g];
+        float *o = out + i * out_stride;
+        for (int r = 0; r < PANEL_ROWS; r++) {
+            int dot = 0;
+            for (int j = 0; j < group; j++) dot += c[r][j] * q[j];
+            float t = scale[r] * (float)dot;
+            o[r] += t * a;
+            o[r] += min[r] * sum;
+        }
+    }
+}
+
 static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
                          const float *min, const uint8_t *table, size_t k, const PanelAct *act,
                          size_t m, float *out, size_t out_stride)
 {
     for (size_t i = 0; i < m; i++) memset(out + i * out_stride, 0, PANEL_ROWS * sizeof *out);
     const uint8_t *src = codes;
-    size_t step = (size_t)group, per = ACT_GROUP / step;
-    size_t bytes = step * (code == CODE_BYTE ? 32 : code == CODE_SIX ? 24 : 16);
-    for (size_t g = 0; g < k / step; g++, src += bytes, scale += PANEL_ROWS, min += PANEL_ROWS) {
-        uint8_t c[PANEL_ROWS][32];
-        unpack(code, table, src, group, c);
-        for (size_t i = 0; i < m; i++) {
-            const int8_t *q = act->q + i * act->q_stride + g * step;
-            float a = act->scale[i * act->g_stride + g / per];
-            float sum = per == 2 ? act->sum16[i * 2 * act->g_stride + g]
-                                 : act->sum32[i * act->g_stride + g];
-            float *o = out + i * out_stride;
-            for (int r = 0; r < PANEL_ROWS; r++) {
-                int dot = 0;
-                for (int j = 0; j < group; j++) dot += c[r][j] * q[j];
-                float t = scale[r] * (float)dot;
-                o[r] += t * a;
-                o[r] += min[r] * sum;
-            }
-        }
+    for (size_t g = 0; g < k / (size_t)group; g++)
+        add_group(code, group, src + g * group_bytes(code, group), scale + g * PANEL_ROWS,
+                  min + g * PANEL_ROWS, table, g, act, m, out, out_stride);
+}
+
+static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
+                      float *out, size_t out_stride)
+{
+    const PanelType *t = panel_type(type);
+    PanelLayout layout;
+    if (!t || !panel_layout(type, k, &layout)) return;
+    for (size_t i = 0; i < m; i++) memset(out + i * out_stride, 0, PANEL_ROWS * sizeof *out);
+    const uint8_t *src = panel, *unit = src + layout.codes_bytes;
+    size_t groups = (size_t)(t->unit / t->group);
+    for (size_t g = 0; g < k / (size_t)t->group; g++) {
+        float scale[PANEL_ROWS], min[PANEL_ROWS];
+        group_scales(t, unit, g % groups, scale, min);
+        if (g % groups == groups - 1) unit += t->unit_bytes;
+        add_group(t->code, t->group, src + g * group_bytes(t->code, t->group), scale, min, t->table,
+                  g, act, m, out, out_stride);
     }
 }
 
@@ -137,4 +166,5 @@ void kernels_ref_quant(Kernels *table)
     table->quantize_act = quantize_act;
     table->panel_scales = panel_scales;
     table->panel_matmul = panel_matmul;
+    table->panel_few = panel_few;
 }

@@ -1,0 +1,318 @@
+/* Panels times quantised activations with AVX-512 and VNNI (vpdpbusd: 64 int8 products an
+ * instruction). Means what ref/panel.c says, with its last two products fused into their sums.
+ *
+ * From five rows on, a block of 256 k is unpacked once to one code a byte, with its scales, into a
+ * scratch that stays in L1 (the other 5 to 20 % of the work otherwise), and tiles of 32 weight rows
+ * by up to 6 activation rows run over it; sums wait in `out` between blocks. The tile is assembly:
+ * its 24 accumulators leave GCC no room. It turns integers to scaled floats in one instruction: an
+ * accumulator starts at the bits of 1.5 * 2^23, so that it reads as the float 1.5 * 2^23 + dot, and
+ * fma(that, scale, -1.5 * 2^23 * scale) is scale * dot rounded once, the same as converting and
+ * multiplying, because a scale has at most 22 significant bits (panel_type.h).
+ *
+ * Up to four rows run straight over the packed codes (panel_few_avx512vnni.c). */
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/parts.h"
+#include "kernels/x86/panel_avx512vnni.h"
+
+enum { BLOCK_K = 256, TILE = 6 };
+
+/* What a tile reads for 32 k; two records of 16 when the group is 16. Rows 0..15, then 16..31. */
+#define BIAS 12582912.0f      /* 1.5 * 2^23 */
+enum { CONSTANTS = 3 * 128 }; /* scale, -BIAS * scale, min after the codes of a group */
+
+typedef struct Tile {
+    const uint8_t *work;
+    const int8_t *q;
+    const float *scale, *sum;
+    size_t q_stride, scale_stride, sum_stride; /* bytes */
+    size_t n;                                  /* times 32 k */
+} Tile;
+
+/* ---- the tile ---- */
+/* Columns 0..5 are activation rows; their addresses from two bases and a stride. zmm0..5 and 6..11:
+ * integer sums of the two strips; zmm12..17 and 18..23: float sums; zmm31: BIAS. */
+/* clang-format off */
+#define AT_0(base) "(%[" base "0])"
+#define AT_1(base) "(%[" base "0],%[" base "s])"
+#define AT_2(base) "(%[" base "0],%[" base "s],2)"
+#define AT_3(base) "(%[" base "3])"
+#define AT_4(base) "(%[" base "3],%[" base "s])"
+#define AT_5(base) "(%[" base "3],%[" base "s],2)"
+
+#define COLUMNS_1(X, a) X(0, 6, 12, 18, a)
+#define COLUMNS_2(X, a) COLUMNS_1(X, a) X(1, 7, 13, 19, a)
+#define COLUMNS_3(X, a) COLUMNS_2(X, a) X(2, 8, 14, 20, a)
+#define COLUMNS_4(X, a) COLUMNS_3(X, a) X(3, 9, 15, 21, a)
+#define COLUMNS_5(X, a) COLUMNS_4(X, a) X(4, 10, 16, 22, a)
+#define COLUMNS_6(X, a) COLUMNS_5(X, a) X(5, 11, 17, 23, a)
+
+#define LOAD(c, d, e, f, a)                                \
+    "vmovups " #c "*128(%[sums]), %%zmm" #e "\n\t"         \
+    "vmovups " #c "*128+64(%[sums]), %%zmm" #f "\n\t"
+#define STORE(c, d, e, f, a)                               \
+    "vmovups %%zmm" #e ", " #c "*128(%[sums])\n\t"         \
+    "vmovups %%zmm" #f ", " #c "*128+64(%[sums])\n\t"
+#define START(c, d, e, f, a)                               \
+    "vmovaps %%zmm31, %%zmm" #c "\n\t"                     \
+    "vmovaps %%zmm31, %%zmm" #d "\n\t"
+#define DOT(c, d, e, f, a)                                 \
+    "vpbroadcastd " a AT_##c("q") ", %%zmm26\n\t"          \
+    "vpdpbusd %%zmm26, %%zmm24, %%zmm" #c "\n\t"           \
+    "vpdpbusd %%zmm26, %%zmm25, %%zmm" #d "\n\t"
+#define SCALE(c, d, e, f, a)                               \
+    "vfmadd213ps %%zmm26, %%zmm24, %%zmm" #c "\n\t"        \
+    "vfmadd213ps %%zmm27, %%zmm25, %%zmm" #d "\n\t"        \
+    "vbroadcastss " AT_##c("a") ", %%zmm30\n\t"            \
+    "vfmadd231ps %%zmm30, %%zmm" #c ", %%zmm" #e "\n\t"    \
+    "vfmadd231ps %%zmm30, %%zmm" #d ", %%zmm" #f "\n\t"
+#define MIN(c, d, e, f, a)                                 \
+    "vbroadcastss " a AT_##c("m") ", %%zmm30\n\t"          \
+    "vfmadd231ps %%zmm30, %%zmm28, %%zmm" #e "\n\t"        \
+    "vfmadd231ps %%zmm30, %%zmm29, %%zmm" #f "\n\t"
+
+/* Four k: codes at `from`, activations at offset `a`. */
+#define STEP(n, from, a)                                   \
+    "vmovdqa64 " from "(%[w]), %%zmm24\n\t"                \
+    "vmovdqa64 " from "+64(%[w]), %%zmm25\n\t"             \
+    COLUMNS_##n(DOT, a)
+#define FOUR_STEPS(n, from, a)                             \
+    STEP(n, from, a)                                       \
+    STEP(n, from "+128", a "+4")                           \
+    STEP(n, from "+256", a "+8")                           \
+    STEP(n, from "+384", a "+12")
+/* Constants of a group at `from`, activation sums at offset `a`. */
+#define FINISH(n, from, a)                                 \
+    "vmovaps " from "(%[w]), %%zmm24\n\t"                  \
+    "vmovaps " from "+64(%[w]), %%zmm25\n\t"               \
+    "vmovaps " from "+128(%[w]), %%zmm26\n\t"              \
+    "vmovaps " from "+192(%[w]), %%zmm27\n\t"              \
+    "vmovaps " from "+256(%[w]), %%zmm28\n\t"              \
+    "vmovaps " from "+320(%[w]), %%zmm29\n\t"              \
+    COLUMNS_##n(SCALE, "")                                 \
+    COLUMNS_##n(MIN, a)
+
+#define GROUP_32(n)                                        \
+    COLUMNS_##n(START, "")                                 \
+    FOUR_STEPS(n, "0", "0")                                \
+    FOUR_STEPS(n, "512", "16")                             \
+    FINISH(n, "1024", "0")                                 \
+    "add $1408, %[w]\n\t"                                  \
+    "add $4, %[m0]\n\t"                                    \
+    "add $4, %[m3]\n\t"
+#define GROUP_16(n)                                        \
+    COLUMNS_##n(START, "")                                 \
+    FOUR_STEPS(n, "0", "0")                                \
+    FINISH(n, "512", "0")                                  \
+    COLUMNS_##n(START, "")                                 \
+    FOUR_STEPS(n, "896", "16")                             \
+    FINISH(n, "1408", "4")                                 \
+    "add $1792, %[w]\n\t"                                  \
+    "add $8, %[m0]\n\t"                                    \
+    "add $8, %[m3]\n\t"
+
+#define CLOBBER(i) "xmm" #i
+#define DEFINE_TILE(name, cols, group)                                                             \
+    static void name(const Tile *t, float *sums)                                                   \
+    {                                                                                              \
+        const uint8_t *w = t->work;                                                                \
+        const int8_t *q0 = t->q, *q3 = q0 + 3 * t->q_stride;                                       \
+        const char *a0 = (const char *)t->scale, *a3 = a0 + 3 * t->scale_stride;                   \
+        const char *m0 = (const char *)t->sum, *m3 = m0 + 3 * t->sum_stride;                       \
+        size_t left = t->n;                                                                        \
+        float bias = BIAS;                                                                         \
+        __asm__ volatile(                                                                          \
+            "vbroadcastss %[bias], %%zmm31\n\t"                                                    \
+            COLUMNS_##cols(LOAD, "")                                                               \
+            ".p2align 5\n"                                                                         \
+            "1:\n\t"                                                                               \
+            group(cols)                                                                            \
+            "add $32, %[q0]\n\t"                                                                   \
+            "add $32, %[q3]\n\t"                                                                   \
+            "add $4, %[a0]\n\t"                                                                    \
+            "add $4, %[a3]\n\t"                                                                    \
+            "dec %[left]\n\t"                                                                      \
+            "jnz 1b\n\t"                                                                           \
+            COLUMNS_##cols(STORE, "")                                                              \
+            : [w] "+&r"(w), [q0] "+&r"(q0), [q3] "+&r"(q3), [a0] "+&r"(a0), [a3] "+&r"(a3),        \
+              [m0] "+&r"(m0), [m3] "+&r"(m3), [left] "+&r"(left)                                   \
+            : [sums] "r"(sums), [qs] "r"(t->q_stride), [as] "r"(t->scale_stride),                  \
+              [ms] "r"(t->sum_stride), [bias] "m"(bias)                                            \
+            : "memory", "cc", CLOBBER(0), CLOBBER(1), CLOBBER(2), CLOBBER(3), CLOBBER(4),          \
+              CLOBBER(5), CLOBBER(6), CLOBBER(7), CLOBBER(8), CLOBBER(9), CLOBBER(10),             \
+              CLOBBER(11), CLOBBER(12), CLOBBER(13), CLOBBER(14), CLOBBER(15), CLOBBER(16),        \
+              CLOBBER(17), CLOBBER(18), CLOBBER(19), CLOBBER(20), CLOBBER(21), CLOBBER(22),        \
+              CLOBBER(23), CLOBBER(24), CLOBBER(25), CLOBBER(26), CLOBBER(27), CLOBBER(28),        \
+              CLOBBER(29), CLOBBER(30), CLOBBER(31));                                              \
+    }
+/* clang-format on */
+
+DEFINE_TILE(tile32_1, 1, GROUP_32)
+DEFINE_TILE(tile32_2, 2, GROUP_32)
+DEFINE_TILE(tile32_3, 3, GROUP_32)
+DEFINE_TILE(tile32_4, 4, GROUP_32)
+DEFINE_TILE(tile32_5, 5, GROUP_32)
+DEFINE_TILE(tile32_6, 6, GROUP_32)
+DEFINE_TILE(tile16_1, 1, GROUP_16)
+DEFINE_TILE(tile16_2, 2, GROUP_16)
+DEFINE_TILE(tile16_3, 3, GROUP_16)
+DEFINE_TILE(tile16_4, 4, GROUP_16)
+DEFINE_TILE(tile16_5, 5, GROUP_16)
+DEFINE_TILE(tile16_6, 6, GROUP_16)
+
+typedef void TileFn(const Tile *t, float *sums);
+static TileFn *const tiles[2][TILE] = {
+    {tile32_1, tile32_2, tile32_3, tile32_4, tile32_5, tile32_6},
+    {tile16_1, tile16_2, tile16_3, tile16_4, tile16_5, tile16_6},
+};
+
+/* ---- unpacking ---- */
+
+static inline void put(uint8_t *to, size_t at, __m512i v)
+{
+    _mm512_store_si512((void *)(to + at), v);
+}
+
+/* Codes of one group (32 or 16 k) of both strips to [k/4][32 rows][4]. */
+static const uint8_t *unpack_group(PanelCode code, int group, __m512i table, const uint8_t *src,
+                                   uint8_t *to)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    if (code == CODE_BYTE) {
+        for (int i = 0; i < group * 32; i += 64) put(to, (size_t)i, _mm512_loadu_si512(src + i));
+        return src + group * 32;
+    }
+    if (code == CODE_SIX) {
+        for (int i = 0; i < group / 16 * 2; i++, src += 192) {
+            Six c = unpack_six(src);
+            uint8_t *at = to + i / 2 * 512 + i % 2 * 64;
+            for (size_t j = 0; j < 4; j++) put(at, j * 128, c.v[j]);
+        }
+        return src;
+    }
+    for (int i = 0; i < group / 8 * 2; i++, src += 64) {
+        __m512i v = _mm512_loadu_si512(src);
+        __m512i a = _mm512_and_si512(v, low);
+        __m512i b = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+        if (code == CODE_TABLE) {
+            a = _mm512_shuffle_epi8(table, a);
+            b = _mm512_shuffle_epi8(table, b);
+        }
+        uint8_t *at = to + i / 2 * 256 + i % 2 * 64;
+        put(at, 0, a);
+        put(at, 128, b);
+    }
+    return src;
+}
+
+static const uint8_t *unpack_block(PanelCode code, int group, __m512i table, const uint8_t *src,
+                                   const float *scale, const float *min, size_t groups, uint8_t *to)
+{
+    const __m512 bias = _mm512_set1_ps(-BIAS);
+    for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS) {
+        src = unpack_group(code, group, table, src, to);
+        to += group * 32;
+        for (int half = 0; half < 2; half++) {
+            __m512 s = _mm512_loadu_ps(scale + 16 * half);
+            float *at = (float *)(void *)to + 16 * half;
+            _mm512_store_ps(at, s);
+            _mm512_store_ps(at + 32, _mm512_mul_ps(s, bias));
+            _mm512_store_ps(at + 64, _mm512_loadu_ps(min + 16 * half));
+        }
+        to += CONSTANTS;
+    }
+    return src;
+}
+
+static const uint8_t *unpack(PanelCode code, int group, __m512i table, const uint8_t *src,
+                             const float *scale, const float *min, size_t groups, uint8_t *to)
+{
+    if (group == 16) {
+        if (code == CODE_SIX) return unpack_block(CODE_SIX, 16, table, src, scale, min, groups, to);
+        return unpack_block(code, 16, table, src, scale, min, groups, to);
+    }
+    switch (code) {
+    case CODE_NIBBLE: return unpack_block(CODE_NIBBLE, 32, table, src, scale, min, groups, to);
+    case CODE_TABLE: return unpack_block(CODE_TABLE, 32, table, src, scale, min, groups, to);
+    case CODE_SIX: return unpack_block(CODE_SIX, 32, table, src, scale, min, groups, to);
+    default: return unpack_block(CODE_BYTE, 32, table, src, scale, min, groups, to);
+    }
+}
+
+/* ---- the product ---- */
+
+static void move_sums(float *to, size_t to_stride, const float *from, size_t from_stride, size_t n)
+{
+    for (size_t i = 0; i < n; i++, to += to_stride, from += from_stride) {
+        _mm512_storeu_ps(to, _mm512_loadu_ps(from));
+        _mm512_storeu_ps(to + 16, _mm512_loadu_ps(from + 16));
+    }
+}
+
+/* All activation rows over one unpacked block. The first block starts the sums. */
+static void run_block(const uint8_t *work, int group, const PanelAct *act, size_t k, size_t n,
+                      size_t m, float *out, size_t out_stride, const uint8_t *next, size_t bytes)
+{
+    size_t g = k / 32, n_tiles = (m + TILE - 1) / TILE;
+    for (size_t done = 0, left = n_tiles; left; left--) {
+        size_t cols = (m - done + left - 1) / left;
+        const int8_t *q = act->q + done * act->q_stride + k;
+        Tile t = {.work = work,
+                  .q = q,
+                  .scale = act->scale + done * act->g_stride + g,
+                  .sum = group == 32 ? act->sum32 + done * act->g_stride + g
+                                     : act->sum16 + 2 * (done * act->g_stride + g),
+                  .q_stride = act->q_stride,
+                  .scale_stride = act->g_stride * 4,
+                  .sum_stride = act->g_stride * (group == 32 ? 4 : 8),
+                  .n = n};
+        /* The activations of the next tile and this tile's share of the next block of codes. */
+        for (size_t c = cols; c < cols + TILE && done + c < m; c++)
+            for (size_t i = 0; i < n * 32; i += 64)
+                _mm_prefetch((const char *)q + c * act->q_stride + i, _MM_HINT_T0);
+        size_t share = (bytes / n_tiles + 63) / 64 * 64, at = (n_tiles - left) * share;
+        for (size_t i = at; i < at + share && i < bytes; i += 64)
+            _mm_prefetch((const char *)next + i, _MM_HINT_T0);
+        _Alignas(64) float sums[TILE * PANEL_ROWS];
+        if (k)
+            move_sums(sums, PANEL_ROWS, out + done * out_stride, out_stride, cols);
+        else
+            memset(sums, 0, sizeof sums);
+        tiles[group == 16][cols - 1](&t, sums);
+        move_sums(out + done * out_stride, out_stride, sums, PANEL_ROWS, cols);
+        done += cols;
+    }
+}
+
+static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
+                         const float *min, const uint8_t *table, size_t k, const PanelAct *act,
+                         size_t m, float *out, size_t out_stride)
+{
+    if (m <= PANEL_FEW) {
+        panel_few_decoded_avx512vnni(code, group, codes, scale, min, table, k, act, m, out,
+                                     out_stride);
+        return;
+    }
+    _Alignas(64) uint8_t work[BLOCK_K / 16 * (512 + CONSTANTS)];
+    __m512i entries = table ? _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table))
+                            : _mm512_setzero_si512();
+    const uint8_t *src = codes;
+    for (size_t at = 0; at < k; at += BLOCK_K) {
+        size_t n = k - at < BLOCK_K ? k - at : BLOCK_K, groups = n / (size_t)group;
+        const uint8_t *next = unpack(code, group, entries, src, scale, min, groups, work);
+        size_t bytes = (size_t)(next - src);
+        src = next;
+        run_block(work, group, act, at, n / 32, m, out, out_stride, src, bytes);
+        scale += groups * PANEL_ROWS;
+        min += groups * PANEL_ROWS;
+    }
+}
+
+void kernels_avx512vnni_quant(Kernels *table)
+{
+    table->quantize_act = quantize_act_avx512;
+    table->panel_scales = panel_scales_avx512;
+    table->panel_matmul = panel_matmul;
+    table->panel_few = panel_few_avx512vnni;
+}
