@@ -61,9 +61,8 @@ static bool means_any_case(const FoundModel *m, const char *typed)
            (bare(m->name) == bare(typed) && strncasecmp(m->name, typed, bare(typed)) == 0);
 }
 
-static bt_status ambiguous(const FoundModels *models,
-                           bool (*means)(const FoundModel *, const char *), const char *typed,
-                           bt_error *err)
+static void ambiguous(const FoundModels *models, bool (*means)(const FoundModel *, const char *),
+                      const char *typed, bt_error *err)
 {
     Buf list = {0};
     int n = 0;
@@ -71,17 +70,13 @@ static bt_status ambiguous(const FoundModels *models,
         if (!means(&models->list[i], typed)) continue;
         if (++n <= 4) buf_printf(&list, "%s%s", n > 1 ? ", " : "", models->list[i].name);
     }
-    bt_status status =
-        bt_fail(err, BT_E_ARGUMENT,
-                "'%.200s' may mean %d models (%s%s); name one of them, or its "
-                "path",
-                typed, n, list.failed || !list.data ? "" : list.data, n > 4 ? ", ..." : "");
+    bt_fail(err, BT_E_ARGUMENT, "'%.200s' may mean %d models (%s%s); name one of them, or its path",
+            typed, n, list.failed || !list.data ? "" : list.data, n > 4 ? ", ..." : "");
     buf_close(&list);
-    return status;
 }
 
-static bt_status pick(const FoundModels *models, const char *typed, const FoundModel **out,
-                      bt_error *err)
+/* NULL with *err set when none, or not one alone, is meant. */
+static const FoundModel *pick(const FoundModels *models, const char *typed, bt_error *err)
 {
     static bool (*const ways[])(const FoundModel *, const char *) = {
         means_name, means_latest, means_file, means_repository, means_any_case};
@@ -91,32 +86,41 @@ static bt_status pick(const FoundModels *models, const char *typed, const FoundM
             const FoundModel *m = &models->list[i];
             if (!ways[w](m, typed)) continue;
             /* The same name in two stores is not a question: the earlier store is meant. */
-            if (found && strcmp(found->name, m->name) != 0)
-                return ambiguous(models, ways[w], typed, err);
+            if (found && strcmp(found->name, m->name) != 0) {
+                ambiguous(models, ways[w], typed, err);
+                return NULL;
+            }
             if (!found) found = m;
         }
-        *out = found;
-        if (found) return BT_OK;
+        if (found) return found;
     }
-    return bt_fail(err, BT_E_ARGUMENT,
-                   "'%.200s' is no file and no model found here; see bantam list", typed);
+    bt_fail(err, BT_E_ARGUMENT, "'%.200s' is no file and no model found here; see bantam list",
+            typed);
+    return NULL;
 }
 
 bt_status find_resolve(const FindPlaces *places, const char *name, char **out, bt_error *err)
 {
     struct stat st;
     FoundModels models;
-    const FoundModel *m = NULL;
     *out = NULL;
     if (!*name) return bt_fail(err, BT_E_ARGUMENT, "the model's name is empty; name a file");
-    if (stat(name, &st) == 0 && !S_ISDIR(st.st_mode)) {
+    bool exists = stat(name, &st) == 0, folder = exists && S_ISDIR(st.st_mode);
+    if (exists && !folder) {
         *out = mem_strdup(name);
         return *out ? BT_OK : bt_fail_memory(err, "a path", strlen(name));
     }
     bt_status status = find_models(places, &models, err);
-    if (!status) status = pick(&models, name, &m, err);
-    if (!status && !(*out = mem_strdup(m->path)))
-        status = bt_fail_memory(err, "a path", strlen(m->path));
+    if (!status) {
+        const FoundModel *m = pick(&models, name, err);
+        if (!m && folder)
+            status =
+                bt_fail(err, BT_E_ARGUMENT, "'%.200s' is a folder; name a .gguf file in it", name);
+        else if (!m)
+            status = BT_E_ARGUMENT;
+        else if (!(*out = mem_strdup(m->path)))
+            status = bt_fail_memory(err, "a path", strlen(m->path));
+    }
     find_close(&models);
     return status;
 }

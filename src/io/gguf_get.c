@@ -33,7 +33,7 @@ static bool load_integer(uint32_t type, const unsigned char *p, int64_t *out)
     switch (type) {
     case GGUF_BOOL:
     case GGUF_U8: *out = v.u8; return true;
-    case GGUF_I8: *out = v.i8; return true;
+    case GGUF_I8: *out = (int)v.i8; return true;
     case GGUF_U16: *out = v.u16; return true;
     case GGUF_I16: *out = v.i16; return true;
     case GGUF_U32: *out = v.u32; return true;

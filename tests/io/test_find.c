@@ -167,6 +167,7 @@ static void resolves_names(void **state)
     resolves_to("OWN", "/own.gguf");
     resolve_fails("nothing", "'nothing' is no file");
     resolve_fails("", "empty");
+    resolve_fails(home, "is a folder");
     file(".lmstudio/models/maker/repo/m-Q8.gguf", 21);
     resolve_fails("maker/repo", "maker/repo/m-Q4.gguf, maker/repo/m-Q8.gguf");
 }
