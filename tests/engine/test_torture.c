@@ -1,0 +1,221 @@
+/* Every allocation of a model's whole life fails once: open, session, sampler, text, chat, steps,
+ * close. Each time the call that met it returns BT_E_MEMORY with a sentence, or gets along without
+ * (a sidecar that cannot be written is no error); nothing leaks, nothing crashes, and the same
+ * life succeeds afterwards. Sanitizer builds see the rest. Also: a decoded token allocates
+ * nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "bantam/bantam.h"
+#include "base/mem.h"
+#include "support/make_model.h"
+#include "support/scratch.h"
+
+/* A life that makes more allocations than this is sampled; fewer are taken one by one. */
+enum { MOST_LIVES = 3000, MOST_IDS = 256 };
+
+/* Where the sidecar goes: nowhere, to one folder (after the first life it is there and mapped), to
+ * a new folder each life (it is written each time). */
+typedef enum Cache { CACHE_NONE, CACHE_KEPT, CACHE_NEW } Cache;
+
+typedef struct Life {
+    const char *path;
+    const char *cache_dir; /* NULL: no sidecar */
+    bt_model *model;
+    bt_session *session;
+    bt_sampler *sampler;
+    bt_text *text;
+    char *chat;
+} Life;
+
+static bt_status open_all(Life *life, bt_error *err)
+{
+    bt_model_options with = {
+        .n_threads = 2, .cache_dir = life->cache_dir, .no_cache = !life->cache_dir};
+    bt_session_options size = {.n_ctx = 128, .n_sequences = 2, .n_batch = 32};
+    bt_logit_bias bias = {.token = 5, .bias = -1};
+    bt_sampler_options draw = {
+        .seed = 1, .repeat_penalty = 1.1f, .dry_multiplier = 0.5f, .bias = &bias, .n_bias = 1};
+    bt_status status = bt_model_open(life->path, &with, &life->model, err);
+    if (status == BT_OK) status = bt_session_open(life->model, &size, &life->session, err);
+    if (status == BT_OK) status = bt_sampler_open(life->model, &draw, &life->sampler, err);
+    if (status == BT_OK) status = bt_text_open(life->model, false, &life->text, err);
+    return status;
+}
+
+static bt_status generate(Life *life, int n, bt_error *err)
+{
+    const char *piece;
+    size_t length;
+    for (int i = 0; i < n; i++) {
+        bt_token id = bt_sampler_pick(life->sampler, bt_session_logits(life->session, -1));
+        bt_status status = bt_text_next(life->text, id, &piece, &length);
+        if (status != BT_OK) return bt_text_end(life->text, &piece, &length), status;
+        status = bt_session_feed(life->session, 0, &id, 1, err);
+        if (status != BT_OK) return status;
+    }
+    return bt_text_end(life->text, &piece, &length);
+}
+
+static bt_status live(Life *life, bt_error *err)
+{
+    bt_message message = {.role = "user", .content = "Hello there, is <|im_end|> text?"};
+    bt_token ids[MOST_IDS];
+    bt_memory_plan plan;
+    int32_t n_ctx = 64;
+    bt_status status = open_all(life, err);
+    if (status != BT_OK) return status;
+    status = bt_model_plan(life->model, &n_ctx, 1, 16, BT_KV_DEFAULT, &plan, err);
+    if (status == BT_OK)
+        status = bt_chat_render(life->model, NULL, &message, 1, true, &life->chat, err);
+    if (status != BT_OK) return status;
+    int64_t n = bt_chat_tokenize(life->model, NULL, &message, 1, true, ids, MOST_IDS, err);
+    if (n < 0) return (bt_status)n;
+    assert_in_range(n, 8, MOST_IDS);
+    status = bt_session_feed(life->session, 0, ids, (size_t)n, err);
+    if (status == BT_OK) status = generate(life, 4, err);
+    if (status == BT_OK) status = bt_session_truncate(life->session, 0, 5, err);
+    if (status == BT_OK) status = bt_session_feed(life->session, 0, ids + 5, 3, err);
+    return status;
+}
+
+static void end(Life *life)
+{
+    bt_free(life->chat);
+    bt_text_close(&life->text);
+    bt_sampler_close(&life->sampler);
+    bt_session_close(&life->session);
+    bt_model_close(&life->model);
+}
+
+/* Lives once with the n-th allocation failing (0: none). */
+static bt_status one_life(const char *path, Cache cache, uint64_t n, bt_error *err)
+{
+    static unsigned folders;
+    char folder[1024];
+    if (cache == CACHE_NEW) folders++;
+    char name[32];
+    snprintf(name, sizeof name, "cache-%u", folders);
+    snprintf(folder, sizeof folder, "%s", scratch_path(name));
+    Life life = {.path = path, .cache_dir = cache == CACHE_NONE ? NULL : folder};
+    *err = (bt_error){0};
+    mem_fail_at(n);
+    bt_status status = live(&life, err);
+    mem_fail_at(0);
+    end(&life);
+    return status;
+}
+
+static void torture(const char *path, Cache cache)
+{
+    bt_error err;
+    int64_t before = mem_live();
+    assert_int_equal(one_life(path, cache, 0, &err), BT_OK);
+    assert_int_equal(mem_live(), before);
+    uint64_t counted = mem_count();
+    assert_int_equal(one_life(path, cache, 0, &err), BT_OK);
+    uint64_t total = mem_count() - counted;
+    assert_true(total > 10);
+
+    uint64_t stride = total / MOST_LIVES + 1, refused = 0;
+    for (uint64_t n = 1; n <= total; n += stride) {
+        bt_status status = one_life(path, cache, n, &err);
+        if (status != BT_OK) {
+            refused++;
+            bool told = status == BT_E_MEMORY || status == BT_E_SYSTEM; /* threads, maps */
+            if (!told || !err.text[0])
+                fail_msg("allocation %u of %u: status %d, \"%s\"", (unsigned)n, (unsigned)total,
+                         status, err.text);
+        }
+        if (mem_live() != before)
+            fail_msg("allocation %u of %u: %d not freed (status %d)", (unsigned)n, (unsigned)total,
+                     (int)(mem_live() - before), status);
+    }
+    assert_true(refused > total / stride / 4); /* the countdown does reach the calls above */
+    assert_int_equal(one_life(path, cache, 0, &err), BT_OK);
+    assert_int_equal(mem_live(), before);
+}
+
+static const char *a_model(const char *name, const char *arch, DType type)
+{
+    bt_error err = {0};
+    static char path[1024];
+    snprintf(path, sizeof path, "%s", scratch_path(name));
+    MakeModel options = {.arch = arch, .type = type, .chat_template = "chatml", .layers = 1};
+    if (type == DT_F32) options.tokenizer = MAKE_SPM;
+    if (type == DT_Q4_0) options.embd = options.ff = 256;
+    if (make_model(&options, path, &err) != BT_OK) fail_msg("%s", err.text);
+    return path;
+}
+
+static void dense_float(void **state)
+{
+    (void)state;
+    torture(a_model("dense.gguf", "llama", DT_F32), CACHE_NONE);
+}
+
+static void experts_in_panels(void **state)
+{
+    (void)state;
+    torture(a_model("experts.gguf", "qwen3moe", DT_Q4_0), CACHE_NONE);
+}
+
+static void sidecar_read(void **state)
+{
+    (void)state;
+    torture(a_model("cached.gguf", "qwen2", DT_Q8_0), CACHE_KEPT);
+}
+
+static void sidecar_written(void **state)
+{
+    (void)state;
+    torture(a_model("fresh.gguf", "qwen3", DT_Q8_0), CACHE_NEW);
+}
+
+static void a_token_allocates_nothing(void **state)
+{
+    (void)state;
+    static const DType types[] = {DT_F32, DT_Q8_0};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        bt_error err = {0};
+        bt_token hello[] = {10, 11, 12, 13};
+        Life life = {.path = a_model("steady.gguf", "qwen3", types[i])};
+        assert_int_equal(open_all(&life, &err), BT_OK);
+        assert_int_equal(bt_session_feed(life.session, 0, hello, 4, &err), BT_OK);
+        assert_int_equal(generate(&life, 8, &err), BT_OK);
+        uint64_t before = mem_count();
+        assert_int_equal(generate(&life, 64, &err), BT_OK);
+        assert_int_equal(mem_count() - before, 0);
+        end(&life);
+    }
+}
+
+static int folder_open(void **state)
+{
+    (void)state;
+    return scratch_open() ? 0 : -1;
+}
+
+static int folder_close(void **state)
+{
+    (void)state;
+    scratch_close();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dense_float),
+        cmocka_unit_test(experts_in_panels),
+        cmocka_unit_test(sidecar_read),
+        cmocka_unit_test(sidecar_written),
+        cmocka_unit_test(a_token_allocates_nothing),
+    };
+    return cmocka_run_group_tests(tests, folder_open, folder_close);
+}
