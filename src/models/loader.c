@@ -66,7 +66,8 @@ int32_t loader_int(Loader *ld, const char *key, int32_t least, int32_t most, int
     bool required = fallback == LOADER_REQUIRED;
     ld->status = gguf_get_i32(ld->gguf, name, required, &value, ld->err);
     if (loader_failed(ld)) return least;
-    if (value != fallback && (value < least || value > most))
+    bool present = gguf_find_key(ld->gguf, name) >= 0;
+    if (present && (value < least || value > most))
         loader_fail(ld, BT_E_FORMAT, "key '%s' is %d; it must lie between %d and %d", name, value,
                     least, most);
     return loader_failed(ld) ? least : value;
@@ -130,6 +131,9 @@ static void check_hyper(Loader *ld)
 {
     const Hyper *h = &ld->hyper;
     if (loader_failed(ld)) return;
+    if (h->e_k < 1 || h->e_v < 1)
+        loader_fail(ld, BT_E_FORMAT, "%d values cannot be cut into %d heads", h->n_embd,
+                    h->n_heads);
     if (h->n_heads % h->n_kv_heads)
         loader_fail(ld, BT_E_FORMAT, "%d heads cannot share %d KV heads", h->n_heads,
                     h->n_kv_heads);

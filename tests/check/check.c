@@ -1,5 +1,5 @@
 /* The program: walks the CPU masks, runs each row's test on each version once, prints TAP.
- *     check [--seed N] [--only NAME] [--rounds N] [--bench] [--list]
+ *     check [--seed N] [--only NAME] [--mask NAMES] [--rounds N] [--bench] [--list]
  * --only takes the start of a kernel's name. Exit code 1 when something differs, 2 for usage. */
 #include <signal.h>
 #include <stdio.h>
@@ -150,10 +150,11 @@ static int run_bench(void)
 
 static int usage(const char *what)
 {
-    fprintf(stderr,
-            "check: %s\n"
-            "usage: check [--seed N] [--only NAME] [--rounds N] [--bench] [--list]\n",
-            what);
+    fprintf(
+        stderr,
+        "check: %s\n"
+        "usage: check [--seed N] [--only NAME] [--mask NAMES] [--rounds N] [--bench] [--list]\n",
+        what);
     return 2;
 }
 
@@ -171,6 +172,8 @@ static const char *read_options(int argc, char **argv)
             options.seed = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--only") == 0)
             options.only = argv[++i];
+        else if (strcmp(argv[i], "--mask") == 0)
+            options.mask = cpu_mask_parse(argv[++i]);
         else if (strcmp(argv[i], "--rounds") == 0)
             options.rounds = (int)strtol(argv[++i], NULL, 10);
         else
@@ -182,7 +185,7 @@ static const char *read_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     options.seed = (uint64_t)time(NULL) % 1000000;
-    options.mask = check_features();
+    options.mask = cpu_features();
     const char *wrong = read_options(argc, argv);
     if (wrong) return usage(wrong);
     for (int i = 0; i < check_n_rows; i++) {
@@ -193,6 +196,7 @@ int main(int argc, char **argv)
     sigaction(SIGSEGV, &crash, NULL);
     sigaction(SIGBUS, &crash, NULL);
     sigaction(SIGILL, &crash, NULL);
-    walk_masks(options.mask);
+    if (options.mask == 0) return usage("an unknown name in --mask");
+    walk_masks(options.mask & cpu_features());
     return options.bench ? run_bench() : run_tests();
 }

@@ -7,8 +7,6 @@
 extern const CheckRow *const check_rows[];
 extern const int check_n_rows;
 
-/* What this CPU can do, as base/cpu.h counts it. */
-uint32_t check_features(void);
 /* This machine's limits by CheckLimit, one thread: GB/s and T(FL)OP/s; 0: not known. */
 const double *check_limits(void);
 

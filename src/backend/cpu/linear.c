@@ -63,6 +63,10 @@ void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_
         PanelAct act = cpu_act(x, row);
         const unsigned char *p =
             (const unsigned char *)w->panels + (size_t)(mat * weight_panels(w) + panel) * l->bytes;
+        if (m <= PANEL_FEW) {
+            c->k->panel_few(w->type, p, k, &act, m, out, out_stride);
+            return;
+        }
         c->k->panel_scales(w->type, p + l->codes_bytes, k, work->scale, work->min);
         c->k->panel_matmul(l->code, l->group, p, work->scale, work->min, l->table, k, &act, m, out,
                            out_stride);
