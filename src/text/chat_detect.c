@@ -308,6 +308,20 @@ static bt_status take_macro(Reader *r, Span rest)
     return open_block(r, "endmacro", true);
 }
 
+/* A template may not give itself what we take for never given; "none" and an empty list are. */
+static bool gives_itself(Span rest)
+{
+    static const char *const never[] = {"tools", "builtin_tools", "custom_tools", "enable_thinking",
+                                        "documents"};
+    Span name = take_name(&rest);
+    if (!rest.size || *rest.data != '=') return false;
+    Span value = strip((Span){rest.data + 1, rest.size - 1});
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        if (span_is(name, never[i]))
+            return !span_is(value, "none") && !span_is(value, "[]") && !span_is(value, "false");
+    return false;
+}
+
 static bt_status take_block(Reader *r, Span code)
 {
     Span rest = strip(code), word = take_name(&rest);
@@ -338,6 +352,7 @@ static bt_status take_block(Reader *r, Span code)
     if (span_is(word, "generation")) return open_block(r, "endgeneration", false);
     if (!span_is(word, "set")) return dead(r) ? BT_OK : refuse(r, "it uses the tag", word);
     if (!has(rest, "=")) return open_block(r, "endset", false);
+    if (!dead(r) && gives_itself(rest)) return refuse(r, "it sets", rest);
     return dead(r) ? BT_OK : take_code(r, code);
 }
 

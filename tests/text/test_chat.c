@@ -235,6 +235,8 @@ static void other_templates_are_refused(void **state)
         "{{- 'no end }}" LOOP(MESSAGE),
         "{{- 'no end",
         "{%- else %}" LOOP(MESSAGE),
+        "{%- set enable_thinking = true %}" LOOP("{%- if enable_thinking %}" MESSAGE
+                                                 "{%- endif %}"),
         "{%- if",
         "{#",
         "{{",
