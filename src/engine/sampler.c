@@ -217,22 +217,58 @@ void bt_sampler_accept(bt_sampler *s, bt_token token)
     if (token >= 0 && token < s->n_vocab) sampler_history_add(&s->history, token);
 }
 
-static size_t cut(bt_sampler *s, const float *logits, SamplerCandidate *c)
+/* Where a bound on p is known beforehand, tokens below it need not become candidates; the stages
+ * then cut exactly, so the bound is taken a little wide. */
+#define WIDE 0.01
+
+static size_t cut_mirostat(bt_sampler *s, const float *logits, float max, SamplerCandidate *c)
+{
+    size_t n_vocab = (size_t)s->n_vocab;
+    double temperature = s->options.temperature;
+    double total = sampler_sum(logits, n_vocab, max, temperature);
+    double log_least = sampler_log(total) - s->bound * SAMPLER_LN2 - WIDE;
+    double least = log_least < 0 ? max + log_least * temperature : max;
+    size_t n = sampler_above(logits, n_vocab, least - 1e-6 * fabs(least), c);
+    sampler_softmax(c, n, temperature, total);
+    return sampler_cut_surprise(c, n, s->bound, &s->kept);
+}
+
+/* Top-p over the whole vocabulary, and what min-p will need of it. */
+static size_t cut_whole(const bt_sampler *s, const float *logits, float max, SamplerCandidate *c)
 {
     const bt_sampler_options *o = &s->options;
-    size_t n_vocab = (size_t)s->n_vocab;
-    if (o->mirostat) {
-        size_t n = sampler_all(logits, n_vocab, c);
-        sampler_softmax(c, n, o->temperature);
-        return sampler_cut_surprise(c, n, s->bound, &s->kept);
+    size_t n_vocab = (size_t)s->n_vocab, n = 0;
+    double least = -INFINITY, total = 0, sum = 0;
+    if (o->min_p > 0) least = max + sampler_log(o->min_p) - WIDE;
+    if (o->top_p < 1) {
+        total = sampler_sum(logits, n_vocab, max, 1);
+        if (o->min_p <= 0) least = max - 10.0; /* nearly always holds enough */
     }
-    size_t n = o->top_k > 0 && o->top_k < s->n_vocab
-                   ? sampler_top(logits, n_vocab, (size_t)o->top_k, c)
-                   : sampler_all(logits, n_vocab, c);
-    if (o->typical_p < 1) n = sampler_cut_typical(c, n, o->typical_p);
-    if (o->top_p < 1) n = sampler_cut_top_p(c, n, o->top_p);
+    n = sampler_above(logits, n_vocab, least - 1e-6 * fabs(least), c);
+    if (o->top_p >= 1) return n;
+    if (o->min_p <= 0) {
+        for (size_t i = 0; i < n; i++) sum += sampler_exp((double)c[i].logit - max);
+        if (sum < o->top_p * total) n = sampler_above(logits, n_vocab, -INFINITY, c);
+    }
+    return sampler_cut_top_p(c, n, o->top_p, total);
+}
+
+static size_t cut(bt_sampler *s, const float *logits, float max, SamplerCandidate *c)
+{
+    const bt_sampler_options *o = &s->options;
+    size_t n_vocab = (size_t)s->n_vocab, n;
+    if (o->mirostat) return cut_mirostat(s, logits, max, c);
+    bool whole = o->top_k < 0 || o->top_k >= s->n_vocab;
+    if (whole && o->typical_p >= 1) {
+        n = cut_whole(s, logits, max, c);
+    } else {
+        n = whole ? sampler_above(logits, n_vocab, -INFINITY, c)
+                  : sampler_top(logits, n_vocab, (size_t)o->top_k, c);
+        if (o->typical_p < 1) n = sampler_cut_typical(c, n, o->typical_p);
+        if (o->top_p < 1) n = sampler_cut_top_p(c, n, o->top_p, 0);
+    }
     if (o->min_p > 0) n = sampler_cut_min_p(c, n, o->min_p);
-    sampler_softmax(c, n, o->temperature);
+    sampler_softmax(c, n, o->temperature, 0);
     return n;
 }
 
@@ -247,7 +283,7 @@ size_t sampler_candidates(bt_sampler *s, float *logits, const SamplerCandidate *
     sampler_history_penalise(&s->history, logits);
     sampler_clean(logits, n_vocab, &max);
     s->kept = 1;
-    if (!o->greedy && max > -INFINITY) return cut(s, logits, c);
+    if (!o->greedy && max > -INFINITY) return cut(s, logits, max, c);
     c[0] = (SamplerCandidate){.id = sampler_first_of(logits, n_vocab, max), .logit = max, .p = 1};
     return 1;
 }

@@ -88,13 +88,38 @@ size_t sampler_top(const float *logits, size_t n, size_t k, SamplerCandidate *ou
     return used;
 }
 
-size_t sampler_all(const float *logits, size_t n, SamplerCandidate *out)
+size_t sampler_above(const float *logits, size_t n, double least, SamplerCandidate *out)
 {
     size_t used = 0;
-    for (size_t i = 0; i < n; i++)
-        if (logits[i] > -INFINITY)
-            out[used++] = (SamplerCandidate){.id = (bt_token)i, .logit = logits[i]};
+    float bound = least > -FLT_MAX ? (float)least : -FLT_MAX; /* the cast may round up: see cut() */
+    for (size_t i = 0; i < n;) {
+        size_t end = i + 64 < n ? i + 64 : n;
+        int any = 0;
+        for (size_t j = i; j < end; j++) any |= logits[j] >= bound;
+        for (; any && i < end; i++)
+            if (logits[i] >= bound)
+                out[used++] = (SamplerCandidate){.id = (bt_token)i, .logit = logits[i]};
+        i = end;
+    }
     return used;
+}
+
+/* 1 / temperature; a very small one is as good as greedy, and 0 * scale must stay 0. */
+static double scale_of(double temperature)
+{
+    double scale = 1 / temperature;
+    return scale < 1e12 ? scale : 1e12;
+}
+
+double sampler_sum(const float *logits, size_t n, float max, double temperature)
+{
+    double lane[8] = {0}, scale = scale_of(temperature), sum = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++) lane[j] += sampler_exp(((double)logits[i + j] - max) * scale);
+    for (; i < n; i++) sum += sampler_exp(((double)logits[i] - max) * scale);
+    for (int j = 0; j < 8; j++) sum += lane[j];
+    return sum;
 }
 
 /* ---- selection by weight ---- */
@@ -164,8 +189,7 @@ static float largest(const SamplerCandidate *c, size_t n)
 /* p = exp((logit - max) / temperature); returns the sum, which is at least 1. */
 static double weigh(SamplerCandidate *c, size_t n, double temperature)
 {
-    double max = largest(c, n), scale = 1 / temperature, sum = 0;
-    if (!(scale < 1e12)) scale = 1e12; /* as good as greedy, and 0 * scale stays 0 */
+    double max = largest(c, n), scale = scale_of(temperature), sum = 0;
     for (size_t i = 0; i < n; i++) c[i].p = sampler_exp((c[i].logit - max) * scale);
     for (size_t i = 0; i < n; i++) sum += c[i].p;
     return sum;
@@ -179,11 +203,11 @@ size_t sampler_cut_typical(SamplerCandidate *c, size_t n, double typical_p)
     return sampler_keep_mass(c, n, typical_p * sum);
 }
 
-size_t sampler_cut_top_p(SamplerCandidate *c, size_t n, double top_p)
+size_t sampler_cut_top_p(SamplerCandidate *c, size_t n, double top_p, double total)
 {
     double sum = weigh(c, n, 1);
     for (size_t i = 0; i < n; i++) c[i].key = c[i].logit;
-    return sampler_keep_mass(c, n, top_p * sum);
+    return sampler_keep_mass(c, n, top_p * (total > 0 ? total : sum));
 }
 
 size_t sampler_cut_min_p(SamplerCandidate *c, size_t n, double min_p)
@@ -198,9 +222,10 @@ size_t sampler_cut_min_p(SamplerCandidate *c, size_t n, double min_p)
     return kept;
 }
 
-void sampler_softmax(SamplerCandidate *c, size_t n, double temperature)
+void sampler_softmax(SamplerCandidate *c, size_t n, double temperature, double total)
 {
     double sum = weigh(c, n, temperature);
+    if (total > 0) sum = total;
     for (size_t i = 0; i < n; i++) c[i].p /= sum;
 }
 

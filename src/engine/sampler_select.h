@@ -11,18 +11,22 @@ bt_token sampler_first_of(const float *logits, size_t n, float max);
 /* The k most likely (of equals those with the lower id), fewer where logits are -inf; most
  * likely first. `out` holds k. */
 size_t sampler_top(const float *logits, size_t n, size_t k, SamplerCandidate *out);
-/* All whose logit is not -inf, by id. `out` holds n. */
-size_t sampler_all(const float *logits, size_t n, SamplerCandidate *out);
+/* All whose logit is not -inf and at least `least`, by id. `out` holds n. */
+size_t sampler_above(const float *logits, size_t n, double least, SamplerCandidate *out);
+/* Sum of exp((logit - max) / temperature): at least 1. */
+double sampler_sum(const float *logits, size_t n, float max, double temperature);
 
-/* The cuts give the number kept (at least 1), which come to the front of c[0 .. n), n > 0. */
+/* `total`, where it is asked, is the sampler_sum that p is a share of; 0: that of the candidates.
+ *
+ * The cuts give the number kept (at least 1), which come to the front of c[0 .. n), n > 0. */
 
 /* The fewest, taken by falling key (of equals the lower id first), whose p sum to >= mass. */
 size_t sampler_keep_mass(SamplerCandidate *c, size_t n, double mass);
 size_t sampler_cut_typical(SamplerCandidate *c, size_t n, double typical_p);
-size_t sampler_cut_top_p(SamplerCandidate *c, size_t n, double top_p);
+size_t sampler_cut_top_p(SamplerCandidate *c, size_t n, double top_p, double total);
 size_t sampler_cut_min_p(SamplerCandidate *c, size_t n, double min_p);
 /* p becomes the share of exp(logit / temperature). */
-void sampler_softmax(SamplerCandidate *c, size_t n, double temperature);
+void sampler_softmax(SamplerCandidate *c, size_t n, double temperature, double total);
 /* Takes those with -log2 p > bound away, most likely one apart, and makes p sum to 1 again.
  * *kept is the share of p that stayed. */
 size_t sampler_cut_surprise(SamplerCandidate *c, size_t n, double bound, double *kept);

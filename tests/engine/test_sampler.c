@@ -166,6 +166,36 @@ static void distributions_follow_definitions(void **state)
     }
 }
 
+/* Mirostat's cut after some picks: p > 2^-bound of the tempered softmax, made to sum to 1. */
+static void mirostat_cuts_by_definition(void **state)
+{
+    (void)state;
+    enum { N = 700 };
+    for (int round = 0; round < 60; round++) {
+        bt_sampler_options o = {.seed = 5, .mirostat = 2, .temperature = (float)(0.1 + 2 * unit())};
+        o.mirostat_tau = (float)(0.5 + 5 * unit());
+        float logits[N];
+        Ref ref[N];
+        double slot[N], sum = 0, spread = round % 2 ? 1 : 6;
+        size_t m = 1;
+        bt_sampler *s = open_sampler(o, N);
+        for (int pick = 0; pick <= round; pick++) {
+            for (int i = 0; i < N; i++) logits[i] = (float)(normal() * spread);
+            if (pick < round) bt_sampler_pick(s, logits);
+        }
+        for (int i = 0; i < N; i++) ref[i] = (Ref){.id = i, .x = logits[i]};
+        qsort(ref, N, sizeof *ref, by_logit);
+        ref_softmax(ref, N, o.temperature);
+        while (m < N && -log2(ref[m].p) <= sampler_surprise_bound(s)) m++;
+        for (size_t i = 0; i < m; i++) sum += ref[i].p;
+        for (size_t i = 0; i < m; i++) ref[i].p /= sum;
+        const SamplerCandidate *c;
+        size_t n = sampler_candidates(s, logits, &c);
+        same_distribution(c, n, ref, m, slot, N);
+        bt_sampler_close(&s);
+    }
+}
+
 static void ties_keep_lower_ids(void **state)
 {
     (void)state;
@@ -559,6 +589,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(distributions_follow_definitions),
+        cmocka_unit_test(mirostat_cuts_by_definition),
         cmocka_unit_test(ties_keep_lower_ids),
         cmocka_unit_test(penalties_follow_definitions),
         cmocka_unit_test(dry_follows_definition),
