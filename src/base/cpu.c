@@ -114,7 +114,8 @@ uint32_t cpu_mask_parse(const char *list)
     if (!strcmp(list, "none")) return CPU_NONE;
     for (const char *at = list;;) {
         size_t length = strcspn(at, ","), i = 0, n = sizeof names / sizeof names[0];
-        while (i < n && (strlen(names[i].name) != length || memcmp(at, names[i].name, length))) i++;
+        while (i < n && (strlen(names[i].name) != length || memcmp(at, names[i].name, length) != 0))
+            i++;
         if (i == n) return 0;
         mask |= names[i].feature;
         if (!at[length]) return with_ground(mask);

@@ -520,25 +520,25 @@ static const struct {
 /* Answers that close a way; any other came from behind the door. A family or call that this kernel
  * was built without is closed too. */
 static const struct {
-    int number;
     const char *name;
+    int number;
     bool closed;
 } answers[] = {
-    {EPERM, "EPERM", true},
-    {EACCES, "EACCES", true},
-    {ENOSYS, "ENOSYS", true},
-    {EAFNOSUPPORT, "EAFNOSUPPORT", true},
-    {EPROTONOSUPPORT, "EPROTONOSUPPORT", true},
-    {ESOCKTNOSUPPORT, "ESOCKTNOSUPPORT", true},
-    {EBADF, "EBADF", false},
-    {EINVAL, "EINVAL", false},
-    {EFAULT, "EFAULT", false},
-    {ENOENT, "ENOENT", false},
-    {ESRCH, "ESRCH", false},
-    {EIO, "EIO", false},
-    {EAGAIN, "EAGAIN", false},
-    {ECONNREFUSED, "ECONNREFUSED", false},
-    {EINPROGRESS, "EINPROGRESS", false},
+    {"EPERM", EPERM, true},
+    {"EACCES", EACCES, true},
+    {"ENOSYS", ENOSYS, true},
+    {"EAFNOSUPPORT", EAFNOSUPPORT, true},
+    {"EPROTONOSUPPORT", EPROTONOSUPPORT, true},
+    {"ESOCKTNOSUPPORT", ESOCKTNOSUPPORT, true},
+    {"EBADF", EBADF, false},
+    {"EINVAL", EINVAL, false},
+    {"EFAULT", EFAULT, false},
+    {"ENOENT", ENOENT, false},
+    {"ESRCH", ESRCH, false},
+    {"EIO", EIO, false},
+    {"EAGAIN", EAGAIN, false},
+    {"ECONNREFUSED", ECONNREFUSED, false},
+    {"EINPROGRESS", EINPROGRESS, false},
 };
 
 static void judge(EgressTry *out, const char *name, int number)

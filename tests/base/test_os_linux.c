@@ -1,5 +1,5 @@
 /* Limits and cores of other machines, laid out as files: version 2 and 1 control groups, nested,
- * seen from inside a container, hybrid CPUs, second threads. */
+ * seen from inside a container, hybrid CPUs, second threads; a disk that is full. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -172,6 +176,58 @@ static void nonsense_is_no_limit(void **state)
     expect(12345, UINT64_MAX, 0);
 }
 
+/* ---- a full disk ---- */
+
+static bt_status put_much(void *user, int fd, bt_error *err)
+{
+    static const char block[65536];
+    bt_status status = BT_OK;
+    (void)user;
+    for (int i = 0; i < 64 && status == BT_OK; i++)
+        status = os_write_all(fd, block, sizeof block, err);
+    return status;
+}
+
+static bt_status put_little(void *user, int fd, bt_error *err)
+{
+    (void)user;
+    return os_write_all(fd, "old", 3, err);
+}
+
+/* 0 good, 1 bad, 77 when this user may not mount. In a child, whose mounts are its own. */
+static int fill_disk(void)
+{
+    enum { NEW_MOUNTS = 0x20000 };
+    char path[128], text[8] = "";
+    bt_error err = {0};
+    if (syscall(SYS_unshare, NEW_MOUNTS) != 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", root, "tmpfs", 0, "size=300k") != 0)
+        return 77;
+    snprintf(path, sizeof path, "%s/file", root);
+    if (os_replace_file(path, put_little, NULL, &err) != BT_OK) return 1;
+    if (os_replace_file(path, put_much, NULL, &err) != BT_E_IO) return 1;
+    if (!strstr(err.text, "No space left") || !strstr(err.text, path)) return 1;
+    FILE *f = fopen(path, "r");
+    if (!f || !fgets(text, sizeof text, f) || strcmp(text, "old") != 0) return 1;
+    fclose(f);
+    struct statvfs left; /* the half-written file is gone */
+    return statvfs(root, &left) == 0 && left.f_bfree * left.f_frsize > 250000 ? 0 : 1;
+}
+
+static void full_disk(void **state)
+{
+    (void)state;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) _exit(fill_disk());
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ---- cores ---- */
 
 static bool in_bits(int cpu, void *user)
@@ -258,6 +314,7 @@ int main(void)
         CASE(counts_cores_not_threads),
         CASE(counts_fast_cores_only),
         CASE(counts_big_of_little),
+        CASE(full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
