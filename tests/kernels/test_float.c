@@ -5,11 +5,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/cpu.h"
 #include "kernels/kernels.h"
 #include "tensor/dtype.h"
 
@@ -164,17 +166,33 @@ static void attend_sees_nothing(void **state)
     }
 }
 
+static int choose(void **state)
+{
+    k = *state;
+    return 0;
+}
+
+#define EACH(test)                                                                                 \
+    {                                                                                              \
+#test, test, choose, NULL, NULL                                                            \
+    }
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(softmax_edges),
-        cmocka_unit_test(rmsnorm_edges),
-        cmocka_unit_test(swiglu_edges),
-        cmocka_unit_test(rope_turns),
-        cmocka_unit_test(q8_edges),
-        cmocka_unit_test(attend_matches),
-        cmocka_unit_test(attend_sees_nothing),
+    static const struct CMUnitTest rows[] = {
+        EACH(softmax_edges), EACH(rmsnorm_edges),  EACH(swiglu_edges),        EACH(rope_turns),
+        EACH(q8_edges),      EACH(attend_matches), EACH(attend_sees_nothing),
     };
-    k = kernels_select(0);
+    enum { ROWS = sizeof rows / sizeof rows[0], TABLES = 3 };
+    static const uint32_t masks[TABLES] = {0, CPU_AVX2 | CPU_NEON, ~CPU_NONE};
+    static char names[TABLES * ROWS][64];
+    struct CMUnitTest tests[TABLES * ROWS];
+    for (int i = 0; i < TABLES * ROWS; i++) {
+        const Kernels *table = kernels_select(cpu_features() & masks[i / ROWS]);
+        tests[i] = rows[i % ROWS];
+        snprintf(names[i], sizeof names[i], "%s %s", tests[i].name, table->name);
+        tests[i].name = names[i];
+        tests[i].initial_state = (void *)(uintptr_t)table;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
