@@ -22,8 +22,9 @@ typedef struct Kernels {
      * groups = K/32, or K/16 when the type has 16-wide groups. `type` is a GGUF type number. */
     void (*panel_scales)(uint32_t type, const void *scales, size_t k, float *scale, float *min);
     /* out[m][r] (row stride out_stride floats) = sum over k of (scale*code + min) * act for the 32
-     * rows of a panel and m activations. group is 32 or 16. K is a multiple of 32. table: 16
-     * bytes (CODE_TABLE) or NULL. All 32 rows are written. */
+     * rows of a panel and m activations. group: 16 for CODE_SIX, else 32. K is a multiple of 32.
+     * table: 16 bytes (CODE_TABLE) or NULL. All 32 rows are written. A row of the result has the
+     * same bits whatever m is. */
     void (*panel_matmul)(PanelCode code, int group, const void *codes, const float *scale,
                          const float *min, const uint8_t *table, size_t k, const PanelAct *act,
                          size_t m, float *out, size_t out_stride);

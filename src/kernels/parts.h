@@ -18,6 +18,8 @@
     X(kernels_avx2_attend, CPU_AVX2, "")                                                           \
     X(kernels_avx2_convert, CPU_AVX2, "")                                                          \
     X(kernels_avx2_matmul_rows, CPU_AVX2, "")                                                      \
+    X(kernels_avx2_quant, CPU_AVX2, "")                                                            \
+    X(kernels_avxvnni_quant, CPU_AVX2 | CPU_AVXVNNI, "avx2+vnni")                                  \
     X(kernels_avx512_rows, CPU_AVX2 | CPU_AVX512, "avx512")                                        \
     X(kernels_avx512_attend, CPU_AVX2 | CPU_AVX512, "")                                            \
     X(kernels_avx512_convert, CPU_AVX2 | CPU_AVX512, "")                                           \

@@ -175,8 +175,8 @@ static inline void put(uint8_t *to, size_t at, __m512i v)
 }
 
 /* Codes of one group (32 or 16 k) of both strips to [k/4][32 rows][4]. */
-static const uint8_t *unpack_group(PanelCode code, int group, __m512i table, const uint8_t *src,
-                                   uint8_t *to)
+static inline __attribute__((always_inline)) const uint8_t *
+unpack_group(PanelCode code, int group, __m512i table, const uint8_t *src, uint8_t *to)
 {
     const __m512i low = _mm512_set1_epi8(15);
     if (code == CODE_BYTE) {
@@ -206,8 +206,9 @@ static const uint8_t *unpack_group(PanelCode code, int group, __m512i table, con
     return src;
 }
 
-static const uint8_t *unpack_block(PanelCode code, int group, __m512i table, const uint8_t *src,
-                                   const float *scale, const float *min, size_t groups, uint8_t *to)
+static inline __attribute__((always_inline)) const uint8_t *
+unpack_block(PanelCode code, int group, __m512i table, const uint8_t *src, const float *scale,
+             const float *min, size_t groups, uint8_t *to)
 {
     const __m512 bias = _mm512_set1_ps(-BIAS);
     for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS) {
@@ -225,17 +226,13 @@ static const uint8_t *unpack_block(PanelCode code, int group, __m512i table, con
     return src;
 }
 
-static const uint8_t *unpack(PanelCode code, int group, __m512i table, const uint8_t *src,
-                             const float *scale, const float *min, size_t groups, uint8_t *to)
+static const uint8_t *unpack(PanelCode code, __m512i table, const uint8_t *src, const float *scale,
+                             const float *min, size_t groups, uint8_t *to)
 {
-    if (group == 16) {
-        if (code == CODE_SIX) return unpack_block(CODE_SIX, 16, table, src, scale, min, groups, to);
-        return unpack_block(code, 16, table, src, scale, min, groups, to);
-    }
     switch (code) {
     case CODE_NIBBLE: return unpack_block(CODE_NIBBLE, 32, table, src, scale, min, groups, to);
     case CODE_TABLE: return unpack_block(CODE_TABLE, 32, table, src, scale, min, groups, to);
-    case CODE_SIX: return unpack_block(CODE_SIX, 32, table, src, scale, min, groups, to);
+    case CODE_SIX: return unpack_block(CODE_SIX, 16, table, src, scale, min, groups, to);
     default: return unpack_block(CODE_BYTE, 32, table, src, scale, min, groups, to);
     }
 }
@@ -290,8 +287,7 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
                          size_t m, float *out, size_t out_stride)
 {
     if (m <= PANEL_FEW) {
-        panel_few_decoded_avx512vnni(code, group, codes, scale, min, table, k, act, m, out,
-                                     out_stride);
+        panel_few_decoded_avx512vnni(code, codes, scale, min, table, k, act, m, out, out_stride);
         return;
     }
     _Alignas(64) uint8_t work[BLOCK_K / 16 * (512 + CONSTANTS)];
@@ -300,7 +296,7 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
     const uint8_t *src = codes;
     for (size_t at = 0; at < k; at += BLOCK_K) {
         size_t n = k - at < BLOCK_K ? k - at : BLOCK_K, groups = n / (size_t)group;
-        const uint8_t *next = unpack(code, group, entries, src, scale, min, groups, work);
+        const uint8_t *next = unpack(code, entries, src, scale, min, groups, work);
         size_t bytes = (size_t)(next - src);
         src = next;
         run_block(work, group, act, at, n / 32, m, out, out_stride, src, bytes);

@@ -10,7 +10,7 @@ void quantize_act_avx512(const float *x, size_t k, int8_t *q, float *scale, floa
                          float *sum16);
 void panel_scales_avx512(uint32_t type, const void *scales, size_t k, float *scale, float *min);
 /* panel_matmul and panel_few for m <= PANEL_FEW (panel_few takes any m). */
-void panel_few_decoded_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
+void panel_few_decoded_avx512vnni(PanelCode code, const void *codes, const float *scale,
                                   const float *min, const uint8_t *table, size_t k,
                                   const PanelAct *act, size_t m, float *out, size_t out_stride);
 void panel_few_avx512vnni(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,

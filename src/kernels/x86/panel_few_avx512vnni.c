@@ -218,13 +218,9 @@ INSTANCE(six_k, CODE_SIX, 16, SCALE_K)
 INSTANCE(byte_f16, CODE_BYTE, 32, SCALE_F16)
 
 INSTANCE(nibble_32, CODE_NIBBLE, 32, DECODED)
-INSTANCE(nibble_16, CODE_NIBBLE, 16, DECODED)
 INSTANCE(table_32, CODE_TABLE, 32, DECODED)
-INSTANCE(table_16, CODE_TABLE, 16, DECODED)
-INSTANCE(six_32, CODE_SIX, 32, DECODED)
 INSTANCE(six_16, CODE_SIX, 16, DECODED)
 INSTANCE(byte_32, CODE_BYTE, 32, DECODED)
-INSTANCE(byte_16, CODE_BYTE, 16, DECODED)
 
 static __m512i entries(const uint8_t *table)
 {
@@ -232,16 +228,16 @@ static __m512i entries(const uint8_t *table)
                  : _mm512_setzero_si512();
 }
 
-void panel_few_decoded_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
+void panel_few_decoded_avx512vnni(PanelCode code, const void *codes, const float *scale,
                                   const float *min, const uint8_t *table, size_t k,
                                   const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
-    static Few *const by_code[4][2] = {[CODE_NIBBLE] = {nibble_32, nibble_16},
-                                       [CODE_TABLE] = {table_32, table_16},
-                                       [CODE_SIX] = {six_32, six_16},
-                                       [CODE_BYTE] = {byte_32, byte_16}};
+    static Few *const by_code[4] = {[CODE_NIBBLE] = nibble_32,
+                                    [CODE_TABLE] = table_32,
+                                    [CODE_SIX] = six_16,
+                                    [CODE_BYTE] = byte_32};
     Source s = {.scale = scale, .min = min};
-    by_code[code][group == 16](entries(table), codes, &s, k, 0, act, m, out, out_stride);
+    by_code[code](entries(table), codes, &s, k, 0, act, m, out, out_stride);
 }
 
 static Few *few_of(const PanelType *t)
