@@ -65,6 +65,10 @@ static const uint32_t afmoe_asian[][2] = {
     {0x2F00, 0x2FDF}, {0x0E00, 0x0E7F}, {0x0E80, 0x0EFF}, {0x1780, 0x17FF}, {0x1000, 0x109F},
     {0xAA60, 0xAA7F}, {0xA9E0, 0xA9FF}, {0xAC00, 0xD7AF}, {0x1100, 0x11FF}};
 
+/* \p{Pc}, which \w has besides letters, marks and numbers. */
+static const uint32_t connectors[][2] = {{'_', '_'},       {0x203F, 0x2040}, {0x2054, 0x2054},
+                                         {0xFE33, 0xFE34}, {0xFE4D, 0xFE4F}, {0xFF3F, 0xFF3F}};
+
 static const PreStyle falcon_punct = {.word = UC_PUNCT, RANGES(falcon_signs)};
 static const PreStyle default_punct = {.word = UC_PUNCT, RANGES(default_signs)};
 static const PreStyle one_number = {.word = UC_NUMBER, .max = 1};
@@ -85,7 +89,7 @@ static const PreStyle yt_punct = {RANGES(youtu_punct)};
 static const PreStyle yt_bopomofo = {RANGES(youtu_bopomofo)};
 static const PreStyle af_asian = {RANGES(afmoe_asian)};
 static const PreStyle thousands = {0};
-static const PreStyle thousands_alone = {.word = UC_LETTER | UC_MARK | UC_NUMBER};
+static const PreStyle thousands_alone = {.word = LETTER_MARK | UC_NUMBER, RANGES(connectors)};
 
 #define CL100K(count)                                                                              \
     .word = UC_LETTER, .no_prefix = UC_LETTER | UC_NUMBER, .digits = (count),                      \

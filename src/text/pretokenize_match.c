@@ -264,7 +264,7 @@ size_t pre_thousands(PreText *x, size_t at, const PreStyle *style)
     bool inside = at >= x->digits_at && at < x->digits_end;
     pre_digit_run(x, at);
     if (x->digits_end == at) return 0;
-    if (x->digits_end < x->n && (pre_char(x, x->digits_end).kind & style->word)) return 0;
+    if (x->digits_end < x->n && in_set(style, pre_char(x, x->digits_end))) return 0;
     /* The first piece takes what three does not divide; after it every piece is of three. */
     size_t first = 3;
     if (!inside) {

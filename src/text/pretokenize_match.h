@@ -70,7 +70,7 @@ size_t pre_deepseek3(PreText *x, size_t at, const PreStyle *style);
 size_t pre_set(PreText *x, size_t at, const PreStyle *style);      /* a run of a set */
 size_t pre_trailing(PreText *x, size_t at, const PreStyle *style); /* S+$ */
 size_t pre_ascii3(PreText *x, size_t at, const PreStyle *style);   /* [0-9][0-9][0-9] */
-/* Digits in threes counted from the right; `word`: only if none of these classes follows. */
+/* Digits in threes counted from the right; only if nothing of `word` and `ranges` follows. */
 size_t pre_thousands(PreText *x, size_t at, const PreStyle *style);
 size_t pre_indent(PreText *x, size_t at, const PreStyle *style);      /* [\t\n]|4 spaces|2 spaces */
 size_t pre_not_newline(PreText *x, size_t at, const PreStyle *style); /* [^\n]+|\n+ */

@@ -19,6 +19,8 @@
 #define TOK_MAX_TEXT    0xFFFF0000u /* bytes of one text */
 #define TOK_MAX_WORD    100         /* characters of a WordPiece word; more are unknown */
 
+#define TOK_WARM 96
+
 typedef enum TokKind { TOK_KIND_NONE, TOK_KIND_SPM, TOK_KIND_BPE, TOK_KIND_WPM } TokKind;
 
 /* Open addressing; a slot holds the high half of the hash and id + 1 (0: free). */
@@ -91,6 +93,9 @@ void tok_table_close(TokTable *table);
 Span tok_symbol_text(const Tokenizer *t, uint32_t symbol);
 /* Symbol of exactly these bytes (SPM: with ' ' for U+2581), or TOK_NONE. */
 uint32_t tok_symbol(const Tokenizer *t, const char *p, size_t n);
+/* Brings what tok_symbol will touch for these texts into the cache, all at once: opening a large
+ * vocabulary is mostly waiting for memory. At most TOK_WARM texts. */
+void tok_table_warm(const Tokenizer *t, const Span *texts, size_t n);
 /* Puts `symbol` under its text; a text that is there already is taken over. False: the chain is too
  * long, or the table is full. */
 bool tok_table_put(Tokenizer *t, uint32_t symbol);
@@ -120,6 +125,11 @@ typedef struct TokMerge TokMerge;
 
 /* Symbol of the character at p and its length. */
 uint32_t tok_char_symbol(const Tokenizer *t, const char *p, size_t n, size_t *length);
+static inline uint64_t tok_pair_hash(uint32_t left, uint32_t right)
+{
+    uint64_t h = ((uint64_t)left << 32 | right) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 32;
+}
 /* Merge that joins two neighbours, or TOK_NONE; SPM asks by the text of both. */
 uint32_t tok_pair_rank(const Tokenizer *t, uint32_t left, uint32_t right);
 /* Ids of one word, merged on its own. *scratch is kept between words of a text (start: NULL) and

@@ -10,8 +10,7 @@
 
 static bool put_pair(Tokenizer *t, uint32_t left, uint32_t right, uint32_t rank)
 {
-    uint64_t h = ((uint64_t)left << 32 | right) * 0x9E3779B97F4A7C15u;
-    h ^= h >> 32;
+    uint64_t h = tok_pair_hash(left, right);
     for (uint64_t i = 0; i < TOK_MAX_PROBES; i++) {
         TokPair *pair = &t->pairs[(h + i) & t->pair_mask];
         if (pair->rank == TOK_NONE) {
@@ -47,8 +46,8 @@ static bt_status refuse(const Tokenizer *t, const TokSource *source, uint64_t i,
     if (t->no_memory)
         return bt_fail_memory(err, "the texts of the merges", source->n_merges * sizeof(Span));
     return bt_fail(err, BT_E_LIMIT,
-                   "tokenizer.ggml.merges[%llu]: the texts were made to collide; convert the model "
-                   "again",
+                   "tokenizer.ggml.merges[%llu] or one soon after it: the texts were made to "
+                   "collide; convert the model again",
                    (unsigned long long)i);
 }
 
@@ -87,22 +86,62 @@ static bt_status reserve(Tokenizer *t, const TokSource *source, bt_error *err)
     return BT_OK;
 }
 
+/* For the next merges: their sides, and what they make, of which short ones are enough. */
+static void warm_merges(const Tokenizer *t, const TokSource *source, uint64_t from)
+{
+    enum { MERGES = TOK_WARM / 3, BYTES = 32 };
+    Span texts[TOK_WARM];
+    char joined[MERGES][BYTES];
+    size_t n = 0;
+    for (uint64_t i = from; i < from + MERGES && i < source->n_merges; i++) {
+        if (!parts_of(source->merges[i], &texts[n], &texts[n + 1])) continue;
+        Span left = texts[n], right = texts[n + 1];
+        n += 2;
+        if (left.size + right.size > BYTES) continue;
+        char *text = joined[i - from];
+        memcpy(text, left.data, left.size);
+        memcpy(text + left.size, right.data, right.size);
+        texts[n++] = (Span){text, left.size + right.size};
+    }
+    tok_table_warm(t, texts, n);
+}
+
+/* Symbols and results of merges [from, to); brings the slots of their pairs into the cache. */
+static bool resolve(Tokenizer *t, const TokSource *source, uint64_t from, uint64_t to,
+                    uint32_t (*sides)[2], Buf *joined)
+{
+    warm_merges(t, source, from);
+    for (uint64_t i = from; i < to; i++) {
+        Span left, right;
+        uint32_t *side = sides[i - from];
+        t->result[i] = TOK_NONE;
+        side[0] = TOK_NONE;
+        if (!parts_of(source->merges[i], &left, &right)) continue;
+        side[0] = tok_intern(t, left);
+        side[1] = tok_intern(t, right);
+        t->result[i] = joined_symbol(t, left, right, joined);
+        if (side[0] == TOK_NONE || side[1] == TOK_NONE || t->result[i] == TOK_NONE) return false;
+        __builtin_prefetch(&t->pairs[tok_pair_hash(side[0], side[1]) & t->pair_mask]);
+    }
+    return true;
+}
+
 static bt_status open_merges(Tokenizer *t, const TokSource *source, bt_error *err)
 {
+    enum { BATCH = TOK_WARM / 3 };
+    uint32_t sides[BATCH][2];
     bt_status status = reserve(t, source, err);
     Buf joined = {0};
-    for (uint64_t i = 0; status == BT_OK && i < source->n_merges; i++) {
-        Span left, right;
-        t->result[i] = TOK_NONE;
-        if (!parts_of(source->merges[i], &left, &right)) continue;
-        uint32_t l = tok_intern(t, left), r = tok_intern(t, right);
-        t->result[i] =
-            l == TOK_NONE || r == TOK_NONE ? TOK_NONE : joined_symbol(t, left, right, &joined);
-        if (t->result[i] == TOK_NONE || !put_pair(t, l, r, (uint32_t)i))
-            status = refuse(t, source, i, err);
+    for (uint64_t from = 0; status == BT_OK && from < source->n_merges; from += BATCH) {
+        uint64_t to = from + BATCH < source->n_merges ? from + BATCH : source->n_merges;
+        bool ok = resolve(t, source, from, to, sides, &joined);
+        for (uint64_t i = from; ok && i < to; i++)
+            if (sides[i - from][0] != TOK_NONE)
+                ok = put_pair(t, sides[i - from][0], sides[i - from][1], (uint32_t)i);
+        if (!ok) status = refuse(t, source, from, err);
     }
     buf_close(&joined);
-    for (uint32_t i = 0; t->joins && i < t->n + t->n_extra; i++)
+    for (uint32_t i = 0; status == BT_OK && t->joins && i < t->n + t->n_extra; i++)
         tok_join_add(t, tok_symbol_text(t, i));
     return status;
 }

@@ -49,8 +49,7 @@ void tok_put(TokIds *ids, int32_t id)
 
 uint32_t tok_pair_rank(const Tokenizer *t, uint32_t left, uint32_t right)
 {
-    uint64_t h = ((uint64_t)left << 32 | right) * 0x9E3779B97F4A7C15u;
-    h ^= h >> 32;
+    uint64_t h = tok_pair_hash(left, right);
     for (uint64_t i = 0; i < TOK_MAX_PROBES; i++) {
         const TokPair *pair = &t->pairs[(h + i) & t->pair_mask];
         if (pair->rank == TOK_NONE) break;

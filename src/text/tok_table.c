@@ -77,6 +77,21 @@ uint32_t tok_symbol(const Tokenizer *t, const char *p, size_t n)
     return TOK_NONE;
 }
 
+void tok_table_warm(const Tokenizer *t, const Span *texts, size_t n)
+{
+    uint64_t at[TOK_WARM];
+    for (size_t i = 0; i < n; i++) {
+        at[i] = tok_hash(texts[i].data, texts[i].size) & t->table.mask;
+        __builtin_prefetch(&t->table.slots[at[i]]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id = t->table.slots[at[i]].id;
+        at[i] = id && id <= t->n ? id - 1 : 0;
+        if (t->n) __builtin_prefetch(&t->tokens[at[i]]);
+    }
+    for (size_t i = 0; i < n && t->n; i++) __builtin_prefetch(t->tokens[at[i]].data);
+}
+
 bool tok_table_put(Tokenizer *t, uint32_t symbol)
 {
     Span text = tok_symbol_text(t, symbol);

@@ -87,7 +87,7 @@ static void set_defaults(Tokenizer *t, const TokSource *source)
     bool usual = spm || wpm || (t->rule && t->rule->add_bos);
     t->add_bos = source->add_bos >= 0 ? source->add_bos != 0 : usual;
     if (span_is(source->model, "gemma4")) t->add_bos = true; /* released files say false, wrongly */
-    t->space_prefix = source->add_space_prefix >= 0 ? source->add_space_prefix != 0 : spm;
+    t->space_prefix = spm && source->add_space_prefix != 0;
 }
 
 static bt_status open_tokens(Tokenizer *t, const TokSource *source, bt_error *err)
