@@ -26,7 +26,11 @@
     X(kernels_avx512_matmul_rows, CPU_AVX2 | CPU_AVX512, "")                                       \
     X(kernels_avx512vnni_quant, CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI, "avx512+vnni")
 
-#define KERNEL_PARTS_ARM(X)
+#define KERNEL_PARTS_ARM(X)                                                                        \
+    X(kernels_neon_rows, CPU_NEON, "neon")                                                         \
+    X(kernels_neon_convert, CPU_NEON, "")                                                          \
+    X(kernels_neon_matmul_rows, CPU_NEON, "")                                                      \
+    X(kernels_neon_attend, CPU_NEON, "")
 
 #define KERNEL_PART_DECLARE(fn, features, name) void fn(Kernels *table);
 KERNEL_PARTS_ANY(KERNEL_PART_DECLARE)

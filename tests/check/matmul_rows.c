@@ -125,4 +125,4 @@ static void bench(Check *c)
         }
 }
 
-CHECK_ROW(matmul_rows, CHECK_EPSILON, 5e-7, test, bench);
+CHECK_ROW(matmul_rows, CHECK_EPSILON, 1e-6, test, bench);
