@@ -224,6 +224,34 @@ static void activations_may_be_anything(void **state)
     drop(&a);
 }
 
+/* Every place of a row that holds a scale, and no other, makes it not finite. */
+static void sees_what_is_not_finite(void **state)
+{
+    (void)state;
+    enum { K = 512 };
+    for (uint32_t type = 0; type < DTYPE_LIMIT; type++) {
+        if (!dequant_supported(type)) continue;
+        size_t bytes = dtype_row_bytes(type, K);
+        uint8_t *row = malloc(2 * bytes), fill = type == DT_MXFP4 ? 0x11 : 0;
+        memset(row, fill, 2 * bytes); /* infinity times a code of zero would stay hidden */
+        assert_true(panel_finite(type, row, bytes, 2, K));
+        float dst[K];
+        for (size_t at = 0; at + 1 < bytes; at++) {
+            uint8_t *p = row + bytes + at;
+            p[0] = 0xff, p[1] = 0xff; /* a NaN where a float16, bfloat16 or exponent lies */
+            dequant_row(type, row + bytes, dst, K);
+            bool finite = true;
+            for (int i = 0; i < K; i++)
+                finite &= isfinite(dst[i]) && (type != DT_MXFP4 || fabsf(dst[i]) < 1e28f);
+            assert_int_equal(panel_finite(type, row, bytes, 2, K), finite);
+            assert_true(panel_finite(type, row, bytes, 1, K));
+            p[0] = p[1] = fill;
+        }
+        free(row);
+    }
+    assert_true(panel_finite(DT_I32, "", 0, 1, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +260,7 @@ int main(void)
         cmocka_unit_test(multiplies),
         cmocka_unit_test(quantizes),
         cmocka_unit_test(activations_may_be_anything),
+        cmocka_unit_test(sees_what_is_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
