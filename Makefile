@@ -8,7 +8,7 @@ ARGS   ?=
 TIME   ?= 60
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test asan tsan test-arm fuzz install uninstall tidy lint format clean
+.PHONY: help setup build run test bench asan tsan test-arm fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ test: ## the whole test suite
 	  meson setup --reconfigure $(BUILD)
 	@$(MAKE) --no-print-directory build
 	$(call run_tests,$(BUILD))
+
+bench: build ## kernels against this machine's limits; MODEL=file.gguf: its tokens a second too
+	@$(BUILD)/tests/check/check --bench
+	@[ -z "$(MODEL)" ] || $(BUILD)/bantam bench "$(MODEL)" -p 512 -n 64 --roofline $(ARGS)
 
 asan: ## the test suite under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/setup build test

@@ -1,5 +1,5 @@
 /* A bump allocator over one block reserved in advance. An arena without memory counts: the same
- * code then plans (see HOUSE, "plan" backend). All allocations are 64-byte aligned. */
+ * code then plans (backend/plan). All allocations are 64-byte aligned. */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
