@@ -67,6 +67,11 @@ static bool read_count(const char *text, bool sized, uint64_t *out)
     return true;
 }
 
+bool opts_size(const char *text, uint64_t *out)
+{
+    return read_count(text, true, out);
+}
+
 static bool is_choice(const char *words, const char *text)
 {
     size_t n = strlen(text);
@@ -114,8 +119,8 @@ static bool set(Opts *o, OptId id, OptSource source, const char *where, const ch
             return wrong(o, "%s: %s is outside %g to %g", where, text, row->low, row->high);
         break;
     case TYPE_COUNT:
-        if (!read_count(text, false, &v->count))
-            return wrong(o, "%s: '%s' is no whole number from 0 up", where, text);
+        if (!read_count(text, false, &v->count) || v->count > INT64_MAX)
+            return wrong(o, "%s: '%s' is no whole number from 0 to 2^63 - 1", where, text);
         break;
     case TYPE_BYTES:
         if (!read_count(text, true, &v->count))

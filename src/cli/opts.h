@@ -24,9 +24,8 @@ enum {
     S_LOGITS = 1 << 8,
     S_PERPLEXITY = 1 << 9,
     S_BENCH = 1 << 10,
-    S_LIST = 1 << 11,
-    S_CACHE = 1 << 12,
-    S_SELFCHECK = 1 << 13,
+    S_CACHE = 1 << 11,
+    S_SELFCHECK = 1 << 12,
 };
 
 typedef enum OptId {
@@ -39,7 +38,7 @@ typedef enum OptId {
 typedef enum OptType {
     TYPE_FLAG,  /* on the command line --name or --name=no; elsewhere yes or no */
     TYPE_INT,   /* int64, bounded by the row */
-    TYPE_COUNT, /* uint64 */
+    TYPE_COUNT, /* 0 to 2^63 - 1, so that JSON can carry it */
     TYPE_REAL,  /* finite double, bounded by the row */
     TYPE_BYTES, /* 1024 2048K 800M 6G */
     TYPE_TEXT,
@@ -127,6 +126,9 @@ static inline const char *opts_text(const Opts *o, OptId id) /* NULL: not set */
 {
     return o->value[id].text;
 }
+
+/* "2048", "800M", "6G" in bytes. */
+bool opts_size(const char *text, uint64_t *out);
 
 /* The candidate (of n names, NULLs skipped) that `word` most likely meant, or NULL. */
 const char *nearest_name(const char *word, const char *const *names, size_t n);

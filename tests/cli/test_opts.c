@@ -108,6 +108,7 @@ static void refusals_say_why(void **state)
     REFUSES("no size", "--memory", "6Q");
     REFUSES("no size", "--memory", "99999999999G");
     REFUSES("no whole number", "--seed", "-1");
+    REFUSES("no whole number", "--seed", "9223372036854775808");
     REFUSES("neither yes nor no", "--json=maybe");
     REFUSES("empty", "-m", "");
 }
@@ -116,9 +117,9 @@ static void sizes_and_seeds(void **state)
 {
     (void)state;
     Opts o;
-    assert_true(LINE(&o, &every, "--memory", "3g", "--seed", "18446744073709551615"));
+    assert_true(LINE(&o, &every, "--memory", "3g", "--seed", "9223372036854775807"));
     assert_true(o.value[OPT_MEMORY].count == 3ull << 30);
-    assert_true(o.value[OPT_SEED].count == UINT64_MAX);
+    assert_true(o.value[OPT_SEED].count == INT64_MAX);
     opts_close(&o);
 }
 
@@ -142,9 +143,9 @@ static void config_sections_and_comments(void **state)
     assert_false(opts_flag(&o, OPT_VERBOSE));
     assert_string_equal(opts_text(&o, OPT_COLOR), "never");
     opts_close(&o);
-    assert_true(config(&o, &every, "system = \" hi \"\nmodels = a\nmodels = b", copy));
+    assert_true(config(&o, &every, "system = \" hi \"\nlogit-bias = a\nlogit-bias = b", copy));
     assert_string_equal(opts_text(&o, OPT_SYSTEM), " hi ");
-    assert_int_equal(o.value[OPT_DIRS].n, 2);
+    assert_int_equal(o.value[OPT_LOGIT_BIAS].n, 2);
     opts_close(&o);
     assert_true(config(&o, &plain, "temp = 0.5\n", copy)); /* another command's: fine */
     opts_close(&o);
@@ -174,10 +175,10 @@ static void lists_are_not_mixed(void **state)
 {
     (void)state;
     Opts o;
-    char text[] = "models = c\n";
-    assert_true(LINE(&o, &every, "--models", "a", "--models", "b"));
+    char text[] = "logit-bias = c\n";
+    assert_true(LINE(&o, &every, "--logit-bias", "a", "--logit-bias", "b"));
     assert_true(opts_config(&o, "conf", text));
-    assert_int_equal(o.value[OPT_DIRS].n, 2);
+    assert_int_equal(o.value[OPT_LOGIT_BIAS].n, 2);
     opts_close(&o);
 }
 
@@ -215,7 +216,7 @@ static void survives_lack_of_memory(void **state)
     for (uint64_t at = 1; at <= 4; at++) {
         Opts o;
         mem_fail_at(at);
-        assert_int_equal(LINE(&o, &every, "a", "b", "--models", "c"), at == 4);
+        assert_int_equal(LINE(&o, &every, "a", "b", "--logit-bias", "c"), at == 4);
         mem_fail_at(0);
         opts_close(&o);
     }

@@ -1,0 +1,212 @@
+/* `bantam run`: one answer on standard output, or a chat (chat.c). What it needs besides the model
+ * is read or opened first; then the rights are given up; then the model is read. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/json.h"
+#include "cli/line_input.h"
+#include "cli/prompt.h"
+#include "cli/run.h"
+#include "cli/sampling.h"
+
+void run_describe(const Run *r)
+{
+    char box[64] = "off", why[96] = "", state[32];
+    const bt_model_info *info = &r->m.info;
+    int32_t context = bt_session_context(r->session), trained = info->n_ctx_train;
+    bt_memory_plan plan = {0};
+    int32_t n_ctx = context;
+    bt_kv_type kv = session_options(r->cli).kv;
+    if (bt_model_plan(r->m.model, &n_ctx, 1, bt_session_batch(r->session), kv, &plan, NULL) ==
+        BT_OK)
+        snprintf(why, sizeof why, ", %s", bytes_text(plan.total, state));
+    const char *reason = opts_int(&r->cli->opts, OPT_CTX) ? "as asked"
+                         : context >= trained             ? "all the model was trained for"
+                                                          : "what memory here allows";
+    if (r->m.boxed) sandbox_text(&r->m.box, box, sizeof box);
+    cli_say(r->cli, "%s (%s, %s): context %d of %d, %s%s; %d thread%s; sandbox: %s",
+            info->name && *info->name ? info->name : r->m.path, info->architecture,
+            info->type_summary, context, trained, reason, why, r->m.n_threads,
+            r->m.n_threads == 1 ? "" : "s", box);
+}
+
+/* ---- one answer ---- */
+
+typedef struct Answer {
+    Buf text;
+    bool collect; /* else it goes to standard output as it comes */
+    char last;
+} Answer;
+
+static bool show_piece(void *user, const char *piece, size_t n)
+{
+    Answer *a = user;
+    if (!n) return true;
+    a->last = piece[n - 1];
+    buf_add(&a->text, piece, n);
+    if (a->collect) return !a->text.failed;
+    fwrite(piece, 1, n, stdout);
+    return cli_flush() == CLI_GOOD;
+}
+
+static bool echo_prompt(Run *r, const Ids *ids, Answer *a)
+{
+    char piece[512];
+    for (size_t i = 0; i < ids->n; i++) {
+        int64_t n = bt_model_token_text(r->m.model, ids->ids[i], false, piece, sizeof piece);
+        if (n < 0) continue;
+        if (!show_piece(a, piece, (size_t)n < sizeof piece ? (size_t)n : sizeof piece))
+            return false;
+    }
+    return true;
+}
+
+static double per_second(size_t n, double seconds)
+{
+    return n && seconds > 0 ? (double)n / seconds : 0;
+}
+
+static int print_object(const Run *r, const Answer *a, TalkEnd end)
+{
+    const Talk *t = &r->talk;
+    size_t steps = t->n_answer > 1 ? t->n_answer - 1 : 0, read = t->n_prompt - t->n_cached;
+    json_t *usage = json_pack("{s:I,s:I,s:I,s:I}", "prompt_tokens", (json_int_t)t->n_prompt,
+                              "completion_tokens", (json_int_t)t->n_answer, "total_tokens",
+                              (json_int_t)(t->n_prompt + t->n_answer), "cached_tokens",
+                              (json_int_t)t->n_cached);
+    json_t *timings = json_pack("{s:f,s:f,s:f,s:f,s:f,s:f}", "load_s", r->m.load_s, "prompt_s",
+                                t->prompt_s, "prompt_per_s", per_second(read, t->prompt_s),
+                                "decode_s", t->decode_s, "decode_per_s",
+                                per_second(steps, t->decode_s), "first_token_s", t->first_token_s);
+    const char *text = a->text.data ? a->text.data : "";
+    return json_print(json_pack("{s:o,s:[],s:s,s:o,s:o,s:I,s:o}", "text",
+                                json_bytes(text, a->text.size), "tool_calls", "finish_reason",
+                                talk_end_name(end), "usage", usage, "timings", timings, "seed",
+                                (json_int_t)t->seed, "model", json_text(r->m.path)));
+}
+
+static int end_code(const Run *r, TalkEnd end)
+{
+    switch (end) {
+    case END_STOP:
+    case END_LENGTH: return CLI_GOOD;
+    case END_CONTEXT:
+        cli_say(r->cli,
+                "bantam: the context of %d tokens is full; --ctx makes it larger, "
+                "--context-shift forgets the beginning",
+                bt_session_context(r->session));
+        return CLI_GOOD;
+    case END_STOPPED: return cli_fail("stopped");
+    case END_CLOSED:
+    case END_FAILED: break;
+    }
+    return CLI_FAILED;
+}
+
+static bool prompt_ids(const Run *r, const Buf *text, Ids *out)
+{
+    if (opts_flag(&r->cli->opts, OPT_RAW)) {
+        unsigned flags = r->m.info.add_bos ? BT_TOKENIZE_ADD_BOS : 0;
+        return ids_of_text(&r->m, text->data, text->size, flags, out);
+    }
+    const char *system = opts_text(&r->cli->opts, OPT_SYSTEM);
+    const bt_message messages[] = {{"system", system}, {"user", text->data}};
+    return ids_of_messages(r, messages + !system, system ? 2 : 1, out);
+}
+
+static bool store(const Run *r, const Buf *text, const Answer *a)
+{
+    const char *system = opts_text(&r->cli->opts, OPT_SYSTEM);
+    const bt_message messages[] = {
+        {"system", system}, {"user", text->data}, {"assistant", a->text.data ? a->text.data : ""}};
+    return save_update(r->save, messages + !system, system ? 3 : 2);
+}
+
+static int answer_once(Run *r, Buf *text)
+{
+    bool json = opts_flag(&r->cli->opts, OPT_JSON);
+    Answer a = {.collect = json};
+    Ids ids = {0};
+    int code = CLI_FAILED;
+    r->talk.show = show_piece;
+    r->talk.user = &a;
+    if (!prompt_ids(r, text, &ids)) goto done;
+    if (opts_flag(&r->cli->opts, OPT_RAW) && !echo_prompt(r, &ids, &a)) goto done;
+    TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
+    if (json && end != END_FAILED) {
+        code = print_object(r, &a, end);
+        if (code == CLI_GOOD) code = end_code(r, end);
+    } else {
+        if (a.last && a.last != '\n' && end != END_CLOSED) putchar('\n');
+        code = end_code(r, end);
+    }
+    if (end != END_FAILED && !store(r, text, &a)) code = CLI_FAILED;
+done:
+    buf_close(&a.text);
+    ids_close(&ids);
+    return code;
+}
+
+/* ---- the command ---- */
+
+static int open_all(Run *r, bt_logit_bias **bias)
+{
+    Cli *cli = r->cli;
+    bool open = opts_flag(&cli->opts, OPT_NO_SANDBOX);
+    const ModelWish wish = {.box = open ? BOX_REFUSED : BOX_NEEDED};
+    int code = sampling_read(cli, &r->talk.sampling, bias);
+    if (code == CLI_GOOD) code = model_open(cli, &wish, &r->m);
+    if (code != CLI_GOOD) return code;
+    if (!bt_chat_template(r->m.model) && !opts_text(&cli->opts, OPT_TEMPLATE) &&
+        !opts_flag(&cli->opts, OPT_RAW))
+        return cli_fail("%s: its chat template is none that is known; name one with --template, "
+                        "or continue plain text with --raw",
+                        r->m.path);
+    bt_session_options options = session_options(cli);
+    code = session_open(&r->m, &options, &r->session);
+    if (code != CLI_GOOD) return code;
+    r->talk.cli = cli;
+    r->talk.m = &r->m;
+    r->talk.session = r->session;
+    r->talk.max_tokens = opts_int(&cli->opts, OPT_MAX_TOKENS);
+    r->talk.context_shift = opts_flag(&cli->opts, OPT_CONTEXT_SHIFT);
+    r->talk.keep = r->m.info.add_bos ? 1 : 0;
+    run_describe(r);
+    return CLI_GOOD;
+}
+
+int cmd_run(Cli *cli)
+{
+    const Opts *o = &cli->opts;
+    if (o->n_args) return cli_usage(cli, "'%s' is too much; a prompt is given with -p", o->args[0]);
+    Run r = {.cli = cli};
+    Buf text = {0};
+    bt_logit_bias *bias = NULL;
+    LineInput *input = NULL;
+    bool talks = !opts_text(o, OPT_PROMPT) && !o->value[OPT_FILES].n && isatty(STDIN_FILENO);
+    const char *save = opts_text(o, OPT_SAVE);
+    int code = CLI_GOOD;
+
+    if (talks && opts_flag(o, OPT_JSON)) return cli_usage(cli, "--json needs a prompt (-p)");
+    if (!talks) code = prompt_join(cli, &text);
+    if (code == CLI_GOOD && !talks && text.size == 0)
+        code = cli_usage(cli, "there is no prompt: give -p TEXT, --file FILE or standard input");
+    if (code == CLI_GOOD && (save || talks) && !(r.save = save_open(save, talks)))
+        code = CLI_FAILED;
+    if (code == CLI_GOOD && talks && !(input = line_open()))
+        code = cli_fail("the terminal cannot be opened");
+    if (code == CLI_GOOD) code = open_all(&r, &bias);
+    if (code == CLI_GOOD) code = talks ? chat(&r, input) : answer_once(&r, &text);
+
+    talk_close(&r.talk);
+    bt_session_close(&r.session);
+    model_close(&r.m);
+    save_close(&r.save);
+    line_close(&input);
+    mem_free(bias);
+    buf_close(&text);
+    return code;
+}

@@ -1,0 +1,99 @@
+/* Lists of token ids: grown, parsed, checked, made from text and from messages (see run.h). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/run.h"
+
+bool ids_add(Ids *list, const bt_token *ids, size_t n)
+{
+    if (n > list->capacity - list->n) {
+        size_t capacity = list->capacity + n + list->capacity / 2 + 256;
+        if (capacity > SIZE_MAX / sizeof *ids) return false;
+        bt_token *grown = mem_realloc(list->ids, capacity * sizeof *ids);
+        if (!grown) return false;
+        list->ids = grown;
+        list->capacity = capacity;
+    }
+    if (n) memcpy(list->ids + list->n, ids, n * sizeof *ids);
+    list->n += n;
+    return true;
+}
+
+void ids_close(Ids *list)
+{
+    mem_free(list->ids);
+    *list = (Ids){0};
+}
+
+/* Room for `need` ids; what was there is forgotten. */
+static bool room(Ids *out, size_t need)
+{
+    ids_close(out);
+    if (need <= SIZE_MAX / sizeof *out->ids) out->ids = mem_alloc(need * sizeof *out->ids);
+    if (!out->ids) {
+        cli_fail("not enough memory for %zu tokens", need);
+        return false;
+    }
+    out->capacity = need;
+    return true;
+}
+
+bool ids_of_text(const CliModel *m, const char *text, size_t n, unsigned flags, Ids *out)
+{
+    /* Hardly a text has more tokens than bytes: one pass is enough then. */
+    for (size_t capacity = n + 16;;) {
+        bt_error err = {0};
+        if (!room(out, capacity)) return false;
+        int64_t need = bt_model_tokenize(m->model, text, n, flags, out->ids, out->capacity, &err);
+        if (need < 0) return model_fail(m, &err) == CLI_GOOD;
+        out->n = capacity = (size_t)need;
+        if (capacity <= out->capacity) return true;
+    }
+}
+
+bool ids_of_messages(const Run *r, const bt_message *messages, size_t n, Ids *out)
+{
+    const char *name = opts_text(&r->cli->opts, OPT_TEMPLATE);
+    size_t capacity = 256;
+    for (size_t i = 0; i < n; i++) capacity += strlen(messages[i].content) + 32;
+    for (;;) {
+        bt_error err = {0};
+        if (!room(out, capacity)) return false;
+        int64_t need =
+            bt_chat_tokenize(r->m.model, name, messages, n, true, out->ids, out->capacity, &err);
+        if (need < 0) return model_fail(&r->m, &err) == CLI_GOOD;
+        out->n = capacity = (size_t)need;
+        if (capacity <= out->capacity) return true;
+    }
+}
+
+bool ids_parse(const char *text, Ids *out)
+{
+    for (const char *p = text + strspn(text, " ,\t\n"); *p; p += strspn(p, " ,\t\n")) {
+        char *end;
+        long id = strtol(p, &end, 10);
+        if (end == p || id < 0 || id > INT32_MAX || (*end && !strchr(" ,\t\n", *end))) {
+            cli_fail("'%.20s' is no token id", p);
+            return false;
+        }
+        bt_token token = (bt_token)id;
+        if (!ids_add(out, &token, 1)) {
+            cli_fail("not enough memory for the tokens");
+            return false;
+        }
+        p = end;
+    }
+    return true;
+}
+
+bool ids_check(const CliModel *m, const Ids *ids)
+{
+    for (size_t i = 0; i < ids->n; i++) {
+        if (ids->ids[i] < m->info.n_vocab) continue;
+        cli_fail("token %d is outside the vocabulary: ids go from 0 to %d", ids->ids[i],
+                 m->info.n_vocab - 1);
+        return false;
+    }
+    return true;
+}

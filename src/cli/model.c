@@ -1,0 +1,222 @@
+/* Opening a model (see model.h). */
+#include "cli/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "cli/interrupt.h"
+#include "engine/sidecar.h"
+
+char *bytes_text(uint64_t bytes, char out[32])
+{
+    static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    while (value >= 1000 && unit < 4) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out, 32, unit && value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return out;
+}
+
+char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return mem_strdup(".");
+    return mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+char *sandbox_text(const SandboxReport *r, char *out, size_t size)
+{
+    char landlock[32] = "no Landlock";
+    if (r->landlock) snprintf(landlock, sizeof landlock, "Landlock %d", r->landlock_abi);
+    snprintf(out, size, "%s, %s", r->seccomp ? "seccomp" : "no seccomp", landlock);
+    return out;
+}
+
+/* ---- the sandbox ---- */
+
+enum { GRANTS_MOST = 16 };
+
+typedef struct Grants {
+    SandboxGrant row[GRANTS_MOST];
+    size_t n;
+} Grants;
+
+static void grant(Grants *g, const char *path, bool write)
+{
+    struct stat at;
+    if (!path || g->n == GRANTS_MOST || stat(path, &at) != 0) return;
+    g->row[g->n++] = (SandboxGrant){path, write};
+}
+
+int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *folder, CliModel *m)
+{
+    Grants g = {0};
+    grant(&g, folder, false);
+    grant(&g, m->cache_dir, true);
+    for (int i = 0; i < 2; i++) grant(&g, wish->writes[i], true);
+    /* What the engine asks the machine: memory, cgroup limits, cores. */
+    static const char *const machine[] = {"/proc/meminfo", "/proc/cpuinfo", "/proc/self",
+                                          "/sys/fs/cgroup", "/sys/devices/system"};
+    for (size_t i = 0; i < sizeof machine / sizeof machine[0]; i++) grant(&g, machine[i], false);
+    SandboxOptions options = {.grants = g.row, .n_grants = g.n};
+#ifdef BANTAM_SANITIZED
+    options.wide = true;
+#endif
+    bt_error err = {0};
+    if (wish->box == BOX_REFUSED) {
+        fprintf(stderr, "bantam: warning: --no-sandbox: this process may open network sockets\n");
+        return CLI_GOOD;
+    }
+    if (sandbox_enter(&options, &m->box, &err) == BT_OK) {
+        m->boxed = true;
+        if (m->box.note[0] && cli->verbose) cli_say(cli, "sandbox: %s", m->box.note);
+        return CLI_GOOD;
+    }
+    if (wish->box == BOX_WISHED) {
+        if (cli->verbose) cli_say(cli, "no sandbox: %s", err.text);
+        return CLI_GOOD;
+    }
+    return cli_fail(
+        "the network cannot be closed off here: %s; 'bantam doctor' says more%s", err.text,
+        command_has(cli->command, OPT_NO_SANDBOX) ? ", --no-sandbox runs all the same" : "");
+}
+
+/* ---- opening ---- */
+
+static int read_options(Cli *cli, CliModel *m, bt_model_options *out)
+{
+    const Opts *o = &cli->opts;
+    const char *mask = opts_text(o, OPT_CPU_MASK);
+    out->n_threads = (int)opts_int(o, OPT_THREADS);
+    m->n_threads = out->n_threads ? out->n_threads : os_cores();
+    if (mask) {
+        out->cpu_mask = cpu_mask_parse(mask);
+        if (!out->cpu_mask)
+            return cli_usage(cli,
+                             "--cpu-mask: '%s' names a feature that is not known; "
+                             "'bantam doctor' lists them",
+                             mask);
+    }
+    out->no_cache = opts_flag(o, OPT_NO_CACHE) || out->vocab_only;
+    if (!out->no_cache) {
+        m->cache_dir = cache_folder(cli);
+        bt_error err = {0};
+        if (!m->cache_dir || os_make_dirs(m->cache_dir, &err) != BT_OK) {
+            cli_say(cli, "no cache: %s", err.text[0] ? err.text : "there is no home folder");
+            mem_free(m->cache_dir);
+            m->cache_dir = NULL;
+            out->no_cache = true;
+        }
+        out->cache_dir = m->cache_dir;
+    }
+    return CLI_GOOD;
+}
+
+char *cache_folder(const Cli *cli)
+{
+    const char *dir = opts_text(&cli->opts, OPT_CACHE_DIR);
+    return dir ? mem_strdup(dir) : cli_user_path("XDG_CACHE_HOME", ".cache", NULL);
+}
+
+/* With or_vocab, what cannot run is opened for its metadata and vocabulary. */
+static bt_status open_file(CliModel *m, const ModelWish *wish, bt_model_options *options,
+                           bt_error *err)
+{
+    bt_status status = bt_model_open(m->path, options, &m->model, err);
+    if (!wish->or_vocab || (status != BT_E_UNSUPPORTED && status != BT_E_FORMAT)) return status;
+    bt_error again = {0};
+    options->vocab_only = true;
+    if (bt_model_open(m->path, options, &m->model, &again) != BT_OK) return status;
+    snprintf(m->unusable, sizeof m->unusable, "%s", err->text);
+    return BT_OK;
+}
+
+int model_open(Cli *cli, const ModelWish *wish, CliModel *m)
+{
+    *m = (CliModel){0};
+    progress_start(&m->progress, cli);
+    bt_model_options options = {
+        .vocab_only = wish->vocab_only, .progress = progress_update, .progress_user = &m->progress};
+    char *folder = NULL;
+    int code = model_find(cli, &m->path);
+    if (code == CLI_GOOD) code = read_options(cli, m, &options);
+    if (code != CLI_GOOD) goto failed;
+    folder = folder_of(m->path);
+    if (!folder) {
+        code = cli_fail("not enough memory to open a model");
+        goto failed;
+    }
+    interrupt_install();
+    code = sandbox_as_run(cli, wish, folder, m);
+    mem_free(folder);
+    if (code != CLI_GOOD) goto failed;
+
+    bt_error err = {0};
+    double start = os_seconds();
+    bt_status status = open_file(m, wish, &options, &err);
+    progress_end(&m->progress);
+    m->load_s = os_seconds() - start;
+    if (status != BT_OK) {
+        code = status == BT_E_CANCELLED ? cli_fail("stopped") : model_fail(m, &err);
+        goto failed;
+    }
+    m->info = bt_model_describe(m->model);
+    return CLI_GOOD;
+failed:
+    model_close(m);
+    return code;
+}
+
+int model_fail(const CliModel *m, const bt_error *err)
+{
+    /* Messages about a file name it already. */
+    if (strstr(err->text, m->path)) return cli_fail("%s", err->text);
+    return cli_fail("%s: %s", m->path, err->text);
+}
+
+void model_close(CliModel *m)
+{
+    bt_model_close(&m->model);
+    mem_free(m->path);
+    mem_free(m->cache_dir);
+    *m = (CliModel){0};
+}
+
+/* ---- sessions ---- */
+
+bt_session_options session_options(const Cli *cli)
+{
+    static const char *const kinds[] = {"", "f32", "bf16", "f16", "q8_0"}; /* as bt_kv_type */
+    const Opts *o = &cli->opts;
+    const char *kv = opts_text(o, OPT_TYPE_KV);
+    bt_session_options s = {.n_ctx = (int32_t)opts_int(o, OPT_CTX),
+                            .n_batch = (int32_t)opts_int(o, OPT_BATCH),
+                            .memory_limit = o->value[OPT_MEMORY].count};
+    for (int i = 0; kv && i < 5; i++)
+        if (strcmp(kv, kinds[i]) == 0) s.kv = (bt_kv_type)i;
+    return s;
+}
+
+int session_open(CliModel *m, const bt_session_options *options, bt_session **out)
+{
+    bt_error err = {0};
+    double start = os_seconds();
+    bt_status status = bt_session_open(m->model, options, out, &err);
+    progress_end(&m->progress);
+    m->load_s += os_seconds() - start;
+    if (status == BT_E_CANCELLED) return cli_fail("stopped");
+    if (status != BT_OK) return model_fail(m, &err);
+    const OptValue *limit = &m->progress.cli->opts.value[OPT_CACHE_LIMIT];
+    uint64_t removed;
+    if (m->cache_dir && limit->source != FROM_DEFAULT) /* the library keeps to the default */
+        sidecar_trim(m->cache_dir, limit->count, &removed, NULL);
+    return CLI_GOOD;
+}

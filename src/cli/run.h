@@ -1,0 +1,30 @@
+/* What the two ways of `bantam run`, one answer and chat, share. */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include "cli/model.h"
+#include "cli/save.h"
+#include "cli/talk.h"
+
+typedef struct Run {
+    Cli *cli;
+    CliModel m;
+    bt_session *session;
+    Talk talk;
+    Save *save; /* NULL: nothing is stored */
+} Run;
+
+/* Prints what holds here: model, context and why, threads, sandbox. */
+void run_describe(const Run *r);
+/* Chats until the user ends it; gives the exit code. `input` was opened before the sandbox. */
+struct LineInput;
+int chat(Run *r, struct LineInput *input);
+/* Ids of text (flags as bt_model_tokenize) or of messages; false after a message. */
+bool ids_of_text(const CliModel *m, const char *text, size_t n, unsigned flags, Ids *out);
+bool ids_of_messages(const Run *r, const bt_message *messages, size_t n, Ids *out);
+/* Ids written as "1, 2 3", appended; false after a message. */
+bool ids_parse(const char *text, Ids *out);
+/* All inside the vocabulary; false after a message. */
+bool ids_check(const CliModel *m, const Ids *ids);
+
+#endif
