@@ -65,6 +65,7 @@ static bool pack_range(const Weight *w, int64_t begin, int64_t end, unsigned cha
         int64_t rows = w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS;
         const unsigned char *from =
             (const unsigned char *)w->rows + (size_t)(mat * w->n + first) * w->row_bytes;
+        if (!panel_finite(w->type, from, w->row_bytes, (size_t)rows, (size_t)w->k)) return false;
         if (!out) continue;
         panel_pack(w->type, from, w->row_bytes, (size_t)rows, (size_t)w->k, out);
         out += w->layout.bytes;

@@ -164,6 +164,28 @@ static void where_none_can_be_written_memory_serves(void **state)
     assert_true(a.logit == want);
 }
 
+/* A block scale of the embedding becomes infinite (Q8_0: half-precision scale, then 32 codes). */
+static void weights_that_are_not_finite_are_refused(void **state)
+{
+    (void)state;
+    Gguf *g;
+    static const unsigned char infinity[] = {0x00, 0x7c};
+    assert_int_equal(gguf_open(model_path, NULL, &g, NULL), BT_OK);
+    uint64_t offset = gguf_find_tensor(g, "token_embd.weight")->offset;
+    gguf_close(&g);
+    int fd = open(model_path, O_RDWR);
+    assert_int_equal(pwrite(fd, infinity, 2, (off_t)(offset + 34 * 1000)), 2);
+    close(fd);
+    const char *folders[] = {cache, NULL};
+    for (int i = 0; i < 2; i++) {
+        Answer a = answer(folders[i]);
+        assert_int_equal(a.status, BT_E_FORMAT);
+        assert_non_null(strstr(a.err.text, "tensor 'token_embd.weight' at offset"));
+        assert_non_null(strstr(a.err.text, "NaN or infinity"));
+    }
+    write_model(2);
+}
+
 static bool cancel_at_once(void *user, const char *what, uint64_t done, uint64_t total)
 {
     (void)user, (void)what, (void)done, (void)total;
@@ -201,6 +223,7 @@ int main(void)
         cmocka_unit_test(a_changed_model_gets_a_new_one),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(where_none_can_be_written_memory_serves),
+        cmocka_unit_test(weights_that_are_not_finite_are_refused),
         cmocka_unit_test(cancelling_leaves_nothing),
         cmocka_unit_test(the_folder_is_kept_within_its_limit),
     };
