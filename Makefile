@@ -6,9 +6,10 @@ PREFIX ?= /usr/local
 MODEL  ?=
 ARGS   ?=
 TIME   ?= 60
+PYTHON ?= python3
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test bench asan tsan test-arm fuzz install uninstall tidy lint format clean
+.PHONY: help setup build run test bench asan tsan test-arm test-clients fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +72,14 @@ uninstall: ## removes what `make install PREFIX=...` put there
 	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
 	@ninja -C $(BUILD) -j $(JOBS) build.ninja
 	@tools/uninstall $(BUILD)
+
+test-clients: build ## our token ids against the Python package: TOKENIZER=tokenizer.json [PRE=rule]
+	@[ -n "$(TOKENIZER)" ] || \
+	  { echo 'name a file: make test-clients TOKENIZER=tokenizer.json' >&2; exit 2; }
+	@$(PYTHON) -c 'import tokenizers' 2>/dev/null || \
+	  { echo 'needs the Python package: pip install tokenizers (PYTHON=... names the one)' >&2; exit 1; }
+	@$(PYTHON) tests/clients/compare_tokenizers.py $(BUILD) "$(TOKENIZER)" \
+	  $(or $(PRE),rules) $(ARGS)
 
 fuzz: ## libFuzzer on every reader of untrusted bytes, TIME=60 seconds each
 	@tools/setup build fuzz
