@@ -513,10 +513,12 @@ static void life(void)
 {
     bt_error err = {0};
     OsMap map;
-    int master = posix_openpt(O_RDWR | O_NOCTTY);
-    MUST(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
-    int terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
-    MUST(terminal >= 0);
+    int terminal = -1, master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master >= 0) { /* a bare chroot has no /dev/pts */
+        MUST(grantpt(master) == 0 && unlockpt(master) == 0);
+        terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+        MUST(terminal >= 0);
+    }
     FILE *f = fopen(beside("w/shrinks"), "w");
     MUST(f != NULL);
     for (int i = 0; i < 10000; i++) fputc('x', f);
@@ -528,7 +530,7 @@ static void life(void)
     uses_memory_and_threads();
     uses_clock_and_signals();
     knows_the_machine();
-    uses_terminal(terminal);
+    if (terminal >= 0) uses_terminal(terminal);
     survives_shrinking(&map);
 }
 

@@ -241,11 +241,24 @@ TESTS = [greets_and_ends_with_control_d, lives_in_the_sandbox, keeps_the_prefix,
          arrow_up_brings_a_line_back]
 
 
+def has_terminals():
+    """A bare chroot has no /dev/pts."""
+    try:
+        for end in os.openpty():
+            os.close(end)
+    except OSError:
+        return False
+    return True
+
+
 def main():
     wanted = [t for t in TESTS if len(sys.argv) < 2 or t.__name__ in sys.argv[1:]]
     print(f"1..{len(wanted)}", flush=True)
     for number, test in enumerate(wanted, 1):
         name = test.__name__.replace("_", " ")
+        if not has_terminals():
+            print(f"ok {number} - {name} # SKIP no pseudo-terminals here", flush=True)
+            continue
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             subprocess.run([MKMODEL, "llama", "m.gguf", "--template", "chatml"], check=True)
