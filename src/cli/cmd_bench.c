@@ -11,6 +11,7 @@
 #include "cli/json.h"
 #include "cli/model.h"
 #include "cli/progress.h"
+#include "cli/shares.h"
 
 enum { REPEATS_MOST = 1000 };
 
@@ -23,6 +24,9 @@ typedef struct Bench {
     bt_row *rows;  /* one a sequence */
     double prefill_s[REPEATS_MOST], decode_s[REPEATS_MOST];
     double first_token_s[REPEATS_MOST];
+    Roofline roof; /* with --roofline */
+    double products;
+    uint64_t peak; /* resident bytes, before the machine itself is measured */
 } Bench;
 
 typedef struct Summary {
@@ -155,6 +159,28 @@ static void print_rate(const char *name, const json_t *row)
            json_number_value(json_object_get(row, "most")));
 }
 
+static double rate_of(const json_t *root, const char *part)
+{
+    return json_number_value(json_object_get(json_object_get(root, part), "tokens_per_s"));
+}
+
+static json_t *roofline(const Bench *b, const json_t *root)
+{
+    const Roofline *r = &b->roof;
+    bt_kv_type kv = session_options(b->cli).kv;
+    double steps = rate_of(root, "decode") / b->sequences;
+    json_t *row = json_pack("{s:f,s:f,s:f,s:f}", "memory_gb_s", r->memory, "f32_tflops", r->f32,
+                            "bf16_tflops", r->bf16, "int8_tops", r->int8);
+    if (b->prompt)
+        json_object_set_new(row, "prefill_share",
+                            json_real(shares_prefill(r, b->products, rate_of(root, "prefill"))));
+    if (b->tokens)
+        json_object_set_new(
+            row, "decode_share",
+            json_real(shares_decode(r, b->m, b->depth + b->tokens / 2, b->sequences, kv, steps)));
+    return row;
+}
+
 static json_t *results(const Bench *b)
 {
     const bt_model_info *i = &b->m->info;
@@ -173,8 +199,24 @@ static json_t *results(const Bench *b)
     if (b->tokens)
         json_object_set_new(root, "decode",
                             rates(b->decode_s, b->repeats, (double)b->tokens * b->sequences));
-    json_object_set_new(root, "peak_resident", json_integer((json_int_t)os_memory_peak_resident()));
+    json_object_set_new(root, "peak_resident", json_integer((json_int_t)b->peak));
+    if (b->roof.threads) json_object_set_new(root, "roofline", roofline(b, root));
     return root;
+}
+
+static void print_roofline(const Bench *b, const json_t *row)
+{
+    if (!json_is_object(row)) return;
+    printf("limits       %9.1f GB/s memory, %.2f int8 TOP/s, %.2f bf16 and %.2f f32 TFLOP/s\n",
+           b->roof.memory, b->roof.int8, b->roof.bf16, b->roof.f32);
+    const json_t *prefill = json_object_get(row, "prefill_share");
+    const json_t *decode = json_object_get(row, "decode_share");
+    if (prefill)
+        printf("reached      %9.1f %% of the arithmetic in prefill\n",
+               100 * json_number_value(prefill));
+    if (decode)
+        printf("reached      %9.1f %% of reading memory in decode\n",
+               100 * json_number_value(decode));
 }
 
 static int print_results(const Bench *b)
@@ -196,7 +238,8 @@ static int print_results(const Bench *b)
         printf("%-12s %9.1f ms\n", "first token",
                1e3 * json_number_value(json_object_get(root, "first_token_s")));
     printf("%-12s %9.3f s\n", "load", b->m->load_s);
-    printf("%-12s %9s\n", "peak memory", bytes_text(os_memory_peak_resident(), bytes));
+    printf("%-12s %9s\n", "peak memory", bytes_text(b->peak, bytes));
+    print_roofline(b, json_object_get(root, "roofline"));
     json_decref(root);
     return cli_flush();
 }
@@ -233,8 +276,15 @@ static int bench(Bench *b)
     if (code != CLI_GOOD) return code;
     if (!make_ids(b)) return cli_fail("not enough memory");
     bt_status status = measure(b, &err);
+    b->peak = os_memory_peak_resident();
     if (status == BT_E_CANCELLED) return cli_fail("stopped");
-    return status == BT_OK ? print_results(b) : model_fail(b->m, &err);
+    if (status != BT_OK) return model_fail(b->m, &err);
+    if (opts_flag(&b->cli->opts, OPT_ROOFLINE)) {
+        code = shares_measure(b->m, &b->roof);
+        b->products = code == CLI_GOOD ? shares_products(b->m) : 0;
+        if (code != CLI_GOOD || b->products <= 0) return CLI_FAILED;
+    }
+    return print_results(b);
 }
 
 int cmd_bench(Cli *cli)

@@ -98,6 +98,19 @@ END
     [ "$status" -eq 2 ]
 }
 
+@test "bench --roofline: the machine's limits and the shares reached" {
+    make_model
+    "$bantam" bench m.gguf -p 32 -n 8 -r 1 --roofline --json > out
+    python3 - <<'END'
+import json
+o = json.load(open("out"))["roofline"]
+assert o["memory_gb_s"] > 0 and o["f32_tflops"] > 0, o
+assert o["prefill_share"] > 0 and o["decode_share"] > 0, o
+END
+    run "$bantam" bench m.gguf -p 32 -n 8 -r 1 --roofline
+    [[ $output == *"% of reading memory in decode"* ]]
+}
+
 @test "info: what the file holds and what it takes" {
     make_model --name 'Tiny Test'
     run "$bantam" info m.gguf
