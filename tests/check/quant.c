@@ -1,5 +1,6 @@
 /* Rows of the kernels over quantised weights. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "check.h"
@@ -193,7 +194,111 @@ static void test_panel_few(Check *c)
     }
 }
 
-CHECK_ROW(quantize_act, CHECK_EXACT, 0, test_quantize_act, NULL);
-CHECK_ROW(panel_scales, CHECK_EXACT, 0, test_panel_scales, NULL);
-CHECK_ROW(panel_matmul, CHECK_EPSILON, 1e-6, test_panel_matmul, NULL);
-CHECK_ROW(panel_few, CHECK_EXACT, 0, test_panel_few, NULL);
+/* ---- timing ---- */
+
+enum { BENCH_K = 2048, BENCH_M = 512, STREAM = 256 << 20 };
+
+static void time_quantize(Check *c, void *arg)
+{
+    const Case *p = arg;
+    c->fast->quantize_act(p->scale, p->k, (int8_t *)p->out, p->out + p->k, p->out + 2 * p->k,
+                          p->out + 3 * p->k);
+}
+
+static void bench_quantize_act(Check *c)
+{
+    Case p = {.k = BENCH_K, .scale = check_memory(c, BENCH_K * 4)};
+    p.out = check_memory(c, BENCH_K * 16);
+    for (size_t i = 0; i < p.k; i++) p.scale[i] = (float)check_below(c, 1000) - 500;
+    check_time(c, "k=2048", BENCH_K * 5, 0, LIMIT_MEMORY, time_quantize, &p);
+}
+
+/* Panels of a type, as many as fit in `bytes` (at least one), and BENCH_M activation rows. */
+static Case bench_case(Check *c, uint32_t type, size_t bytes)
+{
+    Case p = {.type = type, .k = BENCH_K, .out_stride = 32};
+    if (!panel_layout(type, p.k, &p.layout)) check_fail(c, "no layout");
+    p.panels = bytes / p.layout.bytes ? bytes / p.layout.bytes : 1;
+    uint8_t *panel = check_memory(c, p.panels * p.layout.bytes);
+    fill_panel(c, &p, panel);
+    if (type == DT_MXFP4) /* subnormal scales would time the CPU's slow path */
+        memset(panel + p.layout.codes_bytes, 120, p.layout.scales_bytes);
+    for (size_t i = 1; i < p.panels; i++) memcpy(panel + i * p.layout.bytes, panel, p.layout.bytes);
+    p.panel = panel;
+    size_t groups = p.k / 32, n = p.k / (size_t)p.layout.group * 32;
+    p.scale = check_memory(c, n * 4);
+    p.min = check_memory(c, n * 4);
+    p.out = check_memory(c, BENCH_M * 32 * 4);
+    int8_t *q = check_memory(c, BENCH_M * p.k);
+    float *scale = check_memory(c, BENCH_M * groups * 16), *x = check_memory(c, p.k * 4);
+    float *sum32 = scale + BENCH_M * groups, *sum16 = sum32 + BENCH_M * groups;
+    for (size_t m = 0; m < BENCH_M; m++) {
+        for (size_t i = 0; i < p.k; i++) x[i] = (float)check_below(c, 1000) - 500;
+        c->fast->quantize_act(x, p.k, q + m * p.k, scale + m * groups, sum32 + m * groups,
+                              sum16 + 2 * m * groups);
+    }
+    p.act = (PanelAct){q, scale, sum32, sum16, p.k, groups};
+    return p;
+}
+
+static void time_scales(Check *c, void *arg)
+{
+    const Case *p = arg;
+    c->fast->panel_scales(p->type, p->panel + p->layout.codes_bytes, p->k, p->scale, p->min);
+}
+
+static void time_matmul(Check *c, void *arg)
+{
+    const Case *p = arg;
+    time_scales(c, arg);
+    run_case(c->fast, p, 0, p->m, p->out);
+}
+
+static void time_few(Check *c, void *arg)
+{
+    const Case *p = arg;
+    for (size_t i = 0; i < p->panels; i++)
+        c->fast->panel_few(p->type, p->panel + i * p->layout.bytes, p->k, &p->act, p->m, p->out,
+                           p->out_stride);
+}
+
+static void bench_types(Check *c, size_t bytes, const size_t *m, CheckLimit limit,
+                        void (*fn)(Check *c, void *arg))
+{
+    for (int t = 0; t < N_TYPES; t++) {
+        Case p = bench_case(c, types[t], bytes);
+        for (int i = 0; m[i]; i++) {
+            char label[32];
+            p.m = m[i];
+            snprintf(label, sizeof label, "%s k=2048 m=%zu", dtype_name(p.type), p.m);
+            double weights = 32.0 * BENCH_K * (double)p.panels;
+            check_time(c, label, (double)(p.panels * p.layout.bytes), weights * (double)p.m, limit,
+                       fn, &p);
+        }
+        check_memory_free();
+    }
+}
+
+static void bench_panel_scales(Check *c)
+{
+    static const size_t m[] = {1, 0};
+    bench_types(c, 0, m, LIMIT_MEMORY, time_scales);
+}
+
+static void bench_panel_matmul(Check *c)
+{
+    static const size_t m[] = {1, 8, 64, 512, 0};
+    bench_types(c, 0, m, LIMIT_INT8, time_matmul);
+}
+
+/* From memory: more than any cache holds. */
+static void bench_panel_few(Check *c)
+{
+    static const size_t m[] = {1, 4, 0};
+    bench_types(c, STREAM, m, LIMIT_MEMORY, time_few);
+}
+
+CHECK_ROW(quantize_act, CHECK_EXACT, 0, test_quantize_act, bench_quantize_act);
+CHECK_ROW(panel_scales, CHECK_EXACT, 0, test_panel_scales, bench_panel_scales);
+CHECK_ROW(panel_matmul, CHECK_EPSILON, 1e-6, test_panel_matmul, bench_panel_matmul);
+CHECK_ROW(panel_few, CHECK_EXACT, 0, test_panel_few, bench_panel_few);
