@@ -8,7 +8,9 @@
 #include "tensor/dtype.h"
 
 #define INLINE static inline __attribute__((always_inline))
-enum { AHEAD = 4096, AHEAD_SCALES = 640 };
+/* How far codes are fetched ahead, into L1 and (beyond that) L2. A line at a time between the
+ * products: in bursts the same fetches reach a fifth less of what memory gives. */
+enum { AHEAD = 1536, FARTHER = 6144, AHEAD_SCALES = 640 };
 
 /* Where scale and min come from: arrays decoded before, or the panel's own stream. */
 enum { DECODED = -1 };
@@ -87,9 +89,10 @@ INLINE __m512i four(const int8_t *q)
     return _mm512_set1_epi32(bits);
 }
 
-/* One group of both strips: dot[strip][column]. Returns the codes that follow. */
+/* One group of both strips: dot[strip][column]; fetches `ahead`. Returns the codes that follow. */
 INLINE const uint8_t *dots(PanelCode code, int group, __m512i table, const uint8_t *src,
-                           const int8_t *q, size_t q_stride, int m, __m512i dot[2][PANEL_FEW])
+                           size_t ahead, const int8_t *q, size_t q_stride, int m,
+                           __m512i dot[2][PANEL_FEW])
 {
     const __m512i low = _mm512_set1_epi8(15);
     for (int i = 0; i < 2; i++)
@@ -100,6 +103,10 @@ INLINE const uint8_t *dots(PanelCode code, int group, __m512i table, const uint8
 #pragma GCC unroll 2
         for (int i = 0; i < 2; i++) {
             Six v;
+            for (size_t line = 0; line < (code == CODE_SIX ? 192 : 64); line += 64) {
+                _mm_prefetch((const char *)src + ahead + line, _MM_HINT_T0);
+                _mm_prefetch((const char *)src + ahead + line + FARTHER, _MM_HINT_T1);
+            }
             if (code == CODE_BYTE) {
                 v.v[0] = _mm512_loadu_si512(src);
                 src += 64;
@@ -129,15 +136,6 @@ INLINE const uint8_t *dots(PanelCode code, int group, __m512i table, const uint8
     return src;
 }
 
-/* Prefetches what is read `ahead` bytes on, jumping over the other stream at the end of this one.
- */
-INLINE void fetch(const uint8_t *at, const uint8_t *end, size_t ahead, size_t bytes, size_t jump)
-{
-    const uint8_t *from = at + ahead;
-    if (from >= end) from += jump;
-    for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)from + i, _MM_HINT_T0);
-}
-
 INLINE void few(PanelCode code, int group, int kind, __m512i table, const uint8_t *src, Source s,
                 size_t k, size_t scales_bytes, const PanelAct *act, int m, float *out,
                 size_t out_stride)
@@ -156,13 +154,20 @@ INLINE void few(PanelCode code, int group, int kind, __m512i table, const uint8_
                                                       : 64;
     for (size_t g = 0; g < k / (size_t)group;) {
         start_unit(kind, &s);
-        if (kind != DECODED)
-            fetch(s.unit, end + scales_bytes, AHEAD_SCALES, unit_bytes, codes_bytes);
         for (size_t u = 0; u < unit; u++, g++) {
-            fetch(src, end, AHEAD, group_bytes, scales_bytes);
+            size_t ahead = src + AHEAD < end ? AHEAD : AHEAD + scales_bytes;
+            if (kind != DECODED) {
+                /* This group's share of the scales one unit (or 640 bytes) ahead. */
+                size_t share = unit > 1 ? unit_bytes / unit * u : 0;
+                const uint8_t *next = s.unit + (unit > 1 ? unit_bytes : AHEAD_SCALES) + share;
+                if (next >= end + scales_bytes) next += codes_bytes;
+                _mm_prefetch((const char *)next, _MM_HINT_T0);
+                if (unit_bytes / unit > 64) _mm_prefetch((const char *)next + 64, _MM_HINT_T0);
+            }
             __m512i dot[2][PANEL_FEW];
             __m512 scale[2], min[2];
-            src = dots(code, group, table, src, act->q + g * (size_t)group, act->q_stride, m, dot);
+            src = dots(code, group, table, src, ahead, act->q + g * (size_t)group, act->q_stride, m,
+                       dot);
             scales_of(kind, &s, u, scale, min);
 #pragma GCC unroll 4
             for (int c = 0; c < m; c++) {
