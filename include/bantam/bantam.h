@@ -223,7 +223,8 @@ BT_API float *bt_session_logits(bt_session *session, int32_t i);
 /* Forgets all after the first `length` tokens. */
 BT_API bt_status bt_session_truncate(bt_session *session, int32_t sequence, int32_t length,
                                      bt_error *err);
-/* Context shift: forgets tokens [keep, keep + n) and moves the rest down (RoPE re-applied). */
+/* Context shift: forgets tokens [keep, keep + n) and moves the rest down (RoPE re-applied). The
+ * rest is computed anew; when that fails or is cancelled, the first `keep` tokens are left. */
 BT_API bt_status bt_session_shift(bt_session *session, int32_t sequence, int32_t keep, int32_t n,
                                   bt_error *err);
 /* Makes the running or next step end early with BT_E_CANCELLED, leaving the session as before

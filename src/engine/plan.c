@@ -38,6 +38,11 @@ size_t model_step_bytes(const bt_model *m, int32_t n_batch, int32_t n_wanted, bt
               .n_wanted = n_wanted,
               .err = err};
     m->arch->forward(&s, m->weights);
+    if (n_wanted == n_batch && n_wanted > 1) { /* fewer must be gathered first: that can be more */
+        arena_reset(&arena, 0);
+        s.n_wanted--;
+        m->arch->forward(&s, m->weights);
+    }
     mem_free(rows);
     return step_failed(&s) ? 0 : arena.peak;
 }
@@ -62,6 +67,35 @@ static uint64_t weight_bytes(const bt_model *m)
 
 #define MOST_CONTEXT (1 << 28)
 
+/* Layer state of all sequences, and the tokens themselves, which a session keeps. */
+static uint64_t context_bytes(const StateSpec *spec)
+{
+    uint64_t state = state_bytes(spec), bytes;
+    uint64_t tokens = (uint64_t)spec->n_ctx * (uint64_t)spec->n_sequences * sizeof(bt_token);
+    return ck_add(state, tokens, &bytes) ? bytes : UINT64_MAX;
+}
+
+static unsigned long long mib(uint64_t bytes)
+{
+    return (unsigned long long)((bytes >> 20) + (bytes & 0xfffff ? 1 : 0));
+}
+
+/* One line: what was asked, what there is, and what would do. */
+static bt_status does_not_fit(const bt_memory_plan *plan, int32_t n_ctx, int64_t fits,
+                              uint64_t least, bt_error *err)
+{
+    if (fits >= KV_BLOCK)
+        return bt_fail(err, BT_E_MEMORY,
+                       "context %d needs %llu MiB, %llu MiB are available; a context of %lld fits",
+                       n_ctx, mib(plan->total), (unsigned long long)(plan->available >> 20),
+                       (long long)fits);
+    return bt_fail(err, BT_E_MEMORY,
+                   "the model needs %llu MiB (weights %llu, work %llu) and %llu MiB are available: "
+                   "no context fits; close programs or take a smaller model",
+                   mib(least), mib(plan->weights), mib(plan->scratch),
+                   (unsigned long long)(plan->available >> 20));
+}
+
 bt_status model_plan(const bt_model *m, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
                      int32_t n_wanted, bt_kv_type kv, uint64_t limit, bt_memory_plan *out,
                      bt_error *err)
@@ -74,36 +108,31 @@ bt_status model_plan(const bt_model *m, int32_t *n_ctx, int32_t n_sequences, int
     if (*n_ctx < 0 || *n_ctx > MOST_CONTEXT || n_sequences > 65536 || n_batch > 65536)
         return bt_fail(err, BT_E_ARGUMENT, "context %d, %d sequences, %d rows a step: out of range",
                        *n_ctx, n_sequences, n_batch);
+    StateSpec spec = model_state_spec(m, KV_BLOCK, n_sequences, kv);
+    bt_status status = state_check(&spec, err);
+    if (status) return status;
     CpuSizes sizes = model_cpu_sizes(m, n_batch);
     size_t step = model_step_bytes(m, n_batch, n_wanted, err);
     if (!step) return err ? err->status : BT_E_INTERNAL;
-    uint64_t loaded = m->panels && !panels_mapped(m->panels) ? panels_bytes(m->panels) : 0;
+    const Panels *panels = m->panels;
+    uint64_t loaded = panels && !panels_mapped(panels) ? panels_bytes(panels) : 0;
     out->weights = weight_bytes(m);
     out->scratch = step + cpu_work_bytes(&sizes, m->n_threads);
-    out->available = os_memory_available() + loaded;
+    out->available = os_memory_available();
+    /* Where the system does not say, nothing is refused on a guess. */
+    out->available = out->available ? out->available + loaded : UINT64_MAX;
     if (limit && limit < out->available) out->available = limit;
-    StateSpec spec = model_state_spec(m, 1, n_sequences, kv);
-    uint64_t fixed = out->weights + out->scratch, per_block = state_bytes(&spec);
+    uint64_t fixed = out->weights + out->scratch, per_block = context_bytes(&spec);
     /* a twentieth is left to the rest of the machine */
     uint64_t usable = out->available - out->available / 20;
     uint64_t blocks = usable > fixed ? (usable - fixed) / per_block : 0;
     int64_t fits = blocks > MOST_CONTEXT / KV_BLOCK ? MOST_CONTEXT : (int64_t)blocks * KV_BLOCK;
     if (*n_ctx == 0) *n_ctx = fits < m->hyper.n_ctx_train ? (int32_t)fits : m->hyper.n_ctx_train;
     spec.n_ctx = *n_ctx > 0 ? *n_ctx : KV_BLOCK;
-    out->state = state_bytes(&spec);
+    out->state = context_bytes(&spec);
     if (!ck_add(fixed, out->state, &out->total)) out->total = UINT64_MAX;
     if (out->total <= usable) return BT_OK;
-    if (fits >= KV_BLOCK)
-        return bt_fail(err, BT_E_MEMORY,
-                       "context %d needs %llu MiB, %llu MiB are available; a context of %lld fits",
-                       spec.n_ctx, (unsigned long long)(out->total >> 20),
-                       (unsigned long long)(out->available >> 20), (long long)fits);
-    return bt_fail(
-        err, BT_E_MEMORY,
-        "the model needs %llu MiB (weights %llu, work %llu) and %llu MiB are available: "
-        "no context fits; close programs or take a smaller model",
-        (unsigned long long)((fixed + per_block) >> 20), (unsigned long long)(out->weights >> 20),
-        (unsigned long long)(out->scratch >> 20), (unsigned long long)(out->available >> 20));
+    return does_not_fit(out, spec.n_ctx, fits, fixed + per_block, err);
 }
 
 bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
@@ -114,8 +143,8 @@ bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequenc
 
 uint64_t bt_model_bytes_per_token(const bt_model *m, int32_t depth, bt_kv_type kv)
 {
-    if (!m->arch) return 0;
     StateSpec spec = model_state_spec(m, 1, 1, kv);
+    if (!m->arch || depth < 0) return 0;
     uint64_t bytes = m->embedding->row_bytes + (uint64_t)depth * state_token_bytes(&spec);
     for (size_t i = 0; i < m->n_matrices; i++) {
         const Weight *w = m->matrices[i];

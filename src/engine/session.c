@@ -158,15 +158,24 @@ static bt_status run_rows(bt_session *s, size_t n, bt_error *err)
     return step.status;
 }
 
+static bt_status reserve(bt_session *s, bt_error *err)
+{
+    for (int32_t q = 0; q < s->n_sequences; q++)
+        if (s->added[q] && !state_reserve(s->state, q, s->added[q]))
+            return bt_fail(err, BT_E_INTERNAL, "no block is left for sequence %d", q);
+    return BT_OK;
+}
+
 bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error *err)
 {
     s->logits = NULL;
     bt_status status = place_rows(s, rows, n, err);
-    if (status) return status;
-    for (int32_t q = 0; q < s->n_sequences; q++)
-        if (s->added[q] && !state_reserve(s->state, q, s->added[q]))
-            return bt_fail(err, BT_E_INTERNAL, "no block is left for sequence %d", q);
-    status = run_rows(s, n, err);
+    if (status) {
+        atomic_store(&s->cancel, false);
+        return status;
+    }
+    status = reserve(s, err);
+    if (!status) status = run_rows(s, n, err);
     atomic_store(&s->cancel, false);
     if (status) {
         s->logits = NULL;

@@ -54,7 +54,7 @@ uint64_t state_bytes(const StateSpec *spec)
     return bytes;
 }
 
-static bt_status check_spec(const StateSpec *spec, bt_error *err)
+bt_status state_check(const StateSpec *spec, bt_error *err)
 {
     int32_t block = dtype_info(spec->type)->block;
     if (spec->n_ctx < 1 || spec->n_sequences < 1)
@@ -96,7 +96,7 @@ static void lay_out(State *s)
 bt_status state_open(const StateSpec *spec, State **out, bt_error *err)
 {
     *out = NULL;
-    bt_status status = check_spec(spec, err);
+    bt_status status = state_check(spec, err);
     if (status) return status;
     State *s = mem_zalloc(1, sizeof *s);
     if (!s) return bt_fail_memory(err, "layer state", sizeof *s);

@@ -33,7 +33,10 @@ uint64_t state_bytes(const StateSpec *spec);
 /* Bytes of one token in all layers (reads of a decode step grow by this with depth). */
 uint64_t state_token_bytes(const StateSpec *spec);
 
-/* spec->layers must outlive the state. BT_E_ARGUMENT when the type does not fit the heads. */
+/* BT_OK when state_open could make it, memory apart; a type may not fit the heads. The byte counts
+ * below mean something only then. */
+bt_status state_check(const StateSpec *spec, bt_error *err);
+/* spec->layers must outlive the state. BT_E_ARGUMENT as state_check says. */
 bt_status state_open(const StateSpec *spec, State **out, bt_error *err);
 void state_close(State **state);
 

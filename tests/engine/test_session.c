@@ -301,6 +301,88 @@ static void plans_say_what_is_needed(void **state)
     bt_model_close(&m);
 }
 
+/* Blocks of q8_0 hold 32 values; heads of 16 would take no bytes at all. */
+static void state_types_must_fit_the_heads(void **state)
+{
+    (void)state;
+    bt_error err;
+    bt_memory_plan plan;
+    bt_model *m;
+    bt_session *s;
+    int32_t ctx = 0;
+    assert_int_equal(bt_model_open(make("llama", DT_F32), NULL, &m, &err), BT_OK);
+    assert_int_equal(bt_model_plan(m, &ctx, 1, 0, BT_KV_Q8_0, &plan, &err), BT_E_ARGUMENT);
+    assert_non_null(strstr(err.text, "multiple of 32"));
+    bt_session_options o = {.kv = BT_KV_Q8_0};
+    assert_int_equal(bt_session_open(m, &o, &s, &err), BT_E_ARGUMENT);
+    bt_model_close(&m);
+}
+
+/* What the refusal says would fit does fit, and one block more does not. */
+static void a_refusal_names_a_context_that_fits(void **state)
+{
+    (void)state;
+    bt_error err;
+    bt_model *m;
+    bt_session *s;
+    long long fits = 0;
+    unsigned long long needs, available;
+    assert_int_equal(bt_model_open(make("llama", DT_F32), NULL, &m, &err), BT_OK);
+    bt_session_options o = {.n_ctx = 1 << 20, .memory_limit = 8 << 20, .n_batch = 16};
+    assert_int_equal(bt_session_open(m, &o, &s, &err), BT_E_MEMORY);
+    const char *said = strstr(err.text, "context 1048576 needs ");
+    assert_non_null(said);
+    assert_int_equal(sscanf(said,
+                            "context 1048576 needs %llu MiB, %llu MiB are available; "
+                            "a context of %lld fits",
+                            &needs, &available, &fits),
+                     3);
+    assert_int_equal(available, 8);
+    assert_in_range(needs, 200, 400); /* 2 layers x 2 heads x (16 + 16) bf16, and the token */
+    o.n_ctx = (int32_t)fits + 64;
+    assert_int_equal(bt_session_open(m, &o, &s, &err), BT_E_MEMORY);
+    o.n_ctx = (int32_t)fits;
+    assert_int_equal(bt_session_open(m, &o, &s, &err), BT_OK);
+    assert_int_equal(bt_session_context(s), fits);
+    bt_session_close(&s);
+    o = (bt_session_options){.memory_limit = 1};
+    assert_int_equal(bt_session_open(m, &o, &s, &err), BT_E_MEMORY);
+    assert_non_null(strstr(err.text, "no context fits"));
+    bt_model_close(&m);
+}
+
+/* Memory is planned for steps with logits of all rows; one row fewer needs a copy of the others. */
+static void any_share_of_rows_may_want_logits(void **state)
+{
+    (void)state;
+    bt_error err;
+    enum { ROWS = 100 };
+    bt_row rows[ROWS];
+    Opened o = open_small(&(bt_session_options){.n_ctx = 200, .n_batch = ROWS, .n_logits = ROWS});
+    for (int want = ROWS; want >= 0; want -= want > ROWS - 3 ? 1 : 30) {
+        for (int i = 0; i < ROWS; i++) rows[i] = (bt_row){tokens[i], 0, i < want};
+        bt_status status = bt_session_step(o.session, rows, ROWS, &err);
+        if (status) fail_msg("%d of %d: %s", want, ROWS, err.text);
+        assert_int_equal(bt_session_logits(o.session, want) != NULL, false);
+        assert_int_equal(bt_session_logits(o.session, -1) != NULL, want > 0);
+        assert_int_equal(bt_session_truncate(o.session, 0, 0, &err), BT_OK);
+    }
+    close_small(&o);
+}
+
+/* Cancelling is for one step, also one that is refused. */
+static void a_refused_step_takes_the_cancellation(void **state)
+{
+    (void)state;
+    bt_error err;
+    Opened o = open_small(&(bt_session_options){.n_ctx = 70});
+    bt_row outside = {-1, 0, true};
+    bt_session_cancel(o.session);
+    assert_int_equal(bt_session_step(o.session, &outside, 1, &err), BT_E_ARGUMENT);
+    assert_int_equal(bt_session_feed(o.session, 0, tokens, 2, &err), BT_OK);
+    close_small(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +396,10 @@ int main(void)
         cmocka_unit_test(a_cancelled_step_leaves_no_trace),
         cmocka_unit_test(decoding_allocates_nothing),
         cmocka_unit_test(plans_say_what_is_needed),
+        cmocka_unit_test(state_types_must_fit_the_heads),
+        cmocka_unit_test(a_refusal_names_a_context_that_fits),
+        cmocka_unit_test(any_share_of_rows_may_want_logits),
+        cmocka_unit_test(a_refused_step_takes_the_cancellation),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
