@@ -67,25 +67,11 @@ static void read_sizes(bt_model *m)
     store_close(&store);
 }
 
-bt_status bt_model_open(const char *path, const bt_model_options *options, bt_model **out,
-                        bt_error *err)
+/* What the file says, in the order in which it is needed. */
+static bt_status read_model(bt_model *m, const bt_model_options *o, bt_error *err)
 {
-    static const bt_model_options defaults;
-    const bt_model_options *o = options ? options : &defaults;
-    *out = NULL;
-    bt_error_clear(err);
-    if (!path || !*path) return bt_fail(err, BT_E_ARGUMENT, "no model is named");
-    bt_model *m = mem_zalloc(1, sizeof *m);
-    if (!m) return bt_fail_memory(err, "a model", sizeof *m);
-    uint32_t features = cpu_features();
-    m->features = o->cpu_mask ? features & o->cpu_mask : features;
-    m->n_threads = o->n_threads > 0 ? o->n_threads : os_cores();
-    m->progress = o->progress;
-    m->progress_user = o->progress_user;
-    pthread_mutex_init(&m->lock, NULL);
-    GgufOptions file = {.no_tensors = o->vocab_only};
-    bt_status status = gguf_open(path, &file, &m->gguf, err);
-    if (!status && o->cache_dir && !o->no_cache && !(m->cache_dir = mem_strdup(o->cache_dir)))
+    bt_status status = BT_OK;
+    if (o->cache_dir && !o->no_cache && !(m->cache_dir = mem_strdup(o->cache_dir)))
         status = bt_fail_memory(err, "a path", strlen(o->cache_dir));
     if (!status) status = copy_text(m->gguf, "general.architecture", &m->architecture, err);
     if (!status) status = copy_text(m->gguf, "general.name", &m->name, err);
@@ -93,6 +79,27 @@ bt_status bt_model_open(const char *path, const bt_model_options *options, bt_mo
     if (!status) status = vocab_load(m->gguf, &m->vocab, err);
     if (!status && !o->vocab_only) status = load_weights(m, err);
     if (!status && o->vocab_only) read_sizes(m);
+    bt_status lost = model_check_files(m, err);
+    return lost ? lost : status; /* what is read of a file that is no more is nonsense */
+}
+
+bt_status model_open_gguf(Gguf **gguf, const bt_model_options *o, bt_model **out, bt_error *err)
+{
+    *out = NULL;
+    bt_model *m = mem_zalloc(1, sizeof *m);
+    if (!m) {
+        gguf_close(gguf);
+        return bt_fail_memory(err, "a model", sizeof *m);
+    }
+    uint32_t features = cpu_features();
+    m->gguf = *gguf;
+    *gguf = NULL;
+    m->features = o->cpu_mask ? features & o->cpu_mask : features;
+    m->n_threads = o->n_threads > 0 ? o->n_threads : os_cores();
+    m->progress = o->progress;
+    m->progress_user = o->progress_user;
+    pthread_mutex_init(&m->lock, NULL);
+    bt_status status = read_model(m, o, err);
     if (status) {
         bt_model_close(&m);
         return status;
@@ -102,11 +109,26 @@ bt_status bt_model_open(const char *path, const bt_model_options *options, bt_mo
     return BT_OK;
 }
 
+bt_status bt_model_open(const char *path, const bt_model_options *options, bt_model **out,
+                        bt_error *err)
+{
+    static const bt_model_options defaults;
+    const bt_model_options *o = options ? options : &defaults;
+    GgufOptions file = {.no_tensors = o->vocab_only};
+    Gguf *gguf;
+    *out = NULL;
+    bt_error_clear(err);
+    if (!path || !*path) return bt_fail(err, BT_E_ARGUMENT, "no model is named");
+    bt_status status = gguf_open(path, &file, &gguf, err);
+    return status ? status : model_open_gguf(&gguf, o, out, err);
+}
+
 void bt_model_close(bt_model **model)
 {
     bt_model *m = *model;
     if (!m) return;
-    panels_close(&m->panels);
+    Panels *panels = m->panels;
+    panels_close(&panels);
     if (m->team) team_close(m->team);
     vocab_close(&m->vocab);
     store_close(&m->store);
@@ -135,7 +157,12 @@ static bt_status prepare_locked(bt_model *m, bt_error *err)
             break;
         }
     PanelsOptions o = {m->cache_dir, m->progress, m->progress_user};
-    return panels_open(m->gguf, m->matrices, m->n_matrices, table, m->team, &o, &m->panels, err);
+    Panels *panels;
+    bt_status status =
+        panels_open(m->gguf, m->matrices, m->n_matrices, table, m->team, &o, &panels, err);
+    m->panels = panels;
+    bt_status lost = model_check_files(m, err); /* also where NaN was found in what is no more */
+    return lost ? lost : status;
 }
 
 bt_status model_prepare(bt_model *m, bt_error *err)
@@ -152,7 +179,8 @@ bt_status model_check_files(const bt_model *m, bt_error *err)
         if (os_map_lost(gguf_part(m->gguf, i)))
             return bt_fail(err, BT_E_IO, "%s: the file shrank or its disk failed while in use",
                            gguf_path(m->gguf));
-    const OsMap *sidecar = m->panels ? panels_map(m->panels) : NULL;
+    const Panels *panels = m->panels;
+    const OsMap *sidecar = panels ? panels_map(panels) : NULL;
     if (sidecar && os_map_lost(sidecar))
         return bt_fail(err, BT_E_IO,
                        "%s: its prepared weights shrank or their disk failed while in use; "

@@ -22,8 +22,8 @@ struct bt_model {
     Weight **matrices; /* that products read */
     size_t n_matrices;
     const Weight *embedding;
-    Panels *panels; /* NULL until the first session */
-    Team *team;     /* likewise */
+    _Atomic(Panels *) panels; /* NULL until the first session; set once, under the lock */
+    Team *team;               /* likewise */
     int n_threads;
     uint32_t features;                         /* CPU_* bits in use */
     char *architecture, *name, *chat_template; /* copies, NUL-terminated */
@@ -35,6 +35,9 @@ struct bt_model {
     pthread_mutex_t lock; /* held while a step runs: the team serves one at a time */
 };
 
+/* bt_model_open on a file that is open. Takes *gguf over and clears it, also on failure. */
+bt_status model_open_gguf(Gguf **gguf, const bt_model_options *options, bt_model **out,
+                          bt_error *err);
 /* Starts the team and prepares the weights, the first time. */
 bt_status model_prepare(bt_model *model, bt_error *err);
 /* BT_E_IO when a mapped file of the model was cut short under us. */

@@ -217,6 +217,9 @@ static bt_status write_sidecar(void *user, int fd, bt_error *err)
     pack->fd = fd;
     bt_status status = pack_all(pack, w->team, err);
     if (status) return status;
+    for (int i = 0; i < gguf_n_parts(pack->gguf); i++) /* zeros of a lost map must not be kept */
+        if (os_map_lost(gguf_part(pack->gguf, i)))
+            return bt_fail(err, BT_E_IO, "the model file shrank meanwhile");
     w->header.checksum = atomic_load(&pack->checksum);
     w->header.header_hash = sidecar_header_hash(&w->header);
     if (!write_at(fd, (const unsigned char *)&w->header, sizeof w->header, 0))
@@ -311,7 +314,8 @@ bt_status panels_open(const Gguf *gguf, Weight *const *weights, size_t n, const 
     }
     for (size_t i = 0; i < n; i++) {
         const Weight *w = weights[i];
-        size_t piece = w->paneled ? PIECE_PANELS * w->layout.bytes : 0;
+        int64_t all = w->n_mats * weight_panels(w), most = all < PIECE_PANELS ? all : PIECE_PANELS;
+        size_t piece = w->paneled ? align_up((size_t)most * w->layout.bytes, SIDECAR_UNIT) : 0;
         pack.first_piece[i + 1] = pack.first_piece[i] + pieces_of(w);
         pack.offset[i] = pack.total;
         pack.total += align_up(weight_panel_bytes(w), SIDECAR_UNIT);

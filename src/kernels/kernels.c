@@ -1,13 +1,13 @@
 /* Chooses the kernels for a set of CPU features (see kernels.h, parts.h). */
 #include "kernels/kernels.h"
 
-#include <string.h>
+#include <pthread.h>
 
 #include "base/cpu.h"
 #include "kernels/parts.h"
 
 #define LAY(fn, needs, label)                                                                      \
-    if (((needs) & features) == (uint32_t)(needs)) {                                               \
+    if (((needs)&features) == (uint32_t)(needs)) {                                                 \
         fn(table);                                                                                 \
         if ((label)[0]) table->name = label;                                                       \
     }
@@ -24,18 +24,28 @@ static void fill(Kernels *table, uint32_t features)
 #endif
 }
 
+/* A set of features asked for once keeps its table; the program asks for one set, the checker for
+ * some dozens. Should the places run out, the answer is the first: plain C, right everywhere. */
+#define MOST_TABLES 64
+
+static struct {
+    uint32_t features;
+    Kernels table;
+} tables[MOST_TABLES];
+static int n_tables;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
 const Kernels *kernels_select(uint32_t features)
 {
-    /* One slot a feature set ever asked for; the program asks for one, the checker for a dozen. */
-    static struct {
-        uint32_t features;
-        Kernels table;
-    } slots[64];
-    static int n_slots;
-    for (int i = 0; i < n_slots; i++)
-        if (slots[i].features == features) return &slots[i].table;
-    if (n_slots == 64) return &slots[0].table;
-    slots[n_slots].features = features;
-    fill(&slots[n_slots].table, features);
-    return &slots[n_slots++].table;
+    int i = 0;
+    pthread_mutex_lock(&lock);
+    if (n_tables == 0) fill(&tables[n_tables++].table, 0);
+    while (i < n_tables && tables[i].features != features) i++;
+    if (i == MOST_TABLES) i = 0;
+    if (i == n_tables) {
+        tables[n_tables].features = features;
+        fill(&tables[n_tables++].table, features);
+    }
+    pthread_mutex_unlock(&lock);
+    return &tables[i].table;
 }

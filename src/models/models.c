@@ -21,11 +21,9 @@ const Arch *arch_find(Span name)
 const char *arch_list(void)
 {
     static const char list[] =
-#define X(name, object) #name ", "
+#define X(name, object) ", " #name
 #include "models/models.def"
 #undef X
         ;
-    static char text[sizeof list];
-    memcpy(text, list, sizeof list - 3);
-    return text;
+    return &list[2]; /* without the first comma */
 }
