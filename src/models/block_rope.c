@@ -1,6 +1,7 @@
 /* RoPE frequencies (see block_rope.h). Computed in double, stored in float32. */
 #include "models/block_rope.h"
 
+#include <float.h>
 #include <math.h>
 
 /* YaRN: the pair index at which `turns` full rotations fit into the original context. */
@@ -62,7 +63,7 @@ Rope block_rope(Loader *ld, bool adjacent, float base)
             yarn ? y.extrapolate * (1 - fmin(1, fmax(0, (i - y.low) / fmax(0.001, y.high - y.low))))
                  : 0;
         double value = plain * scale * (1 - mix) + plain * mix;
-        if (!isfinite(value)) {
+        if (!(fabs(value) <= FLT_MAX)) {
             loader_fail(ld, BT_E_FORMAT,
                         "tensor 'rope_freqs.weight' or rope keys give angle %d "
                         "no finite frequency",
@@ -73,5 +74,7 @@ Rope block_rope(Loader *ld, bool adjacent, float base)
     }
     rope.magnitude = attn;
     if (yarn && y.extrapolate > 0) rope.magnitude *= (float)(1 + 0.1 * log(factor));
+    if (!isfinite(rope.magnitude))
+        loader_fail(ld, BT_E_FORMAT, "keys '%s.rope.scaling.*' give no finite factor", ld->arch);
     return rope;
 }

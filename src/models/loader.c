@@ -163,7 +163,7 @@ void loader_hyper(Loader *ld)
     h->n_ff = int_or_layers(ld, "feed_forward_length", 1, wide, 0);
     h->n_ctx_train = loader_int(ld, "context_length", 1, INT32_MAX, must);
     h->n_experts = loader_int(ld, "expert_count", 0, MODEL_MOST_EXPERTS, 0);
-    h->n_experts_used = loader_int(ld, "expert_used_count", 0, MODEL_MOST_EXPERTS, 0);
+    h->n_experts_used = loader_int(ld, "expert_used_count", 0, MODEL_MOST_USED, 0);
     h->n_ff_expert = loader_int(ld, "expert_feed_forward_length", 0, wide, h->n_ff);
     h->eps = loader_float(ld, "attention.layer_norm_rms_epsilon", 1e-5f);
     check_hyper(ld);

@@ -12,6 +12,7 @@
 #define MODEL_MOST_WIDTH   (1 << 20) /* any dimension but the vocabulary */
 #define MODEL_MOST_VOCAB   (1 << 24)
 #define MODEL_MOST_EXPERTS 4096
+#define MODEL_MOST_USED    128 /* experts of one token */
 
 /* What every architecture has, read once for all. */
 typedef struct Hyper {

@@ -6,8 +6,10 @@ Tensor op_moe(Step *s, Tensor x, const Weight *router, const Weight *gate, const
 {
     Tensor logits = op_linear(s, x, router), out = {0};
     if (step_failed(s)) return out;
-    if (gate->k != (int64_t)tensor_row(x) || up->k != gate->k || down->k != gate->n ||
-        gate->n_mats != options->n_experts || options->n_used > options->n_experts) {
+    if (gate->k != (int64_t)tensor_row(x) || up->k != gate->k || up->n != gate->n ||
+        down->k != gate->n || gate->n_mats != options->n_experts || up->n_mats != gate->n_mats ||
+        down->n_mats != gate->n_mats || (int64_t)tensor_row(logits) != gate->n_mats ||
+        options->n_used > options->n_experts) {
         step_fail(s, BT_E_INTERNAL, "moe: shapes of %s, %s, %s do not fit", gate->name, up->name,
                   down->name);
         return out;

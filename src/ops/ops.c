@@ -72,6 +72,11 @@ Qkv op_qkv(Step *s, Tensor x, const Weight *wq, const Weight *wk, const Weight *
 Tensor op_swiglu(Step *s, Tensor x, const Weight *gate, const Weight *up, const Weight *down)
 {
     if (!fits(s, "swiglu", x, gate) || !fits(s, "swiglu", x, up)) return nothing;
+    if (gate->n != up->n) {
+        step_fail(s, BT_E_INTERNAL, "swiglu: %s gives %lld values, %s %lld", gate->name,
+                  (long long)gate->n, up->name, (long long)up->n);
+        return nothing;
+    }
     Tensor hidden = step_tensor(s, x.rows, 1, (int32_t)gate->n, true);
     if (step_failed(s)) return nothing;
     s->backend->ops->swiglu(s->backend, x, gate, up, hidden);

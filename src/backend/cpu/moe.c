@@ -5,23 +5,23 @@
 #include <math.h>
 #include <string.h>
 
-/* The n_used largest logits of a row, softmax over all experts, ties to the lower number. */
+/* The n_used largest logits of a row by falling size, ties to the lower number; softmax over all
+ * experts. NaN logits give some choice: always n_used different experts. */
 static void choose(const float *logits, const MoeOptions *o, int32_t *expert, float *share)
 {
     float most = -INFINITY;
     double total = 0, kept = 0;
-    for (int32_t e = 0; e < o->n_experts; e++)
+    int32_t n = 0;
+    for (int32_t e = 0; e < o->n_experts; e++) {
+        int32_t at = n < o->n_used ? n++ : o->n_used;
+        for (; at > 0 && logits[e] > logits[expert[at - 1]]; at--)
+            if (at < o->n_used) expert[at] = expert[at - 1];
+        if (at < o->n_used) expert[at] = e;
         if (logits[e] > most) most = logits[e];
+    }
     for (int32_t e = 0; e < o->n_experts; e++) total += exp((double)logits[e] - (double)most);
     for (int32_t u = 0; u < o->n_used; u++) {
-        int32_t best = -1;
-        for (int32_t e = 0; e < o->n_experts; e++) {
-            bool taken = false;
-            for (int32_t j = 0; j < u; j++) taken |= expert[j] == e;
-            if (!taken && (best < 0 || logits[e] > logits[best])) best = e;
-        }
-        double p = exp((double)logits[best] - (double)most) / total;
-        expert[u] = best;
+        double p = exp((double)logits[expert[u]] - (double)most) / total;
         share[u] = (float)p;
         kept += p;
     }
