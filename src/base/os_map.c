@@ -241,11 +241,12 @@ bt_status os_map_check(const OsMap *map, const char *path, bt_error *err)
 }
 
 /* The range as an address and a length, clipped to the map. `outward`: whole pages around it,
- * else only those wholly inside. False when nothing is left. */
+ * else only those wholly inside. False when nothing is left, and for memory that is no mapped file
+ * (gguf_open_memory): letting go of a heap's pages would clear them. */
 static bool page_range(const OsMap *map, uint64_t offset, uint64_t size, bool outward, void **start,
                        size_t *length)
 {
-    if (!map->data || offset >= map->size) return false;
+    if (!map->data || !map->watch || offset >= map->size) return false;
     uint64_t end = size > map->size - offset ? map->size : offset + size;
     uint64_t mask = page_mask;
     uint64_t last = whole_pages(map->size);
