@@ -1,5 +1,6 @@
-/* Vectors of 4 floats for the kernels of kernels/wide/ (contract: kernels/wide/wide.h). Parts of a
- * vector go through a copy: NEON has no masks. */
+/* Vectors of 4 floats for the kernels of kernels/wide/ (contract: kernels/wide/wide.h). NEON has no
+ * masks: parts of a vector are read and written as a pair and a single number, never as a copy of n
+ * bytes, which compilers make a call of, around which every vector of a loop is spilled. */
 #ifndef KERNELS_ARM_WIDE_NEON_H
 #define KERNELS_ARM_WIDE_NEON_H
 
@@ -26,9 +27,11 @@ WIDE vf vf_load(const float *p)
 
 WIDE vf vf_load_part(const float *p, size_t n)
 {
-    float copy[4] = {0};
-    for (size_t i = 0; i < n; i++) copy[i] = p[i];
-    return vld1q_f32(copy);
+    float32x2_t pair = vdup_n_f32(0), single = pair;
+    if (n & 1) single = vld1_lane_f32(p + (n & 2), single, 0);
+    if (!(n & 2)) return vcombine_f32(single, pair);
+    pair = vld1_f32(p);
+    return vcombine_f32(pair, single);
 }
 
 WIDE void vf_store(float *p, vf v)
@@ -38,9 +41,8 @@ WIDE void vf_store(float *p, vf v)
 
 WIDE void vf_store_part(float *p, vf v, size_t n)
 {
-    float copy[4];
-    vst1q_f32(copy, v);
-    for (size_t i = 0; i < n; i++) p[i] = copy[i];
+    if (n & 2) vst1_f32(p, vget_low_f32(v));
+    if (n & 1) vst1_lane_f32(p + (n & 2), n & 2 ? vget_high_f32(v) : vget_low_f32(v), 0);
 }
 
 WIDE vf vf_add(vf a, vf b)
@@ -159,9 +161,17 @@ WIDE float v4_first(v4 v)
 /* ---- 4 numbers of a narrower type; n < 4: the first n, the rest zero ---- */
 WIDE uint16x4_t load16(const void *p, size_t n)
 {
-    uint16_t h[4] = {0};
-    memcpy(h, p, 2 * n);
-    return vld1_u16(h);
+    uint64_t four;
+    uint32_t pair = 0;
+    uint16_t single = 0;
+    if (n == 4) {
+        memcpy(&four, p, 8);
+        return vcreate_u16(four);
+    }
+    if (n & 1) memcpy(&single, (const char *)p + 2 * (n & 2), 2);
+    if (!(n & 2)) return vcreate_u16(single);
+    memcpy(&pair, p, 4);
+    return vcreate_u16((uint64_t)single << 32 | pair);
 }
 
 WIDE vf bf16_widen(uint16x4_t h)
@@ -191,9 +201,9 @@ WIDE vf vf_from_f16_part(const void *p, size_t n)
 
 WIDE vf vf_from_i8(const void *p)
 {
-    int8_t bytes[8] = {0};
-    memcpy(bytes, p, 4);
-    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vld1_s8(bytes)))));
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(four)))));
 }
 
 WIDE void vf_to_bf16(void *p, vf v)
