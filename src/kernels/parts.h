@@ -30,7 +30,10 @@
     X(kernels_neon_rows, CPU_NEON, "neon")                                                         \
     X(kernels_neon_convert, CPU_NEON, "")                                                          \
     X(kernels_neon_matmul_rows, CPU_NEON, "")                                                      \
-    X(kernels_neon_attend, CPU_NEON, "")
+    X(kernels_neon_attend, CPU_NEON, "")                                                           \
+    X(kernels_neon_quant, CPU_NEON, "")                                                            \
+    X(kernels_dotprod_quant, CPU_NEON | CPU_DOTPROD, "neon+dotprod")                               \
+    X(kernels_i8mm_quant, CPU_NEON | CPU_DOTPROD | CPU_I8MM, "neon+i8mm")
 
 #define KERNEL_PART_DECLARE(fn, features, name) void fn(Kernels *table);
 KERNEL_PARTS_ANY(KERNEL_PART_DECLARE)

@@ -28,12 +28,7 @@
 
 #include <math.h>
 
-/* Before a loop of few, constant rounds over registers. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "kernels/wide/unroll.h"
 
 /* exp(x) = 2^n (1 + t), n whole and the rest r within ln 2 / 2: t = exp(r) - 1 by its Taylor series
  * to r^7, whose next term is below 2^-27. ln 2 is split in two so that r is exact (Cody and Waite,

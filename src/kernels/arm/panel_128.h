@@ -1,0 +1,135 @@
+/* Panels times quantised activations in 128-bit registers, for every ARM set: each includes this
+ * after defining
+ *
+ *   SIGNED_CODES   1: whole bytes and entries of tables are taken 128 lower, as signed numbers
+ *   TILE_OF(code)  activation rows at once, at most 4
+ *   VECTORS_OF(m)  vectors of 4 weight rows at once, for m activation rows: 4 or 2
+ *   dots           the integer products of one group: so many weight rows by m activation rows
+ *
+ * and calls register_panel. Means what ref/panel.c says, with its last two products fused into
+ * their sums, to the bit as other machines do: what signed codes lack is put back as an integer. */
+#ifndef KERNELS_ARM_PANEL_128_H
+#define KERNELS_ARM_PANEL_128_H
+
+#include <arm_neon.h>
+
+#include "kernels/arm/quant_neon.h"
+#include "kernels/kernels.h"
+#include "kernels/panel_type.h"
+
+#define INLINE        static inline __attribute__((always_inline))
+#define decode_scales panel_scales_neon
+
+typedef uint8x16_t Entries;
+
+INLINE Entries entries(const uint8_t *table)
+{
+    Entries e = table ? vld1q_u8(table) : vdupq_n_u8(0);
+    return SIGNED_CODES ? veorq_u8(e, vdupq_n_u8(128)) : e;
+}
+
+#include "kernels/wide/panel.h"
+#include "kernels/wide/unroll.h"
+
+/* Integer products: [4 weight rows][activation row]. */
+typedef struct Dots {
+    int32x4_t v[4][4];
+} Dots;
+
+/* Compilers would gather the loads and lookups of several steps and run out of registers. After
+ * these, what is read through a pointer is read later, and what was added is added. */
+INLINE const void *later(const void *p)
+{
+    __asm__ volatile("" : "+r"(p));
+    return p;
+}
+
+#define DONE(v) __asm__ volatile("" : "+w"(v))
+
+/* strip: the first of the weight rows in the codes of the group. q: the group in the first
+ * activation row. */
+INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, const int8_t *q,
+                 size_t q_stride, int m, Dots *out);
+
+/* Sixteen k of 4 weight rows: v[j] holds k 4j..4j+3 of each. */
+typedef struct Codes {
+    uint8x16_t v[4];
+} Codes;
+
+INLINE Codes unpack_six(const uint8_t *src)
+{
+    const uint8x16_t low = vdupq_n_u8(15), six = vdupq_n_u8(63);
+    uint8x16_t a = vld1q_u8(src), b = vld1q_u8(src + 64), h = vld1q_u8(src + 128);
+    Codes c;
+    c.v[0] = vandq_u8(vsliq_n_u8(a, h, 4), six);
+    c.v[1] = vandq_u8(vsriq_n_u8(vshlq_n_u8(h, 2), a, 4), six);
+    c.v[2] = vandq_u8(vbslq_u8(low, b, h), six);
+    c.v[3] = vsriq_n_u8(vshrq_n_u8(h, 2), b, 4);
+    return c;
+}
+
+INLINE Codes unpack(PanelCode code, Entries table, const uint8_t *src)
+{
+    const uint8x16_t low = vdupq_n_u8(15), middle = vdupq_n_u8(128);
+    Codes c;
+    if (code == CODE_SIX) return unpack_six(src);
+    if (code == CODE_BYTE) {
+        for (int j = 0; j < 4; j++) {
+            c.v[j] = vld1q_u8(src + 128 * j);
+            if (SIGNED_CODES) c.v[j] = veorq_u8(c.v[j], middle);
+        }
+        return c;
+    }
+    for (int j = 0; j < 4; j += 2) {
+        uint8x16_t a = vld1q_u8(src + 64 * j);
+        c.v[j] = vandq_u8(a, low);
+        c.v[j + 1] = vshrq_n_u8(a, 4);
+    }
+    for (int j = 0; j < 4 && code == CODE_TABLE; j++) c.v[j] = vqtbl1q_u8(table, c.v[j]);
+    return c;
+}
+
+/* What a group's sum lacks where codes are taken 128 lower. */
+INLINE int32x4_t lacking(PanelCode code, int group, const int8_t *q)
+{
+    if (!SIGNED_CODES || code == CODE_NIBBLE || code == CODE_SIX) return vdupq_n_s32(0);
+    int sum = vaddlvq_s8(vld1q_s8(q));
+    if (group == 32) sum += vaddlvq_s8(vld1q_s8(q + 16));
+    return vdupq_n_s32(sum * 128);
+}
+
+INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, size_t g,
+                      const PanelAct *act, int m, float *out, size_t out_stride)
+{
+    const size_t per = ACT_GROUP / (size_t)group, rows = 4 * VECTORS_OF(m);
+    const size_t strip = code == CODE_SIX ? 192 : 64;
+    const float *scale = s->scale + g * PANEL_ROWS, *min = s->min + g * PANEL_ROWS;
+    for (size_t r = 0; r < PANEL_ROWS; r += rows) {
+        Dots d;
+        dots(code, group, s->table, src + r / 16 * strip + r % 16 * 4, act->q + g * (size_t)group,
+             act->q_stride, m, &d);
+        UNROLL
+        for (int c = 0; c < m; c++) {
+            size_t row = (size_t)c * act->g_stride;
+            float a = act->scale[row + g / per];
+            float sum = per == 2 ? act->sum16[2 * row + g] : act->sum32[row + g];
+            UNROLL
+            for (size_t i = 0; i < rows / 4; i++) {
+                float *o = out + (size_t)c * out_stride + r + 4 * i;
+                float32x4_t t = vmulq_f32(vld1q_f32(scale + r + 4 * i), vcvtq_f32_s32(d.v[i][c]));
+                float32x4_t acc = vfmaq_n_f32(vld1q_f32(o), t, a);
+                vst1q_f32(o, vfmaq_n_f32(acc, vld1q_f32(min + r + 4 * i), sum));
+            }
+        }
+    }
+}
+
+static void register_panel(Kernels *table)
+{
+    table->quantize_act = quantize_act_neon;
+    table->panel_scales = panel_scales_neon;
+    table->panel_matmul = panel_matmul;
+    table->panel_few = panel_few;
+}
+
+#endif

@@ -1,0 +1,159 @@
+/* The way over a panel, written once: tiles of activation rows, chunks of k, one instance a code.
+ * A file of an instruction set defines first
+ *
+ *   INLINE         static, inlined whatever the compiler thinks of it
+ *   TILE_OF(code)  activation rows at once, at most 4
+ *   Entries        a table of 16 codes as the instruction set looks it up
+ *   entries        that of `table`; of NULL: anything
+ *   decode_scales  panel_scales of kernels.h
+ *   add_group      adds group g of 32 weight rows to the sums of m activation rows (see below)
+ *
+ * and hands panel_matmul and panel_few to the table of kernels. Sums live in `out`. The order of a
+ * row's sums is that of k alone, so its bits depend neither on m nor on which of the two ran. */
+#ifndef KERNELS_WIDE_PANEL_H
+#define KERNELS_WIDE_PANEL_H
+
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "kernels/panel_type.h"
+
+/* Bytes that codes and scales are fetched ahead of their use. */
+enum { AHEAD = 4096, AHEAD_SCALES = 640 };
+
+/* A run over part of a panel. */
+typedef struct Run {
+    const uint8_t *codes;
+    const float *scale, *min; /* (groups, 32) */
+    Entries table;
+    size_t groups;
+    const uint8_t *end; /* of the codes of the panel; from there ... */
+    size_t jump;        /* ... to the codes of the next */
+} Run;
+
+/* src: the codes of group g of the run, both strips. */
+INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, size_t g,
+                      const PanelAct *act, int m, float *out, size_t out_stride);
+
+INLINE size_t group_bytes(PanelCode code, int group)
+{
+    return (size_t)group * (code == CODE_BYTE ? 32 : code == CODE_SIX ? 24 : 16);
+}
+
+/* Prefetches what is read `ahead` bytes on, jumping over the other stream at the end of this one.
+ */
+INLINE void fetch(const uint8_t *at, const uint8_t *end, size_t ahead, size_t bytes, size_t jump)
+{
+    const uint8_t *from = at + ahead;
+    if (from >= end) from += jump;
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i);
+}
+
+INLINE void run(PanelCode code, int group, const Run *s, const PanelAct *act, int m, float *out,
+                size_t out_stride)
+{
+    const size_t bytes = group_bytes(code, group);
+    const uint8_t *src = s->codes;
+    for (size_t g = 0; g < s->groups; g++, src += bytes) {
+        fetch(src, s->end, AHEAD, bytes, s->jump);
+        add_group(code, group, s, src, g, act, m, out, out_stride);
+    }
+}
+
+INLINE void run_all(PanelCode code, int group, const Run *s, const PanelAct *act, size_t m,
+                    float *out, size_t out_stride)
+{
+    PanelAct a = *act;
+    while (m) {
+        size_t n = m < TILE_OF(code) ? m : TILE_OF(code);
+        switch (n) {
+        case 1: run(code, group, s, &a, 1, out, out_stride); break;
+        case 2: run(code, group, s, &a, 2, out, out_stride); break;
+        case 3: run(code, group, s, &a, 3, out, out_stride); break;
+        default: run(code, group, s, &a, TILE_OF(code), out, out_stride);
+        }
+        m -= n;
+        a.q += n * a.q_stride;
+        a.scale += n * a.g_stride;
+        a.sum32 += n * a.g_stride;
+        a.sum16 += 2 * n * a.g_stride;
+        out += n * out_stride;
+    }
+}
+
+#define INSTANCE(name, code, group)                                                                \
+    static void name(const Run *s, const PanelAct *act, size_t m, float *out, size_t out_stride)   \
+    {                                                                                              \
+        run_all(code, group, s, act, m, out, out_stride);                                          \
+    }
+INSTANCE(run_nibble, CODE_NIBBLE, 32)
+INSTANCE(run_table, CODE_TABLE, 32)
+INSTANCE(run_six, CODE_SIX, 16)
+INSTANCE(run_byte, CODE_BYTE, 32)
+#undef INSTANCE
+
+static void run_code(PanelCode code, const Run *s, const PanelAct *act, size_t m, float *out,
+                     size_t out_stride)
+{
+    switch (code) {
+    case CODE_NIBBLE: run_nibble(s, act, m, out, out_stride); break;
+    case CODE_TABLE: run_table(s, act, m, out, out_stride); break;
+    case CODE_SIX: run_six(s, act, m, out, out_stride); break;
+    case CODE_BYTE: run_byte(s, act, m, out, out_stride); break;
+    }
+}
+
+static void clear(float *out, size_t out_stride, size_t m)
+{
+    for (size_t i = 0; i < m; i++) memset(out + i * out_stride, 0, PANEL_ROWS * sizeof *out);
+}
+
+static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
+                         const float *min, const uint8_t *table, size_t k, const PanelAct *act,
+                         size_t m, float *out, size_t out_stride)
+{
+    Run s = {.codes = codes,
+             .scale = scale,
+             .min = min,
+             .table = entries(table),
+             .groups = k / (size_t)group,
+             .end = codes};
+    clear(out, out_stride, m);
+    run_code(code, &s, act, m, out, out_stride);
+}
+
+/* Scales of 256 k at a time wait in the first cache while their codes are read. */
+static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
+                      float *out, size_t out_stride)
+{
+    enum { CHUNK = 256 };
+    _Alignas(64) float scale[CHUNK / 16 * PANEL_ROWS], min[CHUNK / 16 * PANEL_ROWS];
+    const PanelType *t = panel_type(type);
+    PanelLayout layout;
+    if (!t || !panel_layout(type, k, &layout)) return;
+    const uint8_t *codes = panel, *end = codes + layout.codes_bytes, *unit = end;
+    Run s = {.codes = codes,
+             .scale = scale,
+             .min = min,
+             .table = entries(layout.table),
+             .end = end,
+             .jump = layout.bytes - layout.codes_bytes};
+    PanelAct a = *act;
+    clear(out, out_stride, m);
+    for (size_t at = 0; at < k; at += CHUNK) {
+        size_t n = k - at < CHUNK ? k - at : CHUNK;
+        size_t bytes = n / (size_t)t->unit * (size_t)t->unit_bytes;
+        fetch(unit, codes + layout.bytes, AHEAD_SCALES, bytes, layout.codes_bytes);
+        decode_scales(type, unit, n, scale, min);
+        s.groups = n / (size_t)t->group;
+        run_code(t->code, &s, &a, m, out, out_stride);
+        s.codes += n * (layout.codes_bytes / k);
+        unit += bytes;
+        a.q += n;
+        a.scale += n / ACT_GROUP;
+        a.sum32 += n / ACT_GROUP;
+        a.sum16 += 2 * n / ACT_GROUP;
+    }
+}
+
+#endif
