@@ -1,5 +1,5 @@
 /* Panels: what is packed reads back to the bit, and the plain kernels over them compute the product
- * that the dequantised weights give in float64. */
+ * that the dequantised weights give in float64; the faster ones agree to the bit. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -176,6 +176,69 @@ static void multiplies(void **state)
         for (size_t m = 1; m < 20; m += 6) product(kernels_select(CPU_NONE), types[t], m, 768);
 }
 
+/* Kernels for more and more of what this CPU has, the plain ones first. */
+static int versions(const Kernels **out, int most)
+{
+    int n = 0;
+    out[n++] = kernels_select(CPU_NONE);
+    for (int bits = 1; bits < 31 && n < most; bits++) {
+        const Kernels *k = kernels_select(cpu_features() & ((1u << bits) - 1));
+        if (k->panel_matmul != out[n - 1]->panel_matmul) out[n++] = k;
+    }
+    return n;
+}
+
+/* Largest and smallest codes against largest activations of one sign: where sums of few bits would
+ * wrap. Every faster version gives the same bits, near those of the plain one. */
+static void agree_on(uint32_t type, const uint8_t *panel, const float *x, size_t m, size_t k)
+{
+    enum { MOST = 8 };
+    const Kernels *list[MOST];
+    int n = versions(list, MOST);
+    PanelLayout layout;
+    assert_true(panel_layout(type, k, &layout));
+    size_t groups = k / (size_t)layout.group;
+    float *scale = malloc(groups * 128), *min = malloc(groups * 128);
+    float *plain = malloc(m * 128), *first = malloc(m * 128), *out = malloc(m * 128);
+    list[0]->panel_scales(type, panel + layout.codes_bytes, k, scale, min);
+    Act a = quantized(list[0], x, m, k);
+    for (int i = 0; i < n; i++) {
+        float *to = i == 0 ? plain : i == 1 ? first : out;
+        list[i]->panel_matmul(layout.code, layout.group, panel, scale, min, layout.table, k, &a.act,
+                              m, to, 32);
+        if (i > 1 && memcmp(first, out, m * 128) != 0)
+            fail_msg("%s m=%zu: %s and %s differ", dtype_name(type), m, list[1]->name,
+                     list[i]->name);
+        for (size_t j = 0; i == 1 && j < m * 32; j++)
+            if (!(fabsf(first[j] - plain[j]) <= 1e-3f + 1e-4f * fabsf(plain[j])))
+                fail_msg("%s m=%zu at %zu: %s %g, plain %g", dtype_name(type), m, j, list[1]->name,
+                         (double)first[j], (double)plain[j]);
+    }
+    drop(&a);
+    free(scale), free(min), free(plain), free(first), free(out);
+}
+
+static void versions_agree(void **state)
+{
+    (void)state;
+    enum { K = 768, M = 7 };
+    float *x = malloc(M * K * sizeof *x);
+    for (int t = 0; t < N_TYPES; t++)
+        for (int codes = 0; codes < 3; codes++)
+            for (int sign = -1; sign <= 1; sign++) {
+                PanelLayout layout;
+                assert_true(panel_layout(types[t], K, &layout));
+                uint8_t *src = random_rows(types[t], 32, K);
+                uint8_t *panel = aligned_alloc(64, layout.bytes);
+                panel_pack(types[t], src, dtype_row_bytes(types[t], K), 32, K, panel);
+                if (codes) memset(panel, codes == 1 ? 0 : 0xff, layout.codes_bytes);
+                for (size_t i = 0; i < M * K; i++) x[i] = sign ? (float)sign : (float)gauss();
+                for (size_t m = 1; m <= M; m++) agree_on(types[t], panel, x, m, K);
+                free(src), free(panel);
+            }
+    free(x);
+}
+
 /* Activations: every code right, the scale no worse than the plain one. */
 static void quantizes(void **state)
 {
@@ -258,6 +321,7 @@ int main(void)
         cmocka_unit_test(reads_back),
         cmocka_unit_test(costs_little_memory),
         cmocka_unit_test(multiplies),
+        cmocka_unit_test(versions_agree),
         cmocka_unit_test(quantizes),
         cmocka_unit_test(activations_may_be_anything),
         cmocka_unit_test(sees_what_is_not_finite),
