@@ -26,6 +26,9 @@ void os_map_close(OsMap *map);
 /* These pages will not be needed soon (drops them from resident memory) / will be, now. */
 void os_map_drop(const OsMap *map, uint64_t offset, uint64_t size);
 void os_map_want(const OsMap *map, uint64_t offset, uint64_t size);
+/* All of the map will be read again and again: huge pages are wished for, where the system keeps
+ * files in them. Call before reading it. */
+void os_map_huge(const OsMap *map);
 /* True once a page of the map could not be read: the file shrank or its disk failed. The system
  * says so with SIGBUS; what then happens is that this page and all after it read as zeros, on
  * whatever thread, and this flag is set. So whoever reads a map asks here afterwards (a step, a

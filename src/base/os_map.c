@@ -267,6 +267,13 @@ void os_map_drop(const OsMap *map, uint64_t offset, uint64_t size)
         sys_pages_drop(start, length);
 }
 
+void os_map_huge(const OsMap *map)
+{
+    void *start;
+    size_t length;
+    if (page_range(map, 0, map->size, true, &start, &length)) sys_pages_huge(start, length);
+}
+
 void os_map_want(const OsMap *map, uint64_t offset, uint64_t size)
 {
     void *start;

@@ -45,4 +45,20 @@ static inline bool queue_take(TeamQueue *q, int64_t *begin, int64_t *end)
     return true;
 }
 
+/* The same with runs that get shorter towards the end, so that members finish together: a quarter
+ * of a fair share of what is left, at least one piece, at most `chunk`. */
+static inline bool queue_take_tapering(TeamQueue *q, int n_members, int64_t *begin, int64_t *end)
+{
+    int64_t b = atomic_load_explicit(&q->next, memory_order_relaxed), n;
+    do {
+        if (b >= q->total) return false;
+        n = (q->total - b) / (4 * (int64_t)n_members);
+        n = n < 1 ? 1 : n > q->chunk ? q->chunk : n;
+    } while (!atomic_compare_exchange_weak_explicit(&q->next, &b, b + n, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *begin = b;
+    *end = b + n;
+    return true;
+}
+
 #endif

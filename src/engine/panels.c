@@ -18,8 +18,8 @@
 #include "engine/sidecar.h"
 #include "tensor/dtype.h"
 
-#define PIECE_PANELS 64          /* panels of a piece of work: a multiple of SIDECAR_UNIT bytes */
 #define WORTH_A_FILE (16u << 20) /* smaller models are packed faster than a file is opened */
+#define CHECK_PANELS 256         /* panels' worth of rows of a piece that is only checked */
 
 struct Panels {
     OsMap map; /* when mapped */
@@ -30,18 +30,22 @@ struct Panels {
 
 /* ---- packing ---- */
 
+/* Pieces of work: first ranges of SIDECAR_UNIT bytes of all panels laid end to end, whatever
+ * weights they hold (written at multiples of their size, a file gets large pages in the page
+ * cache); then rows of the weights without panels, which are only checked. */
 typedef struct Pack {
     const Gguf *gguf;
-    Weight *const *weights;
+    Weight *const *weights; /* (n) the products read, and last one that is looked up, or NULL */
     size_t n;
     const Weight *looked_up;
-    int64_t *first_piece; /* (n + 2): of each weight, of looked_up, the total */
-    uint64_t *offset;     /* (n) bytes of each weight's panels */
+    uint64_t *offset;     /* (n + 1) of each weight's panels; last, the total */
+    int64_t *first_check; /* (n + 2) checking pieces of each weight, of looked_up, the total */
+    int64_t n_ranges;
     uint64_t total;
     unsigned char *memory; /* where panels go, or NULL: to fd */
     int fd;
-    unsigned char *buffers; /* (members, buffer_bytes) when writing to fd */
-    size_t buffer_bytes;
+    unsigned char *buffers; /* (members, buffer_bytes): a panel, and a range when writing to fd */
+    size_t buffer_bytes, spare; /* spare: bytes of the largest panel */
     const PanelsOptions *options;
     TeamQueue queue;
     atomic_uint_least64_t checksum;
@@ -51,26 +55,53 @@ typedef struct Pack {
     atomic_size_t bad; /* index of a weight that is not finite */
 } Pack;
 
-static int64_t pieces_of(const Weight *w)
+static void fail(Pack *pack, bt_status status)
 {
-    return (w->n_mats * weight_panels(w) + PIECE_PANELS - 1) / PIECE_PANELS;
+    int none = BT_OK;
+    atomic_compare_exchange_strong(&pack->failure, &none, (int)status);
 }
 
-/* Panels [begin, end) of a weight, counted over all its matrices. */
-static bool pack_range(const Weight *w, int64_t begin, int64_t end, unsigned char *out)
+/* The rows of panel p of a weight, counted over all its matrices. False when not finite. */
+static bool panel_rows(const Weight *w, int64_t p, const void **from, size_t *n)
 {
-    int64_t per = weight_panels(w);
-    for (int64_t p = begin; p < end; p++) {
-        int64_t mat = p / per, first = p % per * PANEL_ROWS;
-        int64_t rows = w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS;
-        const unsigned char *from =
-            (const unsigned char *)w->rows + (size_t)(mat * w->n + first) * w->row_bytes;
-        if (!panel_finite(w->type, from, w->row_bytes, (size_t)rows, (size_t)w->k)) return false;
-        if (!out) continue;
-        panel_pack(w->type, from, w->row_bytes, (size_t)rows, (size_t)w->k, out);
-        out += w->layout.bytes;
+    int64_t per = weight_panels(w), mat = p / per, first = p % per * PANEL_ROWS;
+    *n = (size_t)(w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS);
+    *from = (const unsigned char *)w->rows + (size_t)(mat * w->n + first) * w->row_bytes;
+    return panel_finite(w->type, *from, w->row_bytes, *n, (size_t)w->k);
+}
+
+static void not_finite(Pack *pack, size_t weight)
+{
+    fail(pack, BT_E_FORMAT);
+    atomic_store(&pack->bad, weight);
+}
+
+/* Packs all panels that reach into [begin, end) of the whole; `out` is where `begin` goes. */
+static void pack_range(Pack *pack, uint64_t begin, uint64_t end, unsigned char *out,
+                       unsigned char *spare)
+{
+    size_t i = 0;
+    while (pack->offset[i + 1] <= begin) i++;
+    for (; i < pack->n && pack->offset[i] < end; i++) {
+        const Weight *w = pack->weights[i];
+        uint64_t size = w->layout.bytes, base = pack->offset[i];
+        if (!w->paneled) continue;
+        int64_t p = begin > base ? (int64_t)((begin - base) / size) : 0;
+        for (; base + (uint64_t)p * size < end && p < w->n_mats * weight_panels(w); p++) {
+            uint64_t at = base + (uint64_t)p * size, from = at < begin ? begin - at : 0;
+            uint64_t to = at + size > end ? end - at : size;
+            bool whole = from == 0 && to == size;
+            unsigned char *place = whole ? out + (at - begin) : spare;
+            const void *rows;
+            size_t n;
+            if (!panel_rows(w, p, &rows, &n)) {
+                not_finite(pack, i);
+                return;
+            }
+            panel_pack(w->type, rows, w->row_bytes, n, (size_t)w->k, place);
+            if (!whole) memcpy(out + (at + from - begin), spare + from, to - from);
+        }
     }
-    return true;
 }
 
 static bool write_at(int fd, const unsigned char *data, size_t size, uint64_t offset)
@@ -86,41 +117,44 @@ static bool write_at(int fd, const unsigned char *data, size_t size, uint64_t of
     return true;
 }
 
-static void fail(Pack *pack, bt_status status)
+static void make_range(Pack *pack, int member, int64_t piece)
 {
-    int none = BT_OK;
-    atomic_compare_exchange_strong(&pack->failure, &none, (int)status);
+    unsigned char *buffer = pack->buffers + (size_t)member * pack->buffer_bytes;
+    uint64_t begin = (uint64_t)piece * SIDECAR_UNIT, end = begin + SIDECAR_UNIT;
+    if (end > pack->total) end = pack->total;
+    if (pack->memory) {
+        pack_range(pack, begin, end, pack->memory + begin, buffer);
+        return;
+    }
+    pack_range(pack, begin, end, buffer, buffer + SIDECAR_UNIT);
+    if (atomic_load(&pack->failure) != BT_OK) return;
+    atomic_fetch_add(&pack->checksum, sidecar_hash(buffer, end - begin, begin));
+    if (write_at(pack->fd, buffer, end - begin, SIDECAR_HEADER_BYTES + begin)) return;
+    atomic_store(&pack->system_error, errno ? errno : EIO);
+    fail(pack, BT_E_IO);
+}
+
+static void check_rows(Pack *pack, int64_t piece)
+{
+    size_t i = 0, n;
+    const void *rows;
+    while (piece >= pack->first_check[i + 1]) i++;
+    const Weight *w = i < pack->n ? pack->weights[i] : pack->looked_up;
+    int64_t begin = (piece - pack->first_check[i]) * CHECK_PANELS;
+    int64_t all = w->n_mats * weight_panels(w);
+    for (int64_t p = begin; p < begin + CHECK_PANELS && p < all; p++)
+        if (!panel_rows(w, p, &rows, &n)) {
+            not_finite(pack, i);
+            return;
+        }
 }
 
 static void pack_piece(Pack *pack, int member, int64_t piece)
 {
-    size_t i = 0;
-    while (piece >= pack->first_piece[i + 1]) i++;
-    const Weight *w = i < pack->n ? pack->weights[i] : pack->looked_up;
-    int64_t begin = (piece - pack->first_piece[i]) * PIECE_PANELS,
-            all = w->n_mats * weight_panels(w);
-    int64_t end = begin + PIECE_PANELS < all ? begin + PIECE_PANELS : all;
-    bool packs = i < pack->n && w->paneled;
-    size_t size = packs ? (size_t)(end - begin) * w->layout.bytes : 0;
-    uint64_t at = packs ? pack->offset[i] + (uint64_t)begin * w->layout.bytes : 0;
-    unsigned char *out = NULL;
-    if (packs)
-        out =
-            pack->memory ? pack->memory + at : pack->buffers + (size_t)member * pack->buffer_bytes;
-    if (!pack_range(w, begin, end, out)) {
-        fail(pack, BT_E_FORMAT);
-        atomic_store(&pack->bad, i);
-        return;
-    }
-    if (packs && !pack->memory) {
-        size_t whole = align_up(size, SIDECAR_UNIT); /* the last piece of a weight is filled up */
-        memset(out + size, 0, whole - size);
-        atomic_fetch_add(&pack->checksum, sidecar_hash(out, whole, at));
-        if (!write_at(pack->fd, out, whole, SIDECAR_HEADER_BYTES + at)) {
-            atomic_store(&pack->system_error, errno ? errno : EIO);
-            fail(pack, BT_E_IO);
-        }
-    }
+    if (piece < pack->n_ranges)
+        make_range(pack, member, piece);
+    else
+        check_rows(pack, piece - pack->n_ranges);
     atomic_fetch_add(&pack->done, 1);
 }
 
@@ -161,8 +195,13 @@ static bt_status pack_failed(const Pack *pack, bt_error *err)
 /* Runs over all pieces; the source's pages are let go afterwards, the panels replace them. */
 static bt_status pack_all(Pack *pack, Team *team, bt_error *err)
 {
-    queue_start(&pack->queue, pack->first_piece[pack->n + 1], 1);
+    pack->buffer_bytes = align_up(pack->spare, 4096) + (pack->memory ? 0 : SIDECAR_UNIT);
+    pack->buffers = mem_aligned((size_t)team_size(team) * pack->buffer_bytes, 4096);
+    if (!pack->buffers) return bt_fail_memory(err, "preparing weights", pack->buffer_bytes);
+    queue_start(&pack->queue, pack->n_ranges + pack->first_check[pack->n + 1], 1);
     team_run(team, pack_member, pack);
+    mem_free(pack->buffers);
+    pack->buffers = NULL;
     if (atomic_load(&pack->failure) != BT_OK) return pack_failed(pack, err);
     for (size_t i = 0; i < pack->n; i++) {
         const Weight *w = pack->weights[i];
@@ -237,6 +276,7 @@ static bool map_sidecar(Panels *p, Pack *pack, const char *path, const SidecarHe
 {
     bt_error ignored;
     if (os_map_open(path, &p->map, &ignored)) return false;
+    os_map_huge(&p->map);
     if (!sidecar_matches(&p->map, want)) {
         os_map_close(&p->map);
         return false;
@@ -260,14 +300,11 @@ static bool through_sidecar(Panels *p, Pack *pack, Team *team, bt_status *status
         return true;
     }
     bt_error why;
-    pack->buffers = mem_alloc((size_t)team_size(team) * pack->buffer_bytes);
-    if (!pack->buffers || os_make_dirs(dir, &why)) return false;
+    if (os_make_dirs(dir, &why)) return false;
     uint64_t removed;
     sidecar_trim(dir, SIDECAR_LIMIT > pack->total ? SIDECAR_LIMIT - pack->total : 0, &removed,
                  &why);
     bt_status written = os_replace_file(path, write_sidecar, &w, &why);
-    mem_free(pack->buffers);
-    pack->buffers = NULL;
     if (written == BT_E_FORMAT || written == BT_E_CANCELLED) {
         *status = written;
         if (err) *err = why;
@@ -288,10 +325,28 @@ static bt_status in_memory(Panels *p, Pack *pack, Team *team, bt_error *err)
         if (!p->memory) return bt_fail_memory(err, "the prepared weights", pack->total);
     }
     pack->memory = p->memory;
-    if (!pack->total) pack->memory = (unsigned char *)p; /* nothing is written; not "to fd" */
     bt_status status = pack_all(pack, team, err);
     if (!status) place_panels(pack, p->memory);
     return status;
+}
+
+static int64_t checks_of(const Weight *w)
+{
+    return (w->n_mats * weight_panels(w) + CHECK_PANELS - 1) / CHECK_PANELS;
+}
+
+static void lay_out(Pack *pack)
+{
+    for (size_t i = 0; i < pack->n; i++) {
+        const Weight *w = pack->weights[i];
+        pack->first_check[i + 1] = pack->first_check[i] + (w->paneled ? 0 : checks_of(w));
+        pack->total += weight_panel_bytes(w);
+        pack->offset[i + 1] = pack->total;
+        if (w->paneled && w->layout.bytes > pack->spare) pack->spare = w->layout.bytes;
+    }
+    int64_t last = pack->looked_up ? checks_of(pack->looked_up) : 0;
+    pack->first_check[pack->n + 1] = pack->first_check[pack->n] + last;
+    pack->n_ranges = (int64_t)((pack->total + SIDECAR_UNIT - 1) / SIDECAR_UNIT);
 }
 
 bt_status panels_open(const Gguf *gguf, Weight *const *weights, size_t n, const Weight *looked_up,
@@ -305,28 +360,18 @@ bt_status panels_open(const Gguf *gguf, Weight *const *weights, size_t n, const 
                  .options = options};
     bt_status status = BT_OK;
     Panels *p = mem_zalloc(1, sizeof *p);
-    pack.first_piece = mem_zalloc(n + 2, sizeof *pack.first_piece);
+    pack.first_check = mem_zalloc(n + 2, sizeof *pack.first_check);
     pack.offset = mem_zalloc(n + 1, sizeof *pack.offset);
     *out = NULL;
-    if (!p || !pack.first_piece || !pack.offset) {
+    if (!p || !pack.first_check || !pack.offset) {
         status = bt_fail_memory(err, "the list of weights", n * 16);
         goto done;
     }
-    for (size_t i = 0; i < n; i++) {
-        const Weight *w = weights[i];
-        int64_t all = w->n_mats * weight_panels(w), most = all < PIECE_PANELS ? all : PIECE_PANELS;
-        size_t piece = w->paneled ? align_up((size_t)most * w->layout.bytes, SIDECAR_UNIT) : 0;
-        pack.first_piece[i + 1] = pack.first_piece[i] + pieces_of(w);
-        pack.offset[i] = pack.total;
-        pack.total += align_up(weight_panel_bytes(w), SIDECAR_UNIT);
-        if (piece > pack.buffer_bytes) pack.buffer_bytes = piece;
-    }
-    pack.first_piece[n + 1] = pack.first_piece[n] + (looked_up ? pieces_of(looked_up) : 0);
+    lay_out(&pack);
     p->bytes = pack.total;
     if (!through_sidecar(p, &pack, team, &status, err)) status = in_memory(p, &pack, team, err);
 done:
-    mem_free(pack.buffers);
-    mem_free(pack.first_piece);
+    mem_free(pack.first_check);
     mem_free(pack.offset);
     if (status) panels_close(&p);
     *out = p;

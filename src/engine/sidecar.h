@@ -9,9 +9,9 @@
 #include "base/status.h"
 
 #define SIDECAR_MAGIC        "BANTAMP"     /* with its NUL: 8 bytes */
-#define SIDECAR_VERSION      1             /* of the panel layouts; old ones are made anew */
-#define SIDECAR_HEADER_BYTES 8192          /* the panels begin here, on a page */
-#define SIDECAR_UNIT         4096          /* bytes that are hashed together */
+#define SIDECAR_VERSION      2             /* of the panel layouts; old ones are made anew */
+#define SIDECAR_HEADER_BYTES (2u << 20)    /* the panels begin here, on a huge page */
+#define SIDECAR_UNIT         (4u << 20)    /* bytes that are written and hashed together */
 #define SIDECAR_LIMIT        (64ull << 30) /* bytes the folder may hold by default */
 
 typedef struct SidecarHeader {

@@ -98,8 +98,8 @@ static void share_member(void *arg, int member, int n_members)
 {
     Share *share = arg;
     int64_t begin, end;
-    (void)n_members;
-    while (queue_take(&share->queue, &begin, &end)) share->fn(share->arg, member, begin, end);
+    while (queue_take_tapering(&share->queue, n_members, &begin, &end))
+        share->fn(share->arg, member, begin, end);
 }
 
 void cpu_share(Cpu *c, int64_t total, int64_t chunk, int64_t work, CpuPieceFn fn, void *arg)

@@ -92,8 +92,8 @@ void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_
 
 int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows)
 {
-    int64_t chunk = rows > 4 ? 1 : panels / (c->n_threads * 16);
-    return chunk < 1 ? 1 : chunk > 16 ? 16 : chunk;
+    int64_t chunk = rows > 4 ? 1 : panels / (c->n_threads * 4);
+    return chunk < 1 ? 1 : chunk > 32 ? 32 : chunk;
 }
 
 #define MOST_TOGETHER 4 /* matrices in one queue */
