@@ -9,6 +9,8 @@ Ffn block_ffn_load(Loader *ld, int32_t layer, bool experts, bool renormalise)
     if (!loader_failed(ld) && f < 1)
         loader_fail(ld, BT_E_FORMAT, "key '%s.%s' is missing", ld->arch,
                     experts ? "expert_feed_forward_length" : "feed_forward_length");
+    if (!loader_failed(ld) && experts && h->n_experts < 1)
+        loader_fail(ld, BT_E_FORMAT, "key '%s.expert_count' is missing or 0", ld->arch);
     if (!experts) {
         ffn.gate = loader_matrix(ld, layer, "ffn_gate", d, f, REQUIRED);
         ffn.up = loader_matrix(ld, layer, "ffn_up", d, f, REQUIRED);

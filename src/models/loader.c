@@ -10,6 +10,8 @@
 #include "tensor/dtype.h"
 #include "tensor/half.h"
 
+#define AGAIN "the file is damaged, fetch or convert it again"
+
 void loader_fail(Loader *ld, bt_status status, const char *format, ...)
 {
     va_list args;
@@ -68,8 +70,8 @@ int32_t loader_int(Loader *ld, const char *key, int32_t least, int32_t most, int
     if (loader_failed(ld)) return least;
     bool present = gguf_find_key(ld->gguf, name) >= 0;
     if (present && (value < least || value > most))
-        loader_fail(ld, BT_E_FORMAT, "key '%s' is %d; it must lie between %d and %d", name, value,
-                    least, most);
+        loader_fail(ld, BT_E_FORMAT, "key '%s' is %d; it must lie between %d and %d; " AGAIN, name,
+                    value, least, most);
     return loader_failed(ld) ? least : value;
 }
 
@@ -122,31 +124,38 @@ static int32_t int_or_layers(Loader *ld, const char *key, int32_t least, int32_t
         if (values[i] != values[0])
             loader_fail(ld, BT_E_UNSUPPORTED, "key '%s' differs from layer to layer", name);
     if (!loader_failed(ld) && (values[0] < least || values[0] > most))
-        loader_fail(ld, BT_E_FORMAT, "key '%s' is %d; it must lie between %d and %d", name,
+        loader_fail(ld, BT_E_FORMAT, "key '%s' is %d; it must lie between %d and %d; " AGAIN, name,
                     values[0], least, most);
     return loader_failed(ld) ? least : values[0];
 }
 
+/* Numbers that are fine one by one but not together. */
 static void check_hyper(Loader *ld)
 {
     const Hyper *h = &ld->hyper;
+    const char *arch = ld->arch;
     if (loader_failed(ld)) return;
     if (h->e_k < 1 || h->e_v < 1)
-        loader_fail(ld, BT_E_FORMAT, "%d values cannot be cut into %d heads", h->n_embd,
-                    h->n_heads);
+        loader_fail(ld, BT_E_FORMAT,
+                    "key '%s.attention.head_count': %d values cannot be cut into %d heads; " AGAIN,
+                    arch, h->n_embd, h->n_heads);
     if (h->n_heads % h->n_kv_heads)
-        loader_fail(ld, BT_E_FORMAT, "%d heads cannot share %d KV heads", h->n_heads,
-                    h->n_kv_heads);
+        loader_fail(ld, BT_E_FORMAT,
+                    "key '%s.attention.head_count_kv': %d heads cannot share %d KV heads; " AGAIN,
+                    arch, h->n_heads, h->n_kv_heads);
     if ((int64_t)h->n_heads * h->e_k > MODEL_MOST_WIDTH ||
         (int64_t)h->n_heads * h->e_v > MODEL_MOST_WIDTH)
-        loader_fail(ld, BT_E_FORMAT, "%d heads of %d and %d values are too wide", h->n_heads,
-                    h->e_k, h->e_v);
+        loader_fail(
+            ld, BT_E_FORMAT,
+            "key '%s.attention.head_count': %d heads of %d and %d values are too wide; " AGAIN,
+            arch, h->n_heads, h->e_k, h->e_v);
     if (h->n_experts && (h->n_experts_used < 1 || h->n_experts_used > h->n_experts))
-        loader_fail(ld, BT_E_FORMAT, "%d of %d experts cannot be used", h->n_experts_used,
-                    h->n_experts);
+        loader_fail(ld, BT_E_FORMAT,
+                    "key '%s.expert_used_count': %d of %d experts cannot be used; " AGAIN, arch,
+                    h->n_experts_used, h->n_experts);
     if (!(h->eps > 0))
-        loader_fail(ld, BT_E_FORMAT, "key '%s.attention.layer_norm_rms_epsilon' must be positive",
-                    ld->arch);
+        loader_fail(ld, BT_E_FORMAT,
+                    "key '%s.attention.layer_norm_rms_epsilon' must be positive; " AGAIN, arch);
 }
 
 void loader_hyper(Loader *ld)
@@ -220,7 +229,8 @@ static const float *floats_of(Loader *ld, const GgufTensor *t, int64_t n)
     dequant_row(t->type, t->data, out, (size_t)n);
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(out[i])) {
-            loader_fail(ld, BT_E_FORMAT, "tensor '%.*s' at offset %llu holds NaN or infinity",
+            loader_fail(ld, BT_E_FORMAT,
+                        "tensor '%.*s' at offset %llu holds NaN or infinity; " AGAIN,
                         (int)t->name.size, t->name.data, (unsigned long long)t->offset);
             return NULL;
         }
