@@ -5,8 +5,8 @@
  *   dots           the integer products of one group: 16 rows of a panel by m activation rows
  *
  * and hand the functions at the end to the table. Means what ref/panel.c says, with its last two
- * products fused into their sums, to the bit as the wider versions do. Sums live in `out`: 16
- * registers hold the integers of one tile and no more. */
+ * products fused into their sums, to the bit as the wider versions do. Sums live in `out` (see
+ * kernels/wide/panel.h): 16 registers hold the integers of one tile and no more. */
 #ifndef KERNELS_X86_PANEL_256_H
 #define KERNELS_X86_PANEL_256_H
 
@@ -17,7 +17,6 @@
 #include "kernels/panel_type.h"
 
 #define INLINE static inline __attribute__((always_inline))
-enum { AHEAD = 4096, AHEAD_SCALES = 640 };
 
 /* Integer products: [8 rows of the strip][activation row]. */
 typedef struct Dots {
@@ -185,16 +184,16 @@ static void panel_scales(uint32_t type, const void *scales, size_t k, float *sca
 
 /* ---- the product ---- */
 
-/* A run over part of a panel. */
-typedef struct Run {
-    const uint8_t *codes;
-    const float *scale, *min;
-    __m256i table;
-    size_t groups;
-    bool first;         /* of the panel: sums start at zero */
-    const uint8_t *end; /* of the codes of the panel; from there ... */
-    size_t jump;        /* ... to the codes of the next */
-} Run;
+typedef __m256i Entries;
+
+INLINE Entries entries(const uint8_t *table)
+{
+    return table ? _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table))
+                 : _mm256_setzero_si256();
+}
+
+#define decode_scales panel_scales
+#include "kernels/wide/panel.h"
 
 INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, size_t g,
                       const PanelAct *act, int m, float *out, size_t out_stride)
@@ -213,7 +212,7 @@ INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *sr
 #pragma GCC unroll 2
             for (int i = 0; i < 2; i++) {
                 float *o = out + (size_t)c * out_stride + 16 * half + 8 * i;
-                __m256 acc = s->first && !g ? _mm256_setzero_ps() : _mm256_loadu_ps(o);
+                __m256 acc = _mm256_loadu_ps(o);
                 __m256 t =
                     _mm256_mul_ps(_mm256_loadu_ps(scale + 8 * i), _mm256_cvtepi32_ps(d.v[i][c]));
                 acc = _mm256_fmadd_ps(t, a, acc);
@@ -221,122 +220,6 @@ INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *sr
                 _mm256_storeu_ps(o, acc);
             }
         }
-    }
-}
-
-/* Prefetches what is read `ahead` bytes on, jumping over the other stream at the end of this one.
- */
-INLINE void fetch(const uint8_t *at, const uint8_t *end, size_t ahead, size_t bytes, size_t jump)
-{
-    const uint8_t *from = at + ahead;
-    if (from >= end) from += jump;
-    for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)from + i, _MM_HINT_T0);
-}
-
-INLINE void run(PanelCode code, int group, const Run *s, const PanelAct *act, int m, float *out,
-                size_t out_stride)
-{
-    const size_t bytes = (size_t)(group / step_of(code)) * 2 * strip_of(code);
-    const uint8_t *src = s->codes;
-    for (size_t g = 0; g < s->groups; g++, src += bytes) {
-        fetch(src, s->end, AHEAD, bytes, s->jump);
-        add_group(code, group, s, src, g, act, m, out, out_stride);
-    }
-}
-
-INLINE void run_all(PanelCode code, int group, const Run *s, const PanelAct *act, size_t m,
-                    float *out, size_t out_stride)
-{
-    PanelAct a = *act;
-    while (m) {
-        size_t n = m < TILE_OF(code) ? m : TILE_OF(code);
-        switch (n) {
-        case 1: run(code, group, s, &a, 1, out, out_stride); break;
-        case 2: run(code, group, s, &a, 2, out, out_stride); break;
-        case 3: run(code, group, s, &a, 3, out, out_stride); break;
-        default: run(code, group, s, &a, TILE_OF(code), out, out_stride);
-        }
-        m -= n;
-        a.q += n * a.q_stride;
-        a.scale += n * a.g_stride;
-        a.sum32 += n * a.g_stride;
-        a.sum16 += 2 * n * a.g_stride;
-        out += n * out_stride;
-    }
-}
-
-#define INSTANCE(name, code, group)                                                                \
-    static void name(const Run *s, const PanelAct *act, size_t m, float *out, size_t out_stride)   \
-    {                                                                                              \
-        run_all(code, group, s, act, m, out, out_stride);                                          \
-    }
-INSTANCE(run_nibble, CODE_NIBBLE, 32)
-INSTANCE(run_table, CODE_TABLE, 32)
-INSTANCE(run_six, CODE_SIX, 16)
-INSTANCE(run_byte, CODE_BYTE, 32)
-
-static void run_code(PanelCode code, const Run *s, const PanelAct *act, size_t m, float *out,
-                     size_t out_stride)
-{
-    switch (code) {
-    case CODE_NIBBLE: run_nibble(s, act, m, out, out_stride); break;
-    case CODE_TABLE: run_table(s, act, m, out, out_stride); break;
-    case CODE_SIX: run_six(s, act, m, out, out_stride); break;
-    case CODE_BYTE: run_byte(s, act, m, out, out_stride); break;
-    }
-}
-
-static __m256i entries(const uint8_t *table)
-{
-    return table ? _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table))
-                 : _mm256_setzero_si256();
-}
-
-static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
-                         const float *min, const uint8_t *table, size_t k, const PanelAct *act,
-                         size_t m, float *out, size_t out_stride)
-{
-    Run s = {.codes = codes,
-             .scale = scale,
-             .min = min,
-             .table = entries(table),
-             .groups = k / (size_t)group,
-             .first = true,
-             .end = codes};
-    run_code(code, &s, act, m, out, out_stride);
-}
-
-/* Scales of 256 k at a time wait in L1 while their codes are read. */
-static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
-                      float *out, size_t out_stride)
-{
-    enum { CHUNK = 256 };
-    _Alignas(32) float scale[CHUNK / 16 * PANEL_ROWS], min[CHUNK / 16 * PANEL_ROWS];
-    const PanelType *t = panel_type(type);
-    PanelLayout layout;
-    if (!t || !panel_layout(type, k, &layout)) return;
-    const uint8_t *codes = panel, *end = codes + layout.codes_bytes, *unit = end;
-    Run s = {.codes = codes,
-             .scale = scale,
-             .min = min,
-             .table = entries(layout.table),
-             .end = end,
-             .jump = layout.bytes - layout.codes_bytes};
-    PanelAct a = *act;
-    for (size_t at = 0; at < k; at += CHUNK) {
-        size_t n = k - at < CHUNK ? k - at : CHUNK;
-        size_t bytes = n / (size_t)t->unit * (size_t)t->unit_bytes;
-        fetch(unit, codes + layout.bytes, AHEAD_SCALES, bytes, layout.codes_bytes);
-        panel_scales(type, unit, n, scale, min);
-        s.first = at == 0;
-        s.groups = n / (size_t)t->group;
-        run_code(t->code, &s, &a, m, out, out_stride);
-        s.codes += n * (layout.codes_bytes / k);
-        unit += bytes;
-        a.q += n;
-        a.scale += n / ACT_GROUP;
-        a.sum32 += n / ACT_GROUP;
-        a.sum16 += 2 * n / ACT_GROUP;
     }
 }
 
