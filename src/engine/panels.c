@@ -70,6 +70,18 @@ static bool panel_rows(const Weight *w, int64_t p, const void **from, size_t *n)
     return panel_finite(w->type, *from, w->row_bytes, *n, (size_t)w->k);
 }
 
+/* The source of panels [begin, end) is not needed any more: what replaces it would else be resident
+ * beside it. */
+static void let_go(const Pack *pack, const Weight *w, int64_t begin, int64_t end)
+{
+    const GgufTensor *t = gguf_find_tensor(pack->gguf, w->name);
+    int64_t per = weight_panels(w), from = begin / per * w->n + begin % per * PANEL_ROWS;
+    int64_t to = end / per * w->n + end % per * PANEL_ROWS;
+    if (t && from < to)
+        os_map_drop(gguf_part(pack->gguf, t->part), t->offset + (uint64_t)from * w->row_bytes,
+                    (uint64_t)(to - from) * w->row_bytes);
+}
+
 static void not_finite(Pack *pack, size_t weight)
 {
     fail(pack, BT_E_FORMAT);
@@ -86,7 +98,7 @@ static void pack_range(Pack *pack, uint64_t begin, uint64_t end, unsigned char *
         const Weight *w = pack->weights[i];
         uint64_t size = w->layout.bytes, base = pack->offset[i];
         if (!w->paneled) continue;
-        int64_t p = begin > base ? (int64_t)((begin - base) / size) : 0;
+        int64_t first = begin > base ? (int64_t)((begin - base) / size) : 0, p = first;
         for (; base + (uint64_t)p * size < end && p < w->n_mats * weight_panels(w); p++) {
             uint64_t at = base + (uint64_t)p * size, from = at < begin ? begin - at : 0;
             uint64_t to = at + size > end ? end - at : size;
@@ -101,6 +113,7 @@ static void pack_range(Pack *pack, uint64_t begin, uint64_t end, unsigned char *
             panel_pack(w->type, rows, w->row_bytes, n, (size_t)w->k, place);
             if (!whole) memcpy(out + (at + from - begin), spare + from, to - from);
         }
+        let_go(pack, w, first, p);
     }
 }
 
@@ -147,6 +160,8 @@ static void check_rows(Pack *pack, int64_t piece)
             not_finite(pack, i);
             return;
         }
+    if (w == pack->looked_up)
+        let_go(pack, w, begin, begin + CHECK_PANELS < all ? begin + CHECK_PANELS : all);
 }
 
 static void pack_piece(Pack *pack, int member, int64_t piece)
@@ -192,7 +207,7 @@ static bt_status pack_failed(const Pack *pack, bt_error *err)
     return bt_fail(err, status, "cancelled while preparing weights");
 }
 
-/* Runs over all pieces; the source's pages are let go afterwards, the panels replace them. */
+/* Runs over all pieces. */
 static bt_status pack_all(Pack *pack, Team *team, bt_error *err)
 {
     pack->buffer_bytes = align_up(pack->spare, 4096) + (pack->memory ? 0 : SIDECAR_UNIT);
@@ -203,11 +218,6 @@ static bt_status pack_all(Pack *pack, Team *team, bt_error *err)
     mem_free(pack->buffers);
     pack->buffers = NULL;
     if (atomic_load(&pack->failure) != BT_OK) return pack_failed(pack, err);
-    for (size_t i = 0; i < pack->n; i++) {
-        const Weight *w = pack->weights[i];
-        const GgufTensor *t = w->paneled ? gguf_find_tensor(pack->gguf, w->name) : NULL;
-        if (t) os_map_drop(gguf_part(pack->gguf, t->part), t->offset, t->bytes);
-    }
     return BT_OK;
 }
 
