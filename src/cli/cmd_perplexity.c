@@ -33,14 +33,22 @@ static double surprise(const float *logits, int32_t n, bt_token token)
     return most + log(sum) - (double)logits[token];
 }
 
+/* How many rows the step at `at` takes, so that no more than SCORED_MOST of them are scored. */
+static size_t step_rows(size_t at, size_t half, size_t size, size_t batch)
+{
+    size_t most = (at < half ? half - at : 0) + SCORED_MOST, left = size - 1 - at;
+    if (most > batch) most = batch;
+    return left < most ? left : most;
+}
+
 /* Reads one window; the tokens (half, size) are scored, each by the logits of the one before. */
 static bt_status score_window(CliModel *m, bt_session *session, const bt_token *window, size_t size,
                               bt_row *rows, Score *score, bt_error *err)
 {
-    size_t batch = (size_t)bt_session_batch(session), half = size / 2;
+    size_t batch = (size_t)bt_session_batch(session), half = size / 2, n = 0;
     bt_status status = bt_session_truncate(session, 0, 0, err);
-    for (size_t at = 0; at + 1 < size && status == BT_OK; at += batch) {
-        size_t n = size - 1 - at < batch ? size - 1 - at : batch;
+    for (size_t at = 0; at + 1 < size && status == BT_OK; at += n) {
+        n = step_rows(at, half, size, batch);
         for (size_t i = 0; i < n; i++) {
             bool start = at + i == 0 && m->info.bos >= 0 && m->info.add_bos;
             rows[i] = (bt_row){.token = start ? m->info.bos : window[at + i],
@@ -84,7 +92,6 @@ static int score_text(Cli *cli, CliModel *m, const Ids *ids)
 {
     bt_session_options options = session_options(cli);
     if (!options.n_ctx) options.n_ctx = 512;
-    if (options.n_batch < SCORED_MOST) options.n_batch = SCORED_MOST;
     options.n_logits = SCORED_MOST;
     size_t size = (size_t)options.n_ctx, windows = ids->n / size;
     if (options.n_ctx < 4) return cli_usage(cli, "--ctx must be 4 or more here");

@@ -43,22 +43,24 @@ END
 
 @test "perplexity agrees with the logits it stands for" {
     make_model
-    printf 'The cat sat on the mat and the dog lay by the door. %.0s' {1..6} > text
+    printf 'The cat sat on the mat and the dog lay by the door. %.0s' {1..40} > text
     ids=$("$bantam" tokenize m.gguf --no-special --add-bos < text | tr ' ' ,)
-    "$bantam" perplexity m.gguf -f text --ctx 32 --json --type-kv f32 > out
-    python3 - "$bantam" out "$ids" <<'END'
+    for ctx in 32 300; do # 300: more scored tokens in a window than one step keeps logits of
+    "$bantam" perplexity m.gguf -f text --ctx $ctx --json --type-kv f32 > out
+    python3 - "$bantam" out "$ids" $ctx <<'END'
 import json, math, struct, subprocess, sys
 program, out = sys.argv[1], json.load(open(sys.argv[2]))
 ids = [int(i) for i in sys.argv[3].split(",")]
 info = json.loads(subprocess.run([program, "info", "m.gguf", "--json"], capture_output=True).stdout)
-vocab, n, total, count = info["sizes"]["vocab"], 32, 0.0, 0
+vocab, n, total, count = info["sizes"]["vocab"], int(sys.argv[4]), 0.0, 0
 bos = ids[0] if info["add_bos"] else None
 if not info["add_bos"]:
     ids = ids[1:] if info["bos"] >= 0 and ids[0] == info["bos"] else ids
 for w in range(len(ids) // n):
     window = ids[w * n:(w + 1) * n]
     fed = ([bos] if bos is not None else [window[0]]) + window[1:]
-    subprocess.run([program, "logits", "m.gguf", "--tokens", ",".join(map(str, fed)), "-o", "l"],
+    subprocess.run([program, "logits", "m.gguf", "--tokens", ",".join(map(str, fed)), "-o", "l",
+                    "--ctx", str(n)],
                    check=True)
     rows = open("l", "rb").read()
     for i in range(n // 2, n - 1):
@@ -70,8 +72,10 @@ assert out["scored"] == count, (out, count)
 assert abs(out["nll"] - total / count) < 1e-4, (out["nll"], total / count)
 assert abs(out["perplexity"] - math.exp(total / count)) < 1e-3 * out["perplexity"]
 END
+    done
     [[ "$("$bantam" perplexity m.gguf --ctx 32 < text 2>/dev/null)" == "perplexity "* ]]
-    run "$bantam" perplexity m.gguf --ctx 512 -f text
+    head -c 300 text > short
+    run "$bantam" perplexity m.gguf --ctx 512 -f short
     [ "$status" -eq 1 ]
     [[ $output == *"a window needs 512"* ]]
 }
