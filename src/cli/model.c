@@ -1,6 +1,7 @@
 /* Opening a model (see model.h). */
 #include "cli/model.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "base/os.h"
 #include "cli/interrupt.h"
 #include "engine/sidecar.h"
+#include "io/find.h"
 
 char *bytes_text(uint64_t bytes, char out[32])
 {
@@ -42,11 +44,12 @@ char *sandbox_text(const SandboxReport *r, char *out, size_t size)
 
 /* ---- the sandbox ---- */
 
-enum { GRANTS_MOST = 16 };
+enum { GRANTS_MOST = 16 + FIND_MAX_PARTS };
 
 typedef struct Grants {
     SandboxGrant row[GRANTS_MOST];
     size_t n;
+    Buf parts; /* names of the model's files, one after another */
 } Grants;
 
 static void grant(Grants *g, const char *path, bool write)
@@ -56,10 +59,28 @@ static void grant(Grants *g, const char *path, bool write)
     g->row[g->n++] = (SandboxGrant){path, write};
 }
 
-int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *folder, CliModel *m)
+/* The model's files and not their folder, which may be the user's home. A link stands for the
+ * file it leads to. */
+static void grant_model(Grants *g, const char *model)
+{
+    char path[PATH_MAX];
+    int n = find_n_parts(model);
+    for (int part = 1; part <= n; part++)
+        if (find_part_path(model, part, path, sizeof path))
+            buf_add(&g->parts, path, strlen(path) + 1);
+    if (g->parts.failed) return; /* opening the model will say so */
+    for (size_t at = 0; at < g->parts.size; at += strlen(g->parts.data + at) + 1)
+        grant(g, g->parts.data + at, false);
+}
+
+int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *model, CliModel *m)
 {
     Grants g = {0};
-    grant(&g, folder, false);
+    if (wish->box == BOX_REFUSED) {
+        fprintf(stderr, "bantam: warning: --no-sandbox: this process may open network sockets\n");
+        return CLI_GOOD;
+    }
+    if (model) grant_model(&g, model);
     grant(&g, m->cache_dir, true);
     for (int i = 0; i < 2; i++) grant(&g, wish->writes[i], true);
     /* What the engine asks the machine: memory, cgroup limits, cores. */
@@ -71,11 +92,9 @@ int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *folder, CliModel
     options.wide = true;
 #endif
     bt_error err = {0};
-    if (wish->box == BOX_REFUSED) {
-        fprintf(stderr, "bantam: warning: --no-sandbox: this process may open network sockets\n");
-        return CLI_GOOD;
-    }
-    if (sandbox_enter(&options, &m->box, &err) == BT_OK) {
+    bt_status status = sandbox_enter(&options, &m->box, &err);
+    buf_close(&g.parts);
+    if (status == BT_OK) {
         m->boxed = true;
         if (m->box.note[0] && cli->verbose) cli_say(cli, "sandbox: %s", m->box.note);
         return CLI_GOOD;
@@ -145,18 +164,11 @@ int model_open(Cli *cli, const ModelWish *wish, CliModel *m)
     progress_start(&m->progress, cli);
     bt_model_options options = {
         .vocab_only = wish->vocab_only, .progress = progress_update, .progress_user = &m->progress};
-    char *folder = NULL;
     int code = model_find(cli, &m->path);
     if (code == CLI_GOOD) code = read_options(cli, m, &options);
     if (code != CLI_GOOD) goto failed;
-    folder = folder_of(m->path);
-    if (!folder) {
-        code = cli_fail("not enough memory to open a model");
-        goto failed;
-    }
     interrupt_install();
-    code = sandbox_as_run(cli, wish, folder, m);
-    mem_free(folder);
+    code = sandbox_as_run(cli, wish, m->path, m);
     if (code != CLI_GOOD) goto failed;
 
     bt_error err = {0};

@@ -35,9 +35,9 @@ typedef struct ModelWish {
  * opens must be open by then. */
 int model_open(Cli *cli, const ModelWish *wish, CliModel *out);
 void model_close(CliModel *m);
-/* The sandbox by itself: `folder` (NULL: none) may be read, m->cache_dir and the wish's folders
- * written. */
-int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *folder, CliModel *m);
+/* The sandbox by itself: the files of `model` (NULL: none) may be read, m->cache_dir and the
+ * wish's folders written. */
+int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *model, CliModel *m);
 
 /* Options of the session from the command's own; n_ctx and kv as given, 0 where not. */
 bt_session_options session_options(const Cli *cli);

@@ -162,19 +162,35 @@ static bool split_part(const char *name, size_t size, size_t *stem, int *part, i
     return *part >= 1 && *part <= *count && *count <= FIND_MAX_PARTS;
 }
 
+int find_n_parts(const char *path)
+{
+    size_t stem;
+    int part, count;
+    return split_part(path, strlen(path), &stem, &part, &count) ? count : 1;
+}
+
+bool find_part_path(const char *path, int part, char *out, size_t size)
+{
+    size_t stem;
+    int its, count, n;
+    if (split_part(path, strlen(path), &stem, &its, &count))
+        n = part < 1 || part > count
+                ? -1
+                : snprintf(out, size, "%.*s-%05d-of-%05d.gguf", (int)stem, path, part, count);
+    else
+        n = part == 1 ? snprintf(out, size, "%s", path) : -1;
+    return n >= 0 && (size_t)n < size;
+}
+
 /* The model just added is the first of `count` parts: looks for the others beside it. */
 static void add_parts(FoundModel *m, int count)
 {
-    enum { TAIL = sizeof "-00001-of-00002.gguf" - 1 };
-    char path[4096], tail[TAIL + 1];
-    size_t n = strlen(m->path);
+    char path[4096];
     m->n_parts = count;
     for (int part = 2; part <= count; part++) {
         struct stat st;
-        snprintf(tail, sizeof tail, "-%05d-of-%05d.gguf", part, count);
-        memcpy(path, m->path, n + 1); /* it came from a FindPath */
-        memcpy(path + n - TAIL, tail, TAIL);
-        if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+        if (find_part_path(m->path, part, path, sizeof path) && stat(path, &st) == 0 &&
+            S_ISREG(st.st_mode))
             m->bytes += (uint64_t)st.st_size;
         else
             m->complete = false;

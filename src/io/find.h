@@ -10,6 +10,8 @@
 
 #include "base/status.h"
 
+#define FIND_MAX_PARTS 256 /* of a split model */
+
 typedef enum FindSource { FIND_OWN, FIND_OLLAMA, FIND_LMSTUDIO, FIND_HUGGINGFACE } FindSource;
 
 /* Where to look: values of the environment, which only the program reads. NULL or "": not set.
@@ -55,5 +57,10 @@ bt_status find_own_folder(const FindPlaces *places, char **out, bt_error *err);
  * name's stem. BT_E_ARGUMENT when nothing, or more than one thing, is meant; the text says which.
  */
 bt_status find_resolve(const FindPlaces *places, const char *name, char **out, bt_error *err);
+
+/* By its name alone, how many parts a model's file has ("NAME-00002-of-00005.gguf": 5), else 1. */
+int find_n_parts(const char *path);
+/* The path of part 1 to n of the model that `path` is a part of; false if it does not fit. */
+bool find_part_path(const char *path, int part, char *out, size_t size);
 
 #endif

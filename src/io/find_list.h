@@ -11,7 +11,6 @@
 #define FIND_MAX_ENTRIES  65536u     /* looked at in all */
 #define FIND_MAX_DEPTH    8          /* folders in folders below a store */
 #define FIND_MAX_MANIFEST (1u << 20) /* bytes */
-#define FIND_MAX_PARTS    256
 
 typedef struct FindPath {
     char text[4096];

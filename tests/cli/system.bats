@@ -49,6 +49,18 @@ load helpers
     [ "$status" -eq 1 ]
 }
 
+@test "a model behind a link runs in the sandbox, as in the Hugging Face cache" {
+    make_model
+    repo=hub/models--org--repo
+    mkdir -p $repo/blobs $repo/snapshots/1f2e $repo/refs
+    mv m.gguf $repo/blobs/5a
+    ln -s ../../blobs/5a $repo/snapshots/1f2e/tiny.gguf
+    printf 1f2e > $repo/refs/main
+    export HF_HUB_CACHE=$PWD/hub
+    run "$bantam" run org/repo/tiny.gguf -p Hi -n 2 -q </dev/null
+    [ "$status" -eq 0 ]
+}
+
 @test "cache: prepared weights are listed, verified, trimmed and cleared" {
     # Smaller models are not worth a file.
     make_model --type q8_0 --vocab none --size 130048 --embd 128 --ff 256 --head-dim 32 --tied

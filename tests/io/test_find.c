@@ -286,6 +286,22 @@ static void survives_failed_allocations(void **state)
     }
 }
 
+static void parts_are_told_by_their_names(void **state)
+{
+    (void)state;
+    char out[32];
+    assert_int_equal(find_n_parts("a.gguf"), 1);
+    assert_int_equal(find_n_parts("d/a-00002-of-00003.gguf"), 3);
+    assert_int_equal(find_n_parts("a-00002-of-99999.gguf"), 1); /* above the cap */
+    assert_true(find_part_path("a.gguf", 1, out, sizeof out));
+    assert_string_equal(out, "a.gguf");
+    assert_false(find_part_path("a.gguf", 2, out, sizeof out));
+    assert_true(find_part_path("d/a-00002-of-00003.gguf", 3, out, sizeof out));
+    assert_string_equal(out, "d/a-00003-of-00003.gguf");
+    assert_false(find_part_path("d/a-00002-of-00003.gguf", 4, out, sizeof out));
+    assert_false(find_part_path("d/a-00002-of-00003.gguf", 1, out, 8)); /* does not fit */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(follows_the_environment, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile_manifests_name_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(loops_and_depth_are_bounded, setup, teardown),
+        cmocka_unit_test(parts_are_told_by_their_names),
         cmocka_unit_test_setup_teardown(survives_failed_allocations, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
