@@ -73,6 +73,15 @@ typedef struct Kernels {
 /* The best table for these CPU features (CPU_* bits of base/cpu.h; CPU_NONE: ref). */
 const Kernels *kernels_select(uint32_t features);
 
+/* A sample of each kind of kernel, held against plain C on made-up numbers. */
+typedef struct KernelTrial {
+    const char *name;
+    float apart; /* largest difference as a share of the largest value */
+    bool good;
+} KernelTrial;
+/* Fills at most `capacity`, returns how many there are. Milliseconds; 400 KB of stack. */
+size_t kernels_try(const Kernels *chosen, KernelTrial *out, size_t capacity);
+
 /* Plain C, exact to the last bit; n a multiple of the type's block. False: no reader for `type`. */
 bool dequant_row(uint32_t type, const void *src, float *dst, size_t n);
 bool dequant_supported(uint32_t type);
@@ -84,7 +93,7 @@ typedef struct PanelLayout {
     const uint8_t *table; /* 16 entries or NULL */
     size_t codes_bytes;   /* of one panel for K columns */
     size_t scales_bytes;
-    size_t bytes;         /* of one panel, a multiple of 64 */
+    size_t bytes; /* of one panel, a multiple of 64 */
 } PanelLayout;
 bool panel_layout(uint32_t type, size_t k, PanelLayout *out);
 /* Transcodes n_rows <= 32 rows of K (GGUF blocks, row_bytes apart) into one panel, losslessly;

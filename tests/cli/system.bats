@@ -31,6 +31,16 @@ load helpers
     [ "$(json egress.0.refused < out)" = true ]
 }
 
+@test "selfcheck: the kernels agree with plain C" {
+    [ "$(uname -s)" = Linux ] || skip "no sandbox on this system"
+    run "$bantam" selfcheck
+    echo "$output"
+    [[ $output == *" kernels ("*") tried, 0 wrong"* && $output == *"got through"* ]]
+    [[ $output != *WRONG* ]]
+    "$bantam" selfcheck --json > out || [ "${BANTAM_SANITIZED:-}" ]
+    [ "$(json kernels.0.good < out)" = true ]
+}
+
 @test "list shows models by names that other commands take" {
     export OLLAMA_MODELS=$PWD/none HF_HUB_CACHE=$PWD/none
     run "$bantam" list
