@@ -23,9 +23,10 @@ void run_describe(const Run *r)
     if (bt_model_plan(r->m.model, &n_ctx, 1, bt_session_batch(r->session), kv, &plan, NULL) ==
         BT_OK)
         snprintf(why, sizeof why, ", %s", bytes_text(plan.total, state));
-    const char *reason = opts_int(&r->cli->opts, OPT_CTX) ? "as asked"
-                         : context >= trained             ? "all the model was trained for"
-                                                          : "what memory here allows";
+    const char *reason = context > trained                  ? "more than the model was trained for"
+                         : opts_int(&r->cli->opts, OPT_CTX) ? "as asked"
+                         : context == trained               ? "all the model was trained for"
+                                                            : "what memory here allows";
     if (r->m.boxed) sandbox_text(&r->m.box, box, sizeof box);
     cli_say(r->cli, "%s (%s, %s): context %d of %d, %s%s; %d thread%s; sandbox: %s",
             info->name && *info->name ? info->name : r->m.path, info->architecture,
