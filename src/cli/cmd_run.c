@@ -146,6 +146,7 @@ static int answer_once(Run *r, Buf *text)
     }
     if (end != END_FAILED && !store(r, text, &a)) code = CLI_FAILED;
 done:
+    r->talk.user = NULL; /* it is gone with this frame */
     buf_close(&a.text);
     ids_close(&ids);
     return code;
