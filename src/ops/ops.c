@@ -5,21 +5,31 @@
 
 static const Tensor nothing;
 
+const char *op_name(Op op)
+{
+    static const char *const names[] = {
+#define X(name, inputs, backward, check) #name,
+#include "ops/ops.def"
+#undef X
+    };
+    return names[op];
+}
+
 /* A matrix that reads x must be as wide as x. */
-static bool fits(Step *s, const char *op, Tensor x, const Weight *w)
+static bool fits(Step *s, Op op, Tensor x, const Weight *w)
 {
     if (step_failed(s)) return false;
     if (w->k == (int64_t)tensor_row(x)) return true;
-    step_fail(s, BT_E_INTERNAL, "%s: weight %s reads %lld values, its input has %zu", op, w->name,
-              (long long)w->k, tensor_row(x));
+    step_fail(s, BT_E_INTERNAL, "%s: weight %s reads %lld values, its input has %zu", op_name(op),
+              w->name, (long long)w->k, tensor_row(x));
     return false;
 }
 
-static bool same_shape(Step *s, const char *op, Tensor x, Tensor y)
+static bool same_shape(Step *s, Op op, Tensor x, Tensor y)
 {
     if (step_failed(s)) return false;
     if (x.rows == y.rows && tensor_row(x) == tensor_row(y)) return true;
-    step_fail(s, BT_E_INTERNAL, "%s: (%lld,%zu) against (%lld,%zu)", op, (long long)x.rows,
+    step_fail(s, BT_E_INTERNAL, "%s: (%lld,%zu) against (%lld,%zu)", op_name(op), (long long)x.rows,
               tensor_row(x), (long long)y.rows, tensor_row(y));
     return false;
 }
@@ -48,7 +58,7 @@ Tensor op_rmsnorm(Step *s, Tensor x, const float *weight, float eps)
 
 Tensor op_linear(Step *s, Tensor x, const Weight *w)
 {
-    if (!fits(s, "linear", x, w)) return nothing;
+    if (!fits(s, OP_linear, x, w)) return nothing;
     Tensor out = step_tensor(s, x.rows, 1, (int32_t)w->n, false);
     if (!step_failed(s)) s->backend->ops->linear(s->backend, x, &w, &out, 1);
     return out;
@@ -58,7 +68,7 @@ Qkv op_qkv(Step *s, Tensor x, const Weight *wq, const Weight *wk, const Weight *
            int32_t e_v)
 {
     Qkv p = {nothing, nothing, nothing};
-    if (!fits(s, "qkv", x, wq) || !fits(s, "qkv", x, wk) || !fits(s, "qkv", x, wv)) return p;
+    if (!fits(s, OP_qkv, x, wq) || !fits(s, OP_qkv, x, wk) || !fits(s, OP_qkv, x, wv)) return p;
     p.q = step_tensor(s, x.rows, (int32_t)(wq->n / e_k), e_k, false);
     p.k = step_tensor(s, x.rows, (int32_t)(wk->n / e_k), e_k, false);
     p.v = step_tensor(s, x.rows, (int32_t)(wv->n / e_v), e_v, false);
@@ -71,7 +81,7 @@ Qkv op_qkv(Step *s, Tensor x, const Weight *wq, const Weight *wk, const Weight *
 
 Tensor op_swiglu(Step *s, Tensor x, const Weight *gate, const Weight *up, const Weight *down)
 {
-    if (!fits(s, "swiglu", x, gate) || !fits(s, "swiglu", x, up)) return nothing;
+    if (!fits(s, OP_swiglu, x, gate) || !fits(s, OP_swiglu, x, up)) return nothing;
     if (gate->n != up->n) {
         step_fail(s, BT_E_INTERNAL, "swiglu: %s gives %lld values, %s %lld", gate->name,
                   (long long)gate->n, up->name, (long long)up->n);
@@ -170,7 +180,7 @@ Tensor op_merge(Step *s, Tensor x)
 
 Tensor op_add(Step *s, Tensor x, Tensor y)
 {
-    if (!same_shape(s, "add", x, y)) return nothing;
+    if (!same_shape(s, OP_add, x, y)) return nothing;
     Tensor out = step_tensor(s, x.rows, x.heads, x.width, false);
     if (!step_failed(s)) s->backend->ops->add(s->backend, x, y, out);
     return out;

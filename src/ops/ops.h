@@ -5,6 +5,15 @@
 
 #include "ops/step.h"
 
+/* One number an op, from the table in ops.def; messages name the op by it. */
+typedef enum Op {
+#define X(name, inputs, backward, check) OP_##name,
+#include "ops/ops.def"
+#undef X
+} Op;
+
+const char *op_name(Op op);
+
 typedef struct Qkv {
     Tensor q, k, v; /* (T,H,E) (T,K,E) (T,K,E_v) */
 } Qkv;
