@@ -73,7 +73,7 @@ Rope block_rope(Loader *ld, bool adjacent, float base)
         inverse[i] = (float)value;
     }
     rope.magnitude = attn;
-    if (yarn && y.extrapolate > 0) rope.magnitude *= (float)(1 + 0.1 * log(factor));
+    if (yarn && y.extrapolate > 0) rope.magnitude *= (float)(1 + 0.1 * log((double)factor));
     if (!isfinite(rope.magnitude))
         loader_fail(ld, BT_E_FORMAT, "keys '%s.rope.scaling.*' give no finite factor", ld->arch);
     return rope;

@@ -89,6 +89,7 @@ static bt_status finish(Writer *w, bt_error *err)
 
 static Span strip_newlines(Span s, bool left, bool right)
 {
+    if (!s.data) return s;
     while (left && s.size && *s.data == '\n') s.data++, s.size--;
     while (right && s.size && s.data[s.size - 1] == '\n') s.size--;
     return s;

@@ -28,12 +28,13 @@ size_t pre_run_max(const PreText *x, size_t at, unsigned classes, size_t most)
 
 size_t pre_contraction(const PreText *x, size_t at, int contraction)
 {
-    static const char endings[] = "s\0t\0re\0ve\0m\0ll\0d\0";
-    if (contraction == PRE_CONTRACT_NONE || x->p[at] != '\'') return 0;
+    static const char *const endings[] = {"s", "t", "re", "ve", "m", "ll", "d"};
+    if (contraction == PRE_CONTRACT_NONE || at >= x->n || x->p[at] != '\'') return 0;
     const char *p = x->p + at + 1;
     size_t n = x->n - at - 1;
     int fold = contraction == PRE_CONTRACT_ANY_CASE ? 0x20 : 0;
-    for (const char *e = endings; *e; e += strlen(e) + 1) {
+    for (size_t k = 0; k < sizeof endings / sizeof *endings; k++) {
+        const char *e = endings[k];
         size_t length = strlen(e);
         if (length > n) continue;
         size_t i = 0;
