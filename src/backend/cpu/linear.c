@@ -156,6 +156,13 @@ void cpu_linear(Backend *b, Tensor x, const Weight *const *w, const Tensor *out,
 
 /* ---- silu(x gate') * (x up'), a panel of each at a time ---- */
 
+/* Adds the part of the bias that belongs to a tile of `width` rows from `first` on. */
+static void add_bias(const Weight *w, int64_t first, size_t width, size_t m, float *tile)
+{
+    for (size_t t = 0; w->bias && t < m; t++)
+        for (size_t r = 0; r < width; r++) tile[t * PANEL_ROWS + r] += w->bias[(size_t)first + r];
+}
+
 static void swiglu_panels(void *arg, int member, int64_t begin, int64_t end)
 {
     const LinearJob *job = arg;
@@ -168,6 +175,8 @@ static void swiglu_panels(void *arg, int member, int64_t begin, int64_t end)
         size_t width = (size_t)(n - first < PANEL_ROWS ? n - first : PANEL_ROWS);
         cpu_panel(c, work, job->w[0], 0, p, job->x, 0, m, gate, PANEL_ROWS);
         cpu_panel(c, work, job->w[1], 0, p, job->x, 0, m, up, PANEL_ROWS);
+        add_bias(job->w[0], first, width, m, gate);
+        add_bias(job->w[1], first, width, m, up);
         for (size_t t = 0; t < m; t++)
             c->k->swiglu(gate + t * PANEL_ROWS, up + t * PANEL_ROWS, width,
                          tensor_at(job->out[0], (int64_t)t) + first);
