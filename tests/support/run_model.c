@@ -35,6 +35,19 @@ static bt_status feed_interleaved(bt_session *s, const bt_token *tokens, int n, 
     return BT_OK;
 }
 
+static bt_status feed_truncated(bt_session *s, const bt_token *tokens, int n, float *out,
+                                size_t vocab, bt_error *err)
+{
+    int keep = n / 3, spare = n - keep < 64 ? n - keep : 64;
+    bt_token wrong[64];
+    for (int i = 0; i < spare; i++) wrong[i] = tokens[n - 1 - i];
+    bt_status status = feed_chunks(s, tokens, keep, 7, out, vocab, err);
+    if (!status) status = bt_session_feed(s, 0, wrong, (size_t)spare, err);
+    if (!status) status = bt_session_truncate(s, 0, keep, err);
+    if (status) return status;
+    return feed_chunks(s, tokens + keep, n - keep, 7, out + (size_t)keep * vocab, vocab, err);
+}
+
 float *run_model(const char *path, const bt_token *tokens, int n, FeedMode mode, bt_kv_type kv,
                  uint64_t cpu_mask, int *n_vocab)
 {
@@ -52,6 +65,7 @@ float *run_model(const char *path, const bt_token *tokens, int n, FeedMode mode,
         out = malloc((size_t)n * vocab * sizeof *out);
         int chunk = mode == FEED_AT_ONCE ? n : mode == FEED_SEVENS ? 7 : 1;
         status = mode == FEED_INTERLEAVED ? feed_interleaved(s, tokens, n, out, vocab, &err)
+                 : mode == FEED_TRUNCATED ? feed_truncated(s, tokens, n, out, vocab, &err)
                                           : feed_chunks(s, tokens, n, chunk, out, vocab, &err);
     }
     if (status) {

@@ -8,8 +8,10 @@
 typedef enum FeedMode {
     FEED_AT_ONCE,
     FEED_ONE_BY_ONE,
-    FEED_SEVENS,     /* chunks of 7 */
-    FEED_INTERLEAVED /* one by one beside three other sequences in the same steps */
+    FEED_SEVENS,      /* chunks of 7 */
+    FEED_INTERLEAVED, /* one by one beside three other sequences in the same steps */
+    FEED_TRUNCATED,   /* wrong ids from a third on, cut off again and fed anew in chunks of 7 */
+    FEED_MODES
 } FeedMode;
 
 /* (n, *n_vocab) floats, malloc'd; prints the reason and returns NULL on failure. cpu_mask 0: all
