@@ -27,6 +27,10 @@ enum {
 
 /* What this CPU has and this system saves the registers of. */
 uint32_t cpu_features(void);
+/* Those to choose kernels by: of what is there, what `mask` names (CPU_NONE: nothing). With mask 0
+ * all but what is slower here than going without: avx512bf16 where vdpbf16ps is not known to do
+ * twice what float32 does (docs/kernels.md). */
+uint32_t cpu_choose(uint32_t mask);
 /* The features in a comma-separated list and those they stand on ("avx2,avxvnni"; "none");
  * CPU_NONE|0 for "none"; 0 for an unknown name. */
 uint32_t cpu_mask_parse(const char *list);

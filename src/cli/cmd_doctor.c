@@ -57,7 +57,7 @@ static void machine(Doctor *d)
             : "plain C is slow: this CPU has none of the instructions that "
               "the faster kernels need",
         "%s", *features ? features : "no instructions that kernels are made for");
-    row(d, "kernels", NULL, "%s", kernels_select(has ? has : CPU_NONE)->name);
+    row(d, "kernels", NULL, "%s", kernels_select(cpu_choose(0))->name);
     uint64_t free_now = os_memory_available();
     row(d, "memory",
         free_now < (1ull << 30) ? "close other programs, or take a smaller model" : NULL,

@@ -13,8 +13,7 @@ enum { TRIES_MOST = 64, TRIALS_MOST = 32 };
 static size_t check_kernels(bool json, json_t *list)
 {
     KernelTrial trials[TRIALS_MOST];
-    uint32_t has = cpu_features();
-    const Kernels *chosen = kernels_select(has ? has : CPU_NONE);
+    const Kernels *chosen = kernels_select(cpu_choose(0));
     size_t n = kernels_try(chosen, trials, TRIALS_MOST), wrong = 0;
     if (n > TRIALS_MOST) n = TRIALS_MOST;
     for (size_t i = 0; i < n; i++) {

@@ -91,10 +91,9 @@ bt_status model_open_gguf(Gguf **gguf, const bt_model_options *o, bt_model **out
         gguf_close(gguf);
         return bt_fail_memory(err, "a model", sizeof *m);
     }
-    uint32_t features = cpu_features();
     m->gguf = *gguf;
     *gguf = NULL;
-    m->features = o->cpu_mask ? features & o->cpu_mask : features;
+    m->features = cpu_choose((uint32_t)o->cpu_mask);
     m->n_threads = o->n_threads > 0 ? o->n_threads : os_cores();
     m->progress = o->progress;
     m->progress_user = o->progress_user;

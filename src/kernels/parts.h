@@ -24,7 +24,12 @@
     X(kernels_avx512_attend, CPU_AVX2 | CPU_AVX512, "")                                            \
     X(kernels_avx512_convert, CPU_AVX2 | CPU_AVX512, "")                                           \
     X(kernels_avx512_matmul_rows, CPU_AVX2 | CPU_AVX512, "")                                       \
-    X(kernels_avx512vnni_quant, CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI, "avx512+vnni")
+    X(kernels_avx512vnni_quant, CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI, "avx512+vnni")             \
+    X(kernels_avx512bf16_attend, KERNEL_BF16, "avx512+vnni+bf16")                                  \
+    X(kernels_avx512bf16_matmul_rows, KERNEL_BF16, "")
+
+/* What cpu_choose leaves out where it is slow. */
+#define KERNEL_BF16 (CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI | CPU_AVX512BF16)
 
 #define KERNEL_PARTS_ARM(X)                                                                        \
     X(kernels_neon_rows, CPU_NEON, "neon")                                                         \

@@ -54,6 +54,17 @@ static bool flag(const char *flags, const char *word)
     return false;
 }
 
+static void chooses_what_is_there(void **state)
+{
+    (void)state;
+    uint32_t have = cpu_features();
+    assert_int_equal(cpu_choose(0) | CPU_AVX512BF16, have | CPU_AVX512BF16);
+    assert_int_equal(cpu_choose(have | CPU_NONE), have);
+    assert_int_equal(cpu_choose(~0u), have);
+    assert_int_equal(cpu_choose(CPU_NONE), 0);
+    assert_int_equal(cpu_choose(CPU_AVX2 | CPU_NEON), have & (CPU_AVX2 | CPU_NEON));
+}
+
 static void agrees_with_the_kernel(void **state)
 {
     (void)state;
@@ -96,6 +107,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parses),
         cmocka_unit_test(names_all),
+        cmocka_unit_test(chooses_what_is_there),
         cmocka_unit_test(agrees_with_the_kernel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,6 +101,9 @@ void *check_in(Check *c, size_t bytes, size_t align);
 /* The same for output: filled with 0xff bytes (NaN) so that what is not written is seen. */
 void *check_out(Check *c, size_t bytes, size_t align);
 
+/* Whether this version multiplies bf16 by bf16, and so rounds what it is given. */
+bool check_rounds_to_bf16(const Check *c);
+
 /* ---- judging ---- */
 /* n floats by the row's rule. size[n]: what CHECK_EPSILON is relative to, or NULL. The text says
  * which case it was. False (and the sub-test has failed) when they differ. */

@@ -32,6 +32,11 @@ size_t check_size(Check *c, size_t most)
     return n > most ? most : n;
 }
 
+bool check_rounds_to_bf16(const Check *c)
+{
+    return strstr(c->fast->name, "bf16") != NULL;
+}
+
 static __attribute__((format(printf, 2, 0))) void say(Check *c, const char *format, va_list args)
 {
     printf("# %s %s: ", c->row->name, c->fast->name);

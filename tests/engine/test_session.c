@@ -159,6 +159,37 @@ static void cpu_masks_agree(void **state)
     free(want);
 }
 
+/* bf16 weights and state, by the kernels chosen here and by products of bf16 (which some CPUs leave
+ * out, see cpu_choose): near the reference, and the same bits however fed. */
+static void bf16_is_as_exact_as_it_can_be(void **state)
+{
+    (void)state;
+    static const bt_kv_type kv[] = {BT_KV_F32, BT_KV_BF16};
+    static const double most[] = {1e-9, 5e-4};
+    uint32_t masks[] = {0, cpu_features()};
+    const char *path = make("llama", DT_BF16);
+    int vocab;
+    double *want = reference_logits(path, tokens, N, &vocab);
+    assert_non_null(want);
+    for (size_t i = 0; i < 4; i++) {
+        float *first = NULL;
+        for (FeedMode mode = FEED_AT_ONCE; mode <= FEED_INTERLEAVED; mode++) {
+            float *got = run_model(path, tokens, N, mode, kv[i / 2], masks[i % 2], &vocab);
+            assert_non_null(got);
+            double error = reference_nmse(got, want, (long)N * vocab);
+            if (!(error <= most[i / 2])) print_error("case %zu, mode %d: %g\n", i, mode, error);
+            assert_true(error <= most[i / 2]);
+            if (first) assert_memory_equal(got, first, (size_t)N * (size_t)vocab * sizeof *got);
+            if (first)
+                free(got);
+            else
+                first = got;
+        }
+        free(first);
+    }
+    free(want);
+}
+
 typedef struct Opened {
     bt_model *model;
     bt_session *session;
@@ -390,6 +421,7 @@ int main(void)
         cmocka_unit_test(weight_types_stay_close),
         cmocka_unit_test(state_types_lose_what_they_must),
         cmocka_unit_test(cpu_masks_agree),
+        cmocka_unit_test(bf16_is_as_exact_as_it_can_be),
         cmocka_unit_test(cutting_back_forgets_the_rest),
         cmocka_unit_test(shifting_is_feeding_what_stays),
         cmocka_unit_test(what_does_not_fit_is_refused_whole),

@@ -10,7 +10,9 @@
  * must not see is never multiplied in, not even by 0. Each query takes the same additions in the
  * same order in whatever tile, and whether or not the run was cut at a multiple of 64.
  *
- * Whoever includes this defines VALUE_VECTORS. Stack: LANES * E_CHUNK floats. */
+ * Whoever includes this defines VALUE_VECTORS, and PAIRS where the vectors multiply bf16 (see
+ * wide.h): bf16 keys and values then go the way of attend_pairs.h. Stack: LANES * E_CHUNK floats.
+ */
 #ifndef KERNELS_WIDE_ATTEND_H
 #define KERNELS_WIDE_ATTEND_H
 
@@ -36,6 +38,28 @@ typedef struct Block {
     size_t low, high; /* some query sees [low, high) */
     float *p;         /* (nq, n): scores, then weights */
 } Block;
+
+/* Up to 4 queries that see the same keys. */
+typedef struct Group {
+    const float *p;
+    float *acc;
+    float fade[4];
+    size_t p_stride, from, to;
+    int rows;
+} Group;
+
+/* How numbers of a type are multiplied. */
+typedef struct Way {
+    /* q . key for all keys of the block that some query sees, into b->p */
+    void (*scores)(const Block *b, const float *q, size_t q_stride, size_t nq, size_t e);
+    /* Scores [from, to) of one query become weights; returns what its sums so far are scaled by. */
+    float (*fold_in)(float *p, size_t n, size_t from, size_t to, float *m, float *l);
+    /* The block's values as the tiles read them, made in `dense` or as they lie. */
+    const float *(*values)(const Block *b, size_t e_v, float *dense, size_t *stride);
+    /* A group of 4, of 1: weights times values added to acc. */
+    void (*four)(const Group *g, const float *v, size_t v_stride, size_t e_v);
+    void (*one)(const Group *g, const float *v, size_t v_stride, size_t e_v);
+} Way;
 
 /* What one query sees of the block at j0: *to is 0 when that is nothing. */
 WIDE void visible(int32_t first, int32_t limit, size_t j0, size_t n, size_t *from, size_t *to)
@@ -118,8 +142,9 @@ APART void cap_scores(float *p, size_t n, float soft_cap)
     vf_store_part(p + j, vf_mul(cap, vf_tanh(vf_div(vf_load_part(p + j, n - j), cap))), n - j);
 }
 
-/* Scores [from, to) of one query become weights; returns what its sums so far are scaled by. */
-APART float fold_in(float *p, size_t n, size_t from, size_t to, float *m, float *l)
+/* `store` keeps LANES weights from j on and returns them as they were kept. */
+WIDE float fold(vf (*store)(float *p, size_t n, size_t j, vf w), float *p, size_t n, size_t from,
+                size_t to, float *m, float *l)
 {
     size_t start = from / LANES * LANES;
     vf top = vf_set(*m), sum = vf_set(0);
@@ -132,16 +157,26 @@ APART float fold_in(float *p, size_t n, size_t from, size_t to, float *m, float 
     vf mosts = vf_set(most);
     for (size_t j = start; j < to; j += LANES) {
         vf w = vf_exp(vf_sub(seen(p, n, j, from, to), mosts));
-        if (j + LANES <= n)
-            vf_store(p + j, w);
-        else
-            vf_store_part(p + j, w, n - j);
-        sum = vf_add(sum, w);
+        sum = vf_add(sum, store(p, n, j, w));
     }
     float by = vf_first(vf_exp(vf_sub(vf_set(*m), mosts)));
     *m = most;
     *l = *l * by + vf_sum(sum);
     return by;
+}
+
+WIDE vf store_weights(float *p, size_t n, size_t j, vf w)
+{
+    if (j + LANES <= n)
+        vf_store(p + j, w);
+    else
+        vf_store_part(p + j, w, n - j);
+    return w;
+}
+
+APART float fold_in(float *p, size_t n, size_t from, size_t to, float *m, float *l)
+{
+    return fold(store_weights, p, n, from, to, m, l);
 }
 
 /* acc = acc * fade + sum over keys [from, to) of p * v for `rows` queries, `width` vectors of e_v;
@@ -183,14 +218,6 @@ WIDE void value_tile(bool part, int rows, int width, const float *p, size_t p_st
         }
     }
 }
-
-typedef struct Group { /* up to 4 queries that see the same keys */
-    const float *p;
-    float *acc;
-    float fade[4];
-    size_t p_stride, from, to;
-    int rows;
-} Group;
 
 #define VALUE_TILE(rows, width)                                                                    \
     value_tile(false, rows, width, g->p, g->p_stride, v + d, v_stride, g->from, g->to, g->fade,    \
@@ -235,12 +262,22 @@ static const float *widen_values(const Block *b, size_t e_v, float *dense, size_
     return dense;
 }
 
+static const Way as_floats = {all_scores, fold_in, widen_values, group_values_4, group_values_1};
+
+#ifdef PAIRS
+#include "kernels/wide/attend_pairs.h"
+#define WAY_OF(type) ((type) == DT_BF16 ? &as_pairs : &as_floats)
+#else
+#define WAY_OF(type) (&as_floats)
+#endif
+
 static void attend(uint32_t type, const float *q, size_t q_stride, size_t nq, size_t e, size_t e_v,
                    const void *k, size_t k_stride, const void *v, size_t v_stride, size_t n,
                    const int32_t *first, const int32_t *limit, float soft_cap, float *m, float *l,
                    float *acc, float *work)
 {
     assert(type == DT_F32 || type == DT_F16 || type == DT_BF16 || type == DT_Q8_0);
+    const Way *way = WAY_OF(type);
     for (size_t j0 = 0; j0 < n; j0 += KEYS) {
         Block b = {.type = type, .k_stride = k_stride, .v_stride = v_stride, .p = work};
         b.k = (const unsigned char *)k + j0 * k_stride;
@@ -254,9 +291,9 @@ static void attend(uint32_t type, const float *q, size_t q_stride, size_t nq, si
             if (to > b.high) b.high = to;
         }
         if (b.high == 0) continue;
-        all_scores(&b, q, q_stride, nq, e);
+        way->scores(&b, q, q_stride, nq, e);
         size_t stride;
-        const float *values = widen_values(&b, e_v, work + nq * b.n, &stride);
+        const float *values = way->values(&b, e_v, work + nq * b.n, &stride);
         for (size_t i = 0; i < nq;) {
             Group g = {.p = b.p + i * b.n, .p_stride = b.n, .acc = acc + i * e_v};
             visible(first[i], limit[i], j0, b.n, &g.from, &g.to);
@@ -265,12 +302,12 @@ static void attend(uint32_t type, const float *q, size_t q_stride, size_t nq, si
                 visible(first[i], limit[i], j0, b.n, &from, &to);
                 if (from != g.from || to != g.to) break;
                 if (to && soft_cap != 0) cap_scores(b.p + i * b.n + from, to - from, soft_cap);
-                if (to) g.fade[g.rows] = fold_in(b.p + i * b.n, b.n, from, to, m + i, l + i);
+                if (to) g.fade[g.rows] = way->fold_in(b.p + i * b.n, b.n, from, to, m + i, l + i);
                 g.rows++, i++;
             }
             if (g.to == 0) continue;
             if (g.rows == 4) {
-                group_values_4(&g, values, stride, e_v);
+                way->four(&g, values, stride, e_v);
                 continue;
             }
             for (int r = 0; r < g.rows; r++) {
@@ -280,7 +317,7 @@ static void attend(uint32_t type, const float *q, size_t q_stride, size_t nq, si
                              .to = g.to,
                              .acc = g.acc + (size_t)r * e_v,
                              .fade = {g.fade[r]}};
-                group_values_1(&one, values, stride, e_v);
+                way->one(&one, values, stride, e_v);
             }
         }
     }

@@ -9,6 +9,8 @@
  * Activations are first packed (a block at a time, on the stack) in the order the tile reads them:
  * vectors of all columns side by side, zeros behind the end. bf16 weights are widened two at a time
  * by a shift and a mask, which gives those of even and of odd index; activations are packed alike.
+ * Where bf16 can be multiplied (PAIRS, see wide.h) each activation is split in two bf16 instead,
+ * which keeps it within 2^-17, and the same weights meet first the one, then the other.
  *
  * Whoever includes this defines TILE_COLUMNS (4 x TILE_COLUMNS accumulators fit the registers) and
  * lists TILE_ROWS_OF(type, columns) functions in EACH_TILE. Stack: PACKED floats, 24 KB. */
@@ -45,9 +47,19 @@ typedef struct Strip {
     Tail *tail; /* scratch, zeroed */
 } Strip;
 
-/* LANES weights of the two halves of a step. */
+#ifdef PAIRS
+#define IN_PAIRS(type) ((type) == DT_BF16)
+#else
+#define IN_PAIRS(type)                      false
+#define vf_load_pairs                       vf_load /* never called */
+#define vf_dot_pairs                        vf_fma
+#define vf_split_pairs(from, first, second) (void)(from)
+#endif
+
+/* LANES weights of the two halves of a step; pairs: all of it. */
 WIDE vf weights(uint32_t type, const unsigned char *p, int half)
 {
+    if (IN_PAIRS(type)) return vf_load_pairs((const void *)p);
     if (type == DT_BF16) return half ? vf_odd_bf16(p) : vf_even_bf16(p);
     return widen(type, p + (size_t)half * LANES * element_bytes(type));
 }
@@ -62,7 +74,9 @@ WIDE void half_step(uint32_t type, int columns, const unsigned char *w, size_t w
     for (int c = 0; c < columns; c++) {
         vf xv = vf_load(x + c * LANES);
         UNROLL
-        for (int r = 0; r < 4; r++) acc[c][r] = vf_fma(wv[r], xv, acc[c][r]);
+        for (int r = 0; r < 4; r++)
+            acc[c][r] =
+                IN_PAIRS(type) ? vf_dot_pairs(wv[r], xv, acc[c][r]) : vf_fma(wv[r], xv, acc[c][r]);
     }
 }
 
@@ -171,6 +185,7 @@ static void pack(uint32_t type, const float *x, size_t x_stride, size_t k, size_
             if (k - i < STEP) from = memcpy(copy, from, (k - i) * sizeof *from);
             vf first = type == DT_BF16 ? vf_even(from) : vf_load(from);
             vf second = type == DT_BF16 ? vf_odd(from) : vf_load(from + LANES);
+            if (IN_PAIRS(type)) vf_split_pairs(from, &first, &second);
             vf_store(to, first);
             vf_store(to + columns * LANES, second);
         }

@@ -22,6 +22,18 @@
  *   vf_even_bf16 vf_odd_bf16      of 2 LANES bf16: those of even, of odd index
  *   vf_even vf_odd vf_zip_store   the same for floats, and back
  *
+ * and, where the instruction set multiplies bf16 in pairs, PAIRS and (a vector holds LANES pairs of
+ * neighbours, or the same as raw bits in a float):
+ *
+ *   vf_dot_pairs(a, b, c)         lane i: c + the products of pair i, in float32; denormals are
+ * zero vf_load_pairs vf_load_pairs_part      2 LANES bf16; n < 2 LANES of them, then zeros
+ *   vf_pairs_of vf_pairs_of_part  the same from floats, rounded to nearest even
+ *   vf_split_pairs                2 LANES floats x: rounded, and what that leaves, rounded; the two
+ *                                 add up to x within 2^-17. What rounds to infinity counts as such
+ *   vf_zip_pairs                  the first and the last LANES of 2 LANES pairs (a[i], b[i])
+ *   vf_first_of_pairs vf_second_of_pairs  the other half of each pair zero
+ *   vf_round_pairs(p, v, n)       stores the first n lanes rounded to bf16; returns all of them so
+ *
  * This file adds what follows from them: the exponential and the hyperbolic tangent. */
 #ifndef KERNELS_WIDE_WIDE_H
 #define KERNELS_WIDE_WIDE_H
