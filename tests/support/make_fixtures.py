@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import torch  # noqa: E402
 
 from fixtures import case  # noqa: E402
-from fixtures import latent, plain, scaled  # noqa: E402,F401
+from fixtures import encoders, gemma, latent, plain, scaled  # noqa: E402,F401
 
 
 def main():
