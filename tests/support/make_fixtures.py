@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import torch  # noqa: E402
 
 from fixtures import case  # noqa: E402
-from fixtures import encoders, gemma, latent, plain, scaled  # noqa: E402,F401
+from fixtures import axes, encoders, gemma, latent, plain, scaled  # noqa: E402,F401
 
 
 def main():
@@ -39,6 +39,7 @@ def main():
     wanted = options.names or list(case.CASES)
     failed = [name for name in wanted if not case.make(name, options.out)]
     case.write_manifest(options.out)
+    axes.write(os.path.join(options.out, "positions.txt"))
     if failed:
         sys.exit("refused: " + ", ".join(failed))
 
