@@ -2,7 +2,10 @@
 """Makes tests/data/families: tiny models with random weights and what the published reference
 implementations (transformers) answer for them.
 
-    make_fixtures.py [--out FOLDER] [NAME ...]        all cases, or those named
+    make_fixtures.py [--out FOLDER] [--folders FOLDER] [NAME ...]    all cases, or those named
+
+--folders also saves each model as its maker would publish it (config.json, safetensors in float16),
+in a folder of its name: what a converter reads.
 
 Needs torch, transformers, numpy and gguf (PyPI). The files that it wrote are committed; the tests
 need none of these packages. A case is a function in fixtures/: it makes a model, says which keys
@@ -24,20 +27,21 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import torch  # noqa: E402
 
 from fixtures import case  # noqa: E402
-from fixtures import axes, encoders, gemma, latent, plain, scaled  # noqa: E402,F401
+from fixtures import axes, encoders, gemma, latent, others, plain, scaled  # noqa: E402,F401
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     here = os.path.dirname(os.path.abspath(__file__))
     parser.add_argument("--out", default=os.path.join(here, "..", "data", "families"))
+    parser.add_argument("--folders")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     os.makedirs(options.out, exist_ok=True)
     wanted = options.names or list(case.CASES)
-    failed = [name for name in wanted if not case.make(name, options.out)]
+    failed = [name for name in wanted if not case.make(name, options.out, options.folders)]
     case.write_manifest(options.out)
     axes.write(os.path.join(options.out, "positions.txt"))
     if failed:
