@@ -16,7 +16,9 @@ typedef struct Weight {
     int64_t n_mats;   /* 1, or the number of experts */
     const void *rows; /* (n_mats, n) rows in the mapped file */
     size_t row_bytes;
-    const float *bias;  /* n floats, or NULL */
+    size_t mat_bytes;   /* from matrix to matrix: n * row_bytes, more when this is a part of them */
+    const float *bias;  /* (n_mats, n), or NULL */
+    const float *scale; /* (n_mats) factors of the products, or NULL */
     bool paneled;       /* this type is kept in panels */
     PanelLayout layout; /* valid when paneled */
     const void *panels; /* (n_mats, panels of 32 rows), or NULL until prepared */
@@ -30,6 +32,12 @@ static inline int64_t weight_panels(const Weight *w) /* of one matrix */
 static inline size_t weight_panel_bytes(const Weight *w) /* of all matrices */
 {
     return w->paneled ? (size_t)(w->n_mats * weight_panels(w)) * w->layout.bytes : 0;
+}
+
+/* Row `row` of matrix `mat`. */
+static inline const unsigned char *weight_rows(const Weight *w, int64_t mat, int64_t row)
+{
+    return (const unsigned char *)w->rows + (size_t)mat * w->mat_bytes + (size_t)row * w->row_bytes;
 }
 
 static inline uint64_t weight_file_bytes(const Weight *w)

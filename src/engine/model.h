@@ -55,7 +55,7 @@ CpuSizes model_cpu_sizes(const bt_model *model, int32_t n_batch);
  * run by the plan backend. 0 after a failure. */
 size_t model_step_bytes(const bt_model *model, int32_t n_batch, int32_t n_wanted, bt_error *err);
 StateSpec model_state_spec(const bt_model *model, int32_t n_ctx, int32_t n_sequences,
-                           bt_kv_type kv);
+                           int32_t n_batch, bt_kv_type kv);
 /* As bt_model_plan, with the rows whose logits are wanted; `limit` 0: what is available. */
 bt_status model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
                      int32_t n_wanted, bt_kv_type kv, uint64_t limit, bt_memory_plan *out,

@@ -66,7 +66,7 @@ static bool panel_rows(const Weight *w, int64_t p, const void **from, size_t *n)
 {
     int64_t per = weight_panels(w), mat = p / per, first = p % per * PANEL_ROWS;
     *n = (size_t)(w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS);
-    *from = (const unsigned char *)w->rows + (size_t)(mat * w->n + first) * w->row_bytes;
+    *from = weight_rows(w, mat, first);
     return panel_finite(w->type, *from, w->row_bytes, *n, (size_t)w->k);
 }
 
@@ -75,11 +75,13 @@ static bool panel_rows(const Weight *w, int64_t p, const void **from, size_t *n)
 static void let_go(const Pack *pack, const Weight *w, int64_t begin, int64_t end)
 {
     const GgufTensor *t = gguf_find_tensor(pack->gguf, w->name);
-    int64_t per = weight_panels(w), from = begin / per * w->n + begin % per * PANEL_ROWS;
-    int64_t to = end / per * w->n + end % per * PANEL_ROWS;
-    if (t && from < to)
-        os_map_drop(gguf_part(pack->gguf, t->part), t->offset + (uint64_t)from * w->row_bytes,
-                    (uint64_t)(to - from) * w->row_bytes);
+    int64_t per = weight_panels(w);
+    if (!t || !t->data || begin >= end) return;
+    const unsigned char *from = weight_rows(w, begin / per, begin % per * PANEL_ROWS);
+    const unsigned char *to = weight_rows(w, end / per, end % per * PANEL_ROWS);
+    os_map_drop(gguf_part(pack->gguf, t->part),
+                t->offset + (uint64_t)(from - (const unsigned char *)t->data),
+                (uint64_t)(to - from));
 }
 
 static void not_finite(Pack *pack, size_t weight)

@@ -13,7 +13,7 @@ CpuSizes model_cpu_sizes(const bt_model *m, int32_t n_batch)
         if (m->matrices[i]->k > s.most_k) s.most_k = m->matrices[i]->k;
     for (int32_t l = 0; l < m->hyper.n_layers; l++) {
         const LayerSpec *spec = &m->layers[l];
-        int32_t group = m->hyper.n_heads / spec->kv_heads;
+        int32_t group = spec->kv_heads > 0 ? m->hyper.n_heads / spec->kv_heads : 1;
         if (spec->e_k > s.most_head) s.most_head = spec->e_k;
         if (spec->e_v > s.most_head) s.most_head = spec->e_v;
         if (group > s.most_group) s.most_group = group;
@@ -47,11 +47,20 @@ size_t model_step_bytes(const bt_model *m, int32_t n_batch, int32_t n_wanted, bt
     return step_failed(&s) ? 0 : arena.peak;
 }
 
-StateSpec model_state_spec(const bt_model *m, int32_t n_ctx, int32_t n_sequences, bt_kv_type kv)
+StateSpec model_state_spec(const bt_model *m, int32_t n_ctx, int32_t n_sequences, int32_t n_batch,
+                           bt_kv_type kv)
 {
     static const uint32_t types[] = {DT_BF16, DT_F32, DT_BF16, DT_F16, DT_Q8_0};
     size_t i = (size_t)kv < sizeof types / sizeof *types ? (size_t)kv : 0;
-    return (StateSpec){m->layers, m->hyper.n_layers, types[i], n_ctx, n_sequences};
+    int32_t n = m->hyper.n_layers;
+    return (StateSpec){.layers = m->layers,
+                       .n_layers = n,
+                       .type = types[i],
+                       .n_ctx = n_ctx,
+                       .n_sequences = n_sequences,
+                       .n_batch = n_batch,
+                       /* each sequence's last prompt, and some to choose from */
+                       .n_checkpoints = state_forgets(m->layers, n) ? n_sequences + 2 : 0};
 }
 
 /* Bytes resident once loaded: panels, plus the rows that are read straight from the file. */
@@ -81,19 +90,35 @@ static unsigned long long mib(uint64_t bytes)
 }
 
 /* One line: what was asked, what there is, and what would do. */
-static bt_status does_not_fit(const bt_memory_plan *plan, int32_t n_ctx, int64_t fits,
+static bt_status does_not_fit(const bt_memory_plan *plan, int32_t n_ctx, int32_t fits,
                               uint64_t least, bt_error *err)
 {
     if (fits >= KV_BLOCK)
         return bt_fail(err, BT_E_MEMORY,
-                       "context %d needs %llu MiB, %llu MiB are available; a context of %lld fits",
+                       "context %d needs %llu MiB, %llu MiB are available; a context of %d fits",
                        n_ctx, mib(plan->total), (unsigned long long)(plan->available >> 20),
-                       (long long)fits);
+                       fits);
     return bt_fail(err, BT_E_MEMORY,
                    "the model needs %llu MiB (weights %llu, work %llu) and %llu MiB are available: "
                    "no context fits; close programs or take a smaller model",
                    mib(least), mib(plan->weights), mib(plan->scratch),
                    (unsigned long long)(plan->available >> 20));
+}
+
+/* The longest context, in whole blocks, whose state takes no more than `bytes`. Layers that forget
+ * stop growing, so this is searched for. */
+static int32_t longest(StateSpec spec, uint64_t bytes)
+{
+    int32_t low = 0, high = MOST_CONTEXT / KV_BLOCK; /* blocks */
+    while (low < high) {
+        int32_t middle = low + (high - low + 1) / 2;
+        spec.n_ctx = middle * KV_BLOCK;
+        if (state_check(&spec, NULL) == BT_OK && context_bytes(&spec) <= bytes)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low * KV_BLOCK;
 }
 
 bt_status model_plan(const bt_model *m, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
@@ -108,7 +133,7 @@ bt_status model_plan(const bt_model *m, int32_t *n_ctx, int32_t n_sequences, int
     if (*n_ctx < 0 || *n_ctx > MOST_CONTEXT || n_sequences > 65536 || n_batch > 65536)
         return bt_fail(err, BT_E_ARGUMENT, "context %d, %d sequences, %d rows a step: out of range",
                        *n_ctx, n_sequences, n_batch);
-    StateSpec spec = model_state_spec(m, KV_BLOCK, n_sequences, kv);
+    StateSpec spec = model_state_spec(m, KV_BLOCK, n_sequences, n_batch, kv);
     bt_status status = state_check(&spec, err);
     if (status) return status;
     CpuSizes sizes = model_cpu_sizes(m, n_batch);
@@ -122,17 +147,16 @@ bt_status model_plan(const bt_model *m, int32_t *n_ctx, int32_t n_sequences, int
     /* Where the system does not say, nothing is refused on a guess. */
     out->available = out->available ? out->available + loaded : UINT64_MAX;
     if (limit && limit < out->available) out->available = limit;
-    uint64_t fixed = out->weights + out->scratch, per_block = context_bytes(&spec);
+    uint64_t fixed = out->weights + out->scratch, least = fixed + context_bytes(&spec);
     /* a twentieth is left to the rest of the machine */
     uint64_t usable = out->available - out->available / 20;
-    uint64_t blocks = usable > fixed ? (usable - fixed) / per_block : 0;
-    int64_t fits = blocks > MOST_CONTEXT / KV_BLOCK ? MOST_CONTEXT : (int64_t)blocks * KV_BLOCK;
-    if (*n_ctx == 0) *n_ctx = fits < m->hyper.n_ctx_train ? (int32_t)fits : m->hyper.n_ctx_train;
+    int32_t fits = usable > fixed ? longest(spec, usable - fixed) : 0;
+    if (*n_ctx == 0) *n_ctx = fits < m->hyper.n_ctx_train ? fits : m->hyper.n_ctx_train;
     spec.n_ctx = *n_ctx > 0 ? *n_ctx : KV_BLOCK;
     out->state = context_bytes(&spec);
     if (!ck_add(fixed, out->state, &out->total)) out->total = UINT64_MAX;
     if (out->total <= usable) return BT_OK;
-    return does_not_fit(out, spec.n_ctx, fits, fixed + per_block, err);
+    return does_not_fit(out, spec.n_ctx, fits, least, err);
 }
 
 bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
@@ -143,9 +167,9 @@ bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequenc
 
 uint64_t bt_model_bytes_per_token(const bt_model *m, int32_t depth, bt_kv_type kv)
 {
-    StateSpec spec = model_state_spec(m, 1, 1, kv);
+    StateSpec spec = model_state_spec(m, 1, 1, 1, kv);
     if (!m->arch || depth < 0) return 0;
-    uint64_t bytes = m->embedding->row_bytes + (uint64_t)depth * state_token_bytes(&spec);
+    uint64_t bytes = m->embedding->row_bytes + state_read_bytes(&spec, depth);
     for (size_t i = 0; i < m->n_matrices; i++) {
         const Weight *w = m->matrices[i];
         uint64_t all = weight_file_bytes(w);

@@ -14,6 +14,8 @@ struct bt_session {
     StepRow *rows;    /* (n_batch) of the step that runs */
     bt_row *feed;     /* (n_batch) of bt_session_feed */
     int32_t *added;   /* (n_sequences) rows of each in the step */
+    int32_t *lost;    /* (n_sequences) lengths to feed again after a failed step */
+    bool taking_back;
     bt_token *tokens; /* (n_sequences, n_ctx) what was fed */
     int32_t n_ctx, n_sequences, n_batch, n_logits;
     float *logits; /* of the last step, in the arena */
@@ -25,7 +27,7 @@ static bt_status allocate(bt_session *s, bt_kv_type kv, bt_error *err)
 {
     bt_model *m = s->model;
     CpuSizes sizes = model_cpu_sizes(m, s->n_batch);
-    StateSpec spec = model_state_spec(m, s->n_ctx, s->n_sequences, kv);
+    StateSpec spec = model_state_spec(m, s->n_ctx, s->n_sequences, s->n_batch, kv);
     size_t step = model_step_bytes(m, s->n_batch, s->n_logits, err);
     if (!step) return err ? err->status : BT_E_MEMORY;
     bt_status status = cpu_open(&sizes, m->team, m->features, &s->backend, err);
@@ -34,8 +36,9 @@ static bt_status allocate(bt_session *s, bt_kv_type kv, bt_error *err)
     s->rows = mem_zalloc((size_t)s->n_batch, sizeof *s->rows);
     s->feed = mem_zalloc((size_t)s->n_batch, sizeof *s->feed);
     s->added = mem_zalloc((size_t)s->n_sequences, sizeof *s->added);
+    s->lost = mem_zalloc((size_t)s->n_sequences, sizeof *s->lost);
     s->tokens = mem_zalloc((size_t)s->n_sequences * (size_t)s->n_ctx, sizeof *s->tokens);
-    if (!s->rows || !s->feed || !s->added || !s->tokens || !arena_open(&s->arena, step))
+    if (!s->rows || !s->feed || !s->added || !s->lost || !s->tokens || !arena_open(&s->arena, step))
         return bt_fail_memory(err, "a session", step);
     return BT_OK;
 }
@@ -78,6 +81,7 @@ void bt_session_close(bt_session **session)
     mem_free(s->rows);
     mem_free(s->feed);
     mem_free(s->added);
+    mem_free(s->lost);
     mem_free(s->tokens);
     mem_free(s);
     *session = NULL;
@@ -124,7 +128,11 @@ static bt_status place_rows(bt_session *s, const bt_row *rows, size_t n, bt_erro
             return bt_fail(err, BT_E_ARGUMENT, "token %d is outside the vocabulary of %d",
                            rows[i].token, s->model->hyper.n_vocab);
         int32_t at = state_length(s->state, rows[i].sequence) + s->added[rows[i].sequence]++;
-        s->rows[i] = (StepRow){rows[i].token, rows[i].sequence, at, rows[i].want_logits};
+        s->rows[i] = (StepRow){.token = rows[i].token,
+                               .sequence = rows[i].sequence,
+                               .position = at,
+                               .want = rows[i].want_logits,
+                               .axis = {at, at, at, at}};
         s->n_wanted += rows[i].want_logits;
     }
     if (s->n_wanted > s->n_logits)
@@ -147,6 +155,7 @@ static bt_status run_rows(bt_session *s, size_t n, bt_error *err)
                  .rows = s->rows,
                  .n_rows = (int32_t)n,
                  .n_wanted = s->n_wanted,
+                 .n_ctx = s->n_ctx,
                  .cancel = &s->cancel,
                  .err = err};
     arena_reset(&s->arena, 0);
@@ -166,6 +175,36 @@ static bt_status reserve(bt_session *s, bt_error *err)
     return BT_OK;
 }
 
+/* Feeds the tokens [held, length) that the sequence had, after layers that forget could not go back
+ * to `length` by themselves. */
+static bt_status feed_again(bt_session *s, int32_t sequence, int32_t length, bt_error *err)
+{
+    int32_t held = state_length(s->state, sequence);
+    if (held >= length) return BT_OK;
+    return bt_session_feed(s, sequence, tokens_of(s, sequence) + held, (size_t)(length - held),
+                           err);
+}
+
+/* A step failed: its sequences go back to what they held. Should that fail too, they hold less, and
+ * bt_session_length says so. */
+static void take_back(bt_session *s)
+{
+    bool again = !s->taking_back;
+    s->taking_back = true;
+    for (int32_t q = 0; q < s->n_sequences; q++) {
+        if (!s->added[q]) continue;
+        int32_t length = state_length(s->state, q);
+        if (state_abandon(s->state, q) < length && again) s->lost[q] = length;
+    }
+    for (int32_t q = 0; q < s->n_sequences && again; q++)
+        if (s->lost[q]) {
+            int32_t length = s->lost[q];
+            s->lost[q] = 0;
+            feed_again(s, q, length, NULL);
+        }
+    if (again) s->taking_back = false;
+}
+
 bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error *err)
 {
     s->logits = NULL;
@@ -179,13 +218,15 @@ bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error 
     atomic_store(&s->cancel, false);
     if (status) {
         s->logits = NULL;
-        for (int32_t q = 0; q < s->n_sequences; q++)
-            if (s->added[q]) state_truncate(s->state, q, state_length(s->state, q));
+        take_back(s);
         return status;
     }
     for (size_t i = 0; i < n; i++)
         tokens_of(s, rows[i].sequence)[s->rows[i].position] = rows[i].token;
-    for (int32_t q = 0; q < s->n_sequences; q++) state_commit(s->state, q, s->added[q]);
+    for (int32_t q = 0; q < s->n_sequences; q++) {
+        state_commit(s->state, q, s->added[q]);
+        if (s->added[q] > 1) state_checkpoint(s->state, q); /* a prompt: what turns go back to */
+    }
     return BT_OK;
 }
 
@@ -206,7 +247,7 @@ bt_status bt_session_feed(bt_session *s, int32_t sequence, const bt_token *token
         status = bt_session_step(s, s->feed, some, err);
         done += some;
     }
-    if (status) state_truncate(s->state, sequence, (int32_t)held);
+    if (status) bt_session_truncate(s, sequence, (int32_t)held, NULL);
     return status;
 }
 
@@ -225,7 +266,7 @@ bt_status bt_session_truncate(bt_session *s, int32_t sequence, int32_t length, b
         return bt_fail(err, BT_E_ARGUMENT, "cannot cut %d tokens to %d",
                        state_length(s->state, sequence), length);
     state_truncate(s->state, sequence, length);
-    return BT_OK;
+    return feed_again(s, sequence, length, err);
 }
 
 /* What stays is fed again rather than rotated: the state is then exactly what these tokens give,
@@ -239,7 +280,8 @@ bt_status bt_session_shift(bt_session *s, int32_t sequence, int32_t keep, int32_
         return bt_fail(err, BT_E_ARGUMENT, "cannot forget %d tokens after %d of %d", n, keep,
                        length);
     bt_token *tokens = tokens_of(s, sequence);
-    state_truncate(s->state, sequence, keep);
+    status = bt_session_truncate(s, sequence, keep, err);
+    if (status) return status;
     memmove(tokens + keep, tokens + keep + n, (size_t)(length - keep - n) * sizeof *tokens);
     return bt_session_feed(s, sequence, tokens + keep, (size_t)(length - keep - n), err);
 }

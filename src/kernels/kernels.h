@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/activation.h"
 #include "kernels/panel.h"
 
 typedef struct Kernels {
@@ -41,12 +42,21 @@ typedef struct Kernels {
                         const float *x, size_t x_stride, size_t m, float *out, size_t out_stride);
 
     /* ---- element-wise and rows (vector) ---- */
+    /* x / sqrt(mean(x^2) + eps) * weight; weight NULL: 1. out may be x. */
     void (*rmsnorm)(const float *x, const float *weight, float eps, size_t n, float *out);
+    /* (x - mean) / sqrt(variance + eps) * weight + bias; NULL: 1, 0. out may be x. */
+    void (*layernorm)(const float *x, const float *weight, const float *bias, float eps, size_t n,
+                      float *out);
     void (*add)(const float *a, const float *b, size_t n, float *out); /* out may be a or b */
     void (*mul)(const float *a, const float *b, size_t n, float *out); /* out may be a or b */
     void (*axpy)(float alpha, const float *x, size_t n, float *y);     /* y += alpha x */
     void (*scale)(float alpha, const float *x, size_t n, float *out);  /* out may be x */
     void (*swiglu)(const float *gate, const float *up, size_t n, float *out); /* silu(gate)*up */
+    /* What gpt-oss does between its matrices: g = min(gate, 7), u = up within [-7, 7]:
+     * g sigmoid(1.702 g) (u + 1). out may be gate. */
+    void (*swiglu_clamped)(const float *gate, const float *up, size_t n, float *out);
+    void (*activate)(Activation activation, const float *x, size_t n,
+                     float *out);        /* out may be x */
     void (*softmax)(float *x, size_t n); /* in place; all -inf gives zeros */
     float (*dot)(const float *a, const float *b, size_t n);
     /* Rotates one head x[2*half] by angles with cos[half], sin[half]: `adjacent` pairs (2i, 2i+1),

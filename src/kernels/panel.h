@@ -24,8 +24,8 @@
 #include <stdint.h>
 
 #define PANEL_ROWS 32
-#define PANEL_FEW 4
-#define ACT_GROUP 32 /* k that share one activation scale */
+#define PANEL_FEW  4
+#define ACT_GROUP  32 /* k that share one activation scale */
 
 typedef enum PanelCode { CODE_NIBBLE, CODE_TABLE, CODE_SIX, CODE_BYTE } PanelCode;
 

@@ -31,50 +31,108 @@ static Yarn read_yarn(Loader *ld, int32_t width, int32_t original, float base)
     return y;
 }
 
-Rope block_rope(Loader *ld, bool adjacent, float base)
+typedef struct RopeKeys {
+    int32_t width, original;
+    float base, factor, attn; /* attn < 0: the file does not say */
+    bool yarn, longrope, scaled;
+    Yarn mix;
+} RopeKeys;
+
+static RopeKeys read_keys(Loader *ld, float base)
 {
     const Hyper *h = &ld->hyper;
-    Rope rope = {.adjacent = adjacent, .magnitude = 1};
-    int32_t width = loader_int(ld, "rope.dimension_count", 2, h->e_k, h->e_k);
-    base = loader_float(ld, "rope.freq_base", base);
+    RopeKeys k = {.width = loader_int(ld, "rope.dimension_count", 2, h->e_k, h->e_k)};
     Span scaling = loader_text(ld, "rope.scaling.type");
-    float factor =
-        loader_float(ld, "rope.scaling.factor", loader_float(ld, "rope.scale_linear", 1));
-    float attn = loader_float(ld, "rope.scaling.attn_factor", 1);
-    int32_t original =
+    k.base = loader_float(ld, "rope.freq_base", base);
+    k.factor = loader_float(ld, "rope.scaling.factor", loader_float(ld, "rope.scale_linear", 1));
+    k.attn = loader_float(ld, "rope.scaling.attn_factor", -1);
+    k.original =
         loader_int(ld, "rope.scaling.original_context_length", 1, INT32_MAX, h->n_ctx_train);
-    if (width % 2 || !(base > 0))
+    k.yarn = span_is(scaling, "yarn");
+    k.longrope = span_is(scaling, "longrope");
+    k.scaled = !span_is(scaling, "none");
+    if (k.scaled && !k.yarn && !k.longrope && !span_is(scaling, "linear") && scaling.size)
+        loader_fail(ld, BT_E_UNSUPPORTED,
+                    "key '%s.rope.scaling.type' is '%.*s'; none, linear, yarn and longrope are "
+                    "known",
+                    ld->arch, (int)(scaling.size < 40 ? scaling.size : 40), scaling.data);
+    if (!loader_failed(ld) && (k.width % 2 || !(k.base > 0)))
         loader_fail(ld, BT_E_FORMAT, "keys '%s.rope.*': width %d must be even, base %g positive",
-                    ld->arch, width, (double)base);
-    if (!(factor > 0)) factor = 1; /* 0 in a file means "none" */
-    if (!(attn > 0)) attn = 1;
-    bool yarn = span_is(scaling, "yarn");
-    Yarn y = yarn ? read_yarn(ld, width, original, base) : (Yarn){0};
-    rope.half = width / 2;
-    const float *factors = loader_vector(ld, -1, "rope_freqs", rope.half, OPTIONAL);
-    float *inverse = loader_memory(ld, (size_t)rope.half, sizeof *inverse);
-    rope.inverse = inverse;
-    if (loader_failed(ld)) return (Rope){0};
-    double scale = span_is(scaling, "none") ? 1 : 1 / (double)factor;
-    for (int32_t i = 0; i < rope.half; i++) {
-        double plain = pow(base, -2.0 * i / width);
+                    ld->arch, k.width, (double)k.base);
+    if (!(k.factor > 0)) k.factor = 1; /* 0 in a file means "none" */
+    if (k.yarn) k.mix = read_yarn(ld, k.width, k.original, k.base);
+    return k;
+}
+
+/* Fills r->inverse; factors (half) divide, NULL: 1. */
+static void frequencies(Loader *ld, const RopeKeys *k, const float *factors, Rope *r)
+{
+    float *inverse = loader_memory(ld, (size_t)(k->width / 2), sizeof *inverse);
+    const Yarn *y = &k->mix;
+    double scale = k->scaled && !k->longrope ? 1 / (double)k->factor : 1;
+    r->inverse = inverse;
+    r->half = k->width / 2;
+    for (int32_t i = 0; i < r->half && inverse; i++) {
+        double plain = pow(k->base, -2.0 * i / k->width), mix = 0;
         if (factors) plain /= factors[i];
-        double mix =
-            yarn ? y.extrapolate * (1 - fmin(1, fmax(0, (i - y.low) / fmax(0.001, y.high - y.low))))
-                 : 0;
+        if (k->yarn)
+            mix = y->extrapolate *
+                  (1 - fmin(1, fmax(0, (i - y->low) / fmax(0.001, y->high - y->low))));
         double value = plain * scale * (1 - mix) + plain * mix;
         if (!(fabs(value) <= FLT_MAX)) {
             loader_fail(ld, BT_E_FORMAT,
-                        "tensor 'rope_freqs.weight' or rope keys give angle %d "
-                        "no finite frequency",
+                        "tensor 'rope_freqs.weight' or rope keys give angle %d no finite frequency",
                         i);
-            return (Rope){0};
+            return;
         }
         inverse[i] = (float)value;
     }
-    rope.magnitude = attn;
-    if (yarn && y.extrapolate > 0) rope.magnitude *= (float)(1 + 0.1 * log((double)factor));
+}
+
+/* LongRoPE has two sets of factors: one for contexts up to the original, one for longer ones. */
+static void long_and_short(Loader *ld, const RopeKeys *k, Rope *r)
+{
+    int32_t half = k->width / 2;
+    const float *near = loader_vector(ld, -1, "rope_factors_short", half, REQUIRED);
+    const float *far = loader_vector(ld, -1, "rope_factors_long", half, REQUIRED);
+    Rope *longer = loader_memory(ld, 1, sizeof *longer);
+    if (!longer) return;
+    frequencies(ld, k, near, r);
+    *longer = *r;
+    frequencies(ld, k, far, longer);
+    r->longer = longer;
+    r->original = k->original;
+}
+
+static float magnitude(const Loader *ld, const RopeKeys *k)
+{
+    double attn = k->attn > 0 ? (double)k->attn : 1;
+    double stretch = (double)ld->hyper.n_ctx_train / k->original;
+    if (k->yarn && k->mix.extrapolate > 0) attn *= 1 + 0.1 * log((double)k->factor);
+    if (k->longrope && k->attn < 0 && stretch > 1)
+        attn = sqrt(1 + log(stretch) / log((double)k->original));
+    return (float)attn;
+}
+
+Rope block_rope(Loader *ld, bool adjacent, float base)
+{
+    RopeKeys k = read_keys(ld, base);
+    Rope rope = {.adjacent = adjacent, .magnitude = magnitude(ld, &k)};
+    if (loader_failed(ld)) return (Rope){0};
     if (!isfinite(rope.magnitude))
         loader_fail(ld, BT_E_FORMAT, "keys '%s.rope.scaling.*' give no finite factor", ld->arch);
-    return rope;
+    loader_array(ld, "rope.dimension_sections", 0, k.width, rope.sections, ROPE_AXES);
+    if (loader_has(ld, -1, "rope_factors_long") || k.longrope)
+        long_and_short(ld, &k, &rope);
+    else
+        frequencies(ld, &k, loader_vector(ld, -1, "rope_freqs", k.width / 2, OPTIONAL), &rope);
+    return loader_failed(ld) ? (Rope){0} : rope;
+}
+
+Rope block_rope_plain(Loader *ld, bool adjacent, float base, int32_t width)
+{
+    RopeKeys k = {.width = width, .base = base, .factor = 1};
+    Rope rope = {.adjacent = adjacent, .magnitude = 1};
+    frequencies(ld, &k, NULL, &rope);
+    return loader_failed(ld) ? (Rope){0} : rope;
 }

@@ -107,26 +107,50 @@ Span loader_text(Loader *ld, const char *key)
     return loader_failed(ld) ? SPAN("") : value;
 }
 
-/* Some files give one number a layer. Layers that differ belong to other architectures. */
-static int32_t int_or_layers(Loader *ld, const char *key, int32_t least, int32_t most,
-                             int32_t fallback)
+int32_t loader_array(Loader *ld, const char *key, int32_t least, int32_t most, int32_t *out,
+                     int32_t n)
 {
     char name[160];
+    uint64_t have = 0;
+    if (loader_failed(ld)) return 0;
     int64_t at = gguf_find_key(ld->gguf, full_key(ld, key, name, sizeof name));
-    if (loader_failed(ld) || at < 0 || gguf_key_type(ld->gguf, (size_t)at) != GGUF_ARRAY)
-        return loader_int(ld, key, least, most, fallback);
+    if (at < 0) return 0;
+    ld->status = gguf_get_i32s(ld->gguf, name, true, out, (size_t)n, &have, ld->err);
+    for (uint64_t i = 0; i < have && !loader_failed(ld); i++)
+        if (out[i] < least || out[i] > most)
+            loader_fail(ld, BT_E_FORMAT, "key '%s' holds %d; it must lie between %d and %d; " AGAIN,
+                        name, out[i], least, most);
+    return loader_failed(ld) ? 0 : (int32_t)have;
+}
+
+const int32_t *loader_per_layer(Loader *ld, const char *key, int32_t least, int32_t most,
+                                int32_t fallback)
+{
+    char name[160];
+    int32_t n = ld->hyper.n_layers;
+    int32_t *out = loader_memory(ld, (size_t)(n > 0 ? n : 1), sizeof *out);
+    int64_t at = gguf_find_key(ld->gguf, full_key(ld, key, name, sizeof name));
+    if (loader_failed(ld)) return out;
+    if (at < 0 || gguf_key_type(ld->gguf, (size_t)at) != GGUF_ARRAY) {
+        int32_t all = loader_int(ld, key, least, most, fallback);
+        for (int32_t l = 0; l < n; l++) out[l] = all;
+        return out;
+    }
     int32_t values[MODEL_MOST_LAYERS];
-    uint64_t n = 0;
-    ld->status = gguf_get_i32s(ld->gguf, name, true, values, MODEL_MOST_LAYERS, &n, ld->err);
-    if (loader_failed(ld)) return least;
-    if (n < 1) loader_fail(ld, BT_E_FORMAT, "key '%s' is an empty array", name);
-    for (uint64_t i = 0; i < n && !loader_failed(ld); i++)
-        if (values[i] != values[0])
-            loader_fail(ld, BT_E_UNSUPPORTED, "key '%s' differs from layer to layer", name);
-    if (!loader_failed(ld) && (values[0] < least || values[0] > most))
-        loader_fail(ld, BT_E_FORMAT, "key '%s' is %d; it must lie between %d and %d; " AGAIN, name,
-                    values[0], least, most);
-    return loader_failed(ld) ? least : values[0];
+    int32_t have = loader_array(ld, key, least, most, values, MODEL_MOST_LAYERS);
+    if (!loader_failed(ld) && have < n)
+        loader_fail(ld, BT_E_FORMAT, "key '%s' has %d numbers for %d layers; " AGAIN, name, have,
+                    n);
+    for (int32_t l = 0; l < n && !loader_failed(ld); l++) out[l] = values[l];
+    return out;
+}
+
+static int32_t most_of(const int32_t *x, int32_t n)
+{
+    int32_t most = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (x[i] > most) most = x[i];
+    return most;
 }
 
 /* Numbers that are fine one by one but not together. */
@@ -135,14 +159,16 @@ static void check_hyper(Loader *ld)
     const Hyper *h = &ld->hyper;
     const char *arch = ld->arch;
     if (loader_failed(ld)) return;
-    if (h->e_k < 1 || h->e_v < 1)
+    if (h->n_heads > 0 && (h->e_k < 1 || h->e_v < 1))
         loader_fail(ld, BT_E_FORMAT,
                     "key '%s.attention.head_count': %d values cannot be cut into %d heads; " AGAIN,
                     arch, h->n_embd, h->n_heads);
-    if (h->n_heads % h->n_kv_heads)
-        loader_fail(ld, BT_E_FORMAT,
-                    "key '%s.attention.head_count_kv': %d heads cannot share %d KV heads; " AGAIN,
-                    arch, h->n_heads, h->n_kv_heads);
+    for (int32_t l = 0; l < h->n_layers; l++)
+        if (h->kv_heads_of[l] > 0 && h->heads_of[l] % h->kv_heads_of[l])
+            loader_fail(
+                ld, BT_E_FORMAT,
+                "key '%s.attention.head_count_kv': %d heads cannot share %d KV heads; " AGAIN, arch,
+                h->heads_of[l], h->kv_heads_of[l]);
     if ((int64_t)h->n_heads * h->e_k > MODEL_MOST_WIDTH ||
         (int64_t)h->n_heads * h->e_v > MODEL_MOST_WIDTH)
         loader_fail(
@@ -164,35 +190,66 @@ void loader_hyper(Loader *ld)
     const int32_t wide = MODEL_MOST_WIDTH, must = LOADER_REQUIRED;
     h->n_layers = loader_int(ld, "block_count", 1, MODEL_MOST_LAYERS, must);
     h->n_embd = loader_int(ld, "embedding_length", 1, wide, must);
-    h->n_heads = int_or_layers(ld, "attention.head_count", 1, 4096, must);
-    h->n_kv_heads = int_or_layers(ld, "attention.head_count_kv", 1, 4096, h->n_heads);
+    h->heads_of = loader_per_layer(ld, "attention.head_count", 0, 4096, 0);
+    if (loader_failed(ld)) return;
+    h->n_heads = most_of(h->heads_of, h->n_layers);
+    h->kv_heads_of = loader_per_layer(ld, "attention.head_count_kv", 0, 4096, h->n_heads);
+    h->ff_of = loader_per_layer(ld, "feed_forward_length", 0, wide, 0);
+    if (loader_failed(ld)) return;
+    h->n_kv_heads = most_of(h->kv_heads_of, h->n_layers);
+    h->n_ff = most_of(h->ff_of, h->n_layers);
     h->e_k =
         loader_int(ld, "attention.key_length", 1, 4096, h->n_embd / (h->n_heads ? h->n_heads : 1));
     h->e_v = loader_int(ld, "attention.value_length", 1, 4096, h->e_k);
-    h->n_ff = int_or_layers(ld, "feed_forward_length", 1, wide, 0);
     h->n_ctx_train = loader_int(ld, "context_length", 1, INT32_MAX, must);
     h->n_experts = loader_int(ld, "expert_count", 0, MODEL_MOST_EXPERTS, 0);
     h->n_experts_used = loader_int(ld, "expert_used_count", 0, MODEL_MOST_USED, 0);
     h->n_ff_expert = loader_int(ld, "expert_feed_forward_length", 0, wide, h->n_ff);
-    h->eps = loader_float(ld, "attention.layer_norm_rms_epsilon", 1e-5f);
+    if (h->n_ff_expert == 0) h->n_ff_expert = h->n_ff;
+    h->eps = loader_float(ld, "attention.layer_norm_rms_epsilon",
+                          loader_float(ld, "attention.layer_norm_epsilon", 1e-5f));
     check_hyper(ld);
     ld->layers = loader_memory(ld, (size_t)(h->n_layers > 0 ? h->n_layers : 1), sizeof *ld->layers);
     if (loader_failed(ld)) return;
     for (int32_t l = 0; l < h->n_layers; l++)
-        ld->layers[l] = (LayerSpec){STATE_KV_FULL, h->n_kv_heads, h->e_k, h->e_v};
+        ld->layers[l] = (LayerSpec){
+            .kind = STATE_KV_FULL, .kv_heads = h->kv_heads_of[l], .e_k = h->e_k, .e_v = h->e_v};
 }
 
 /* ---- tensors ---- */
+
+static const char *full_name(int32_t layer, const char *name, const char *suffix, char *out,
+                             size_t size)
+{
+    const char *dot = suffix[0] ? "." : "";
+    if (layer < 0)
+        snprintf(out, size, "%s%s%s", name, dot, suffix);
+    else
+        snprintf(out, size, "blk.%d.%s%s%s", layer, name, dot, suffix);
+    return out;
+}
+
+bool loader_has(const Loader *ld, int32_t layer, const char *name)
+{
+    char full[160];
+    return gguf_find_tensor(ld->gguf, full_name(layer, name, "weight", full, sizeof full)) != NULL;
+}
+
+bool loader_shape(const Loader *ld, int32_t layer, const char *name, int64_t ne[3])
+{
+    char full[160];
+    const GgufTensor *t =
+        gguf_find_tensor(ld->gguf, full_name(layer, name, "weight", full, sizeof full));
+    for (int i = 0; i < 3; i++) ne[i] = t ? (int64_t)t->ne[i] : 0;
+    return t != NULL;
+}
 
 static const GgufTensor *find(Loader *ld, int32_t layer, const char *name, const char *suffix,
                               LoaderNeed need)
 {
     char full[160];
     if (loader_failed(ld)) return NULL;
-    if (layer < 0)
-        snprintf(full, sizeof full, "%s.%s", name, suffix);
-    else
-        snprintf(full, sizeof full, "blk.%d.%s.%s", layer, name, suffix);
+    full_name(layer, name, suffix, full, sizeof full);
     const GgufTensor *t = gguf_find_tensor(ld->gguf, full);
     if (!t && need == REQUIRED)
         loader_fail(ld, BT_E_FORMAT,
@@ -215,9 +272,10 @@ static bool has_shape(Loader *ld, const GgufTensor *t, int64_t ne0, int64_t ne1,
     return false;
 }
 
-static const float *floats_of(Loader *ld, const GgufTensor *t, int64_t n)
+static const float *floats_of(Loader *ld, const GgufTensor *t, int64_t ne0, int64_t ne1)
 {
-    if (!has_shape(ld, t, n, 1, 1)) return NULL;
+    int64_t n = ne0 * ne1;
+    if (!has_shape(ld, t, ne0, ne1, 1)) return NULL;
     if (t->type != DT_F32 && t->type != DT_F16 && t->type != DT_BF16) {
         loader_fail(ld, BT_E_FORMAT,
                     "tensor '%.*s' is of type %s; a vector must be F32, F16 or BF16",
@@ -256,6 +314,7 @@ static Weight *new_weight(Loader *ld, const GgufTensor *t, int64_t n_mats)
     w->n_mats = n_mats;
     w->rows = t->data;
     w->row_bytes = dtype_row_bytes(t->type, t->ne[0]);
+    w->mat_bytes = (size_t)w->n * w->row_bytes;
     return w;
 }
 
@@ -275,17 +334,47 @@ static void use_in_products(Loader *ld, Weight *w)
     ld->weights[ld->n_weights++] = w;
 }
 
+/* ".bias" (n, n_mats) and ".scale" (n_mats) of a tensor, of which rows [first, first + w->n) of
+ * `total` are this weight's. */
+static void read_sides(Loader *ld, Weight *w, int32_t layer, const char *name, int64_t total,
+                       int64_t first)
+{
+    const GgufTensor *bias = find(ld, layer, name, "bias", OPTIONAL);
+    const GgufTensor *scale = find(ld, layer, name, "scale", OPTIONAL);
+    if (scale) w->scale = floats_of(ld, scale, w->n_mats, 1);
+    const float *all = bias ? floats_of(ld, bias, total, w->n_mats) : NULL;
+    w->bias = all;
+    if (!all || total == w->n) return;
+    float *own = loader_memory(ld, (size_t)(w->n * w->n_mats), sizeof *own);
+    for (int64_t m = 0; m < w->n_mats && own; m++)
+        memcpy(own + m * w->n, all + m * total + first, (size_t)w->n * sizeof *own);
+    w->bias = own;
+}
+
+static const Weight *matrices(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t total,
+                              int64_t first, int64_t n, int64_t n_mats, LoaderNeed need)
+{
+    const GgufTensor *t = find(ld, layer, name, "weight", need);
+    if (!t || !has_shape(ld, t, k, total, n_mats)) return NULL;
+    Weight *w = new_weight(ld, t, n_mats);
+    if (!w) return NULL;
+    w->n = n;
+    if (w->rows) w->rows = (const unsigned char *)w->rows + (size_t)first * w->row_bytes;
+    read_sides(ld, w, layer, name, total, first);
+    use_in_products(ld, w);
+    return loader_failed(ld) ? NULL : w;
+}
+
 const Weight *loader_matrices(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t n,
                               int64_t n_mats, LoaderNeed need)
 {
-    const GgufTensor *t = find(ld, layer, name, "weight", need);
-    if (!t || !has_shape(ld, t, k, n, n_mats)) return NULL;
-    Weight *w = new_weight(ld, t, n_mats);
-    if (!w) return NULL;
-    const GgufTensor *bias = n_mats == 1 ? find(ld, layer, name, "bias", OPTIONAL) : NULL;
-    if (bias) w->bias = floats_of(ld, bias, n);
-    use_in_products(ld, w);
-    return w;
+    return matrices(ld, layer, name, k, n, 0, n, n_mats, need);
+}
+
+const Weight *loader_part(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t total,
+                          int64_t first, int64_t n, int64_t n_mats)
+{
+    return matrices(ld, layer, name, k, total, first, n, n_mats, REQUIRED);
 }
 
 const Weight *loader_matrix(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t n,
@@ -297,23 +386,66 @@ const Weight *loader_matrix(Loader *ld, int32_t layer, const char *name, int64_t
 const float *loader_vector(Loader *ld, int32_t layer, const char *name, int64_t n, LoaderNeed need)
 {
     const GgufTensor *t = find(ld, layer, name, "weight", need);
-    return t ? floats_of(ld, t, n) : NULL;
+    return t ? floats_of(ld, t, n, 1) : NULL;
+}
+
+const float *loader_floats(Loader *ld, int32_t layer, const char *name, int64_t ne0, int64_t ne1,
+                           LoaderNeed need)
+{
+    const GgufTensor *t = find(ld, layer, name, "", need);
+    return t ? floats_of(ld, t, ne0, ne1) : NULL;
+}
+
+static const Norm *norm_of(Loader *ld, int32_t layer, const char *name, int64_t n, int64_t heads,
+                           bool centred, LoaderNeed need)
+{
+    const GgufTensor *t = find(ld, layer, name, "weight", need);
+    const GgufTensor *bias = t ? find(ld, layer, name, "bias", OPTIONAL) : NULL;
+    Norm *norm = t ? loader_memory(ld, 1, sizeof *norm) : NULL;
+    if (!norm) return NULL;
+    *norm = (Norm){.eps = ld->hyper.eps, .centred = centred, .each_head = heads > 1};
+    norm->weight = floats_of(ld, t, n, heads);
+    if (bias) norm->bias = floats_of(ld, bias, n, heads);
+    return loader_failed(ld) ? NULL : norm;
+}
+
+const Norm *loader_norm(Loader *ld, int32_t layer, const char *name, int64_t n, bool centred,
+                        LoaderNeed need)
+{
+    return norm_of(ld, layer, name, n, 1, centred, need);
+}
+
+const Norm *loader_norm_heads(Loader *ld, int32_t layer, const char *name, int64_t n, int64_t heads,
+                              bool centred)
+{
+    return norm_of(ld, layer, name, n, heads, centred, REQUIRED);
+}
+
+static Weight *table_of(Loader *ld, const char *name, int64_t k, LoaderNeed need)
+{
+    const GgufTensor *t = find(ld, -1, name, "weight", need);
+    if (!t) return NULL;
+    if (t->ne[1] < 1 || t->ne[1] > MODEL_MOST_VOCAB) {
+        loader_fail(ld, BT_E_FORMAT, "tensor '%s.weight' has %llu rows; at most %d are read", name,
+                    (unsigned long long)t->ne[1], MODEL_MOST_VOCAB);
+        return NULL;
+    }
+    if (!has_shape(ld, t, k, (int64_t)t->ne[1], 1)) return NULL;
+    return new_weight(ld, t, 1);
+}
+
+const Weight *loader_table(Loader *ld, const char *name, int64_t k, LoaderNeed need)
+{
+    return table_of(ld, name, k, need);
 }
 
 const Weight *loader_embedding(Loader *ld)
 {
-    const GgufTensor *t = find(ld, -1, "token_embd", "weight", REQUIRED);
-    if (!t) return NULL;
-    if (t->ne[1] < 1 || t->ne[1] > MODEL_MOST_VOCAB) {
-        loader_fail(ld, BT_E_FORMAT,
-                    "tensor 'token_embd.weight' has %llu rows; at most %d are read",
-                    (unsigned long long)t->ne[1], MODEL_MOST_VOCAB);
-        return NULL;
-    }
-    if (!has_shape(ld, t, ld->hyper.n_embd, (int64_t)t->ne[1], 1)) return NULL;
-    ld->hyper.n_vocab = (int32_t)t->ne[1];
-    ld->embedding = new_weight(ld, t, 1);
-    return ld->embedding;
+    Weight *table = table_of(ld, "token_embd", ld->hyper.n_embd, REQUIRED);
+    if (!table) return NULL;
+    ld->hyper.n_vocab = (int32_t)table->n;
+    ld->embedding = table;
+    return table;
 }
 
 const Weight *loader_head(Loader *ld)

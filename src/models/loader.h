@@ -16,9 +16,12 @@
 
 /* What every architecture has, read once for all. */
 typedef struct Hyper {
-    int32_t n_layers, n_embd, n_heads, n_kv_heads, e_k, e_v, n_ff, n_vocab, n_ctx_train;
+    int32_t n_layers, n_embd, n_vocab, n_ctx_train;
+    int32_t n_heads, n_kv_heads, n_ff; /* the most of any layer; 0: none has such a part */
+    const int32_t *heads_of, *kv_heads_of, *ff_of; /* (n_layers) */
+    int32_t e_k, e_v;
     int32_t n_experts, n_experts_used, n_ff_expert; /* 0 for a dense model */
-    float eps;
+    float eps;                                      /* of either kind of norm */
 } Hyper;
 
 /* Memory that lives as long as the model. */
@@ -52,7 +55,7 @@ void loader_fail(Loader *ld, bt_status status, const char *format, ...) BT_PRINT
 void *loader_memory(Loader *ld, size_t count, size_t size);
 void store_close(ModelStore *store);
 
-/* Reads the common keys; fills hyper and layers (full KV of n_kv_heads x e_k, e_v each). */
+/* Reads the common keys; fills hyper and layers (full KV of the layer's heads x e_k, e_v each). */
 void loader_hyper(Loader *ld);
 
 /* Keys under the architecture's prefix: "attention.head_count". `fallback` when absent. */
@@ -60,21 +63,45 @@ int32_t loader_int(Loader *ld, const char *key, int32_t least, int32_t most, int
 float loader_float(Loader *ld, const char *key, float fallback);
 bool loader_bool(Loader *ld, const char *key, bool fallback);
 Span loader_text(Loader *ld, const char *key);
+/* One number a layer (n_layers), from an array or from one number for all. */
+const int32_t *loader_per_layer(Loader *ld, const char *key, int32_t least, int32_t most,
+                                int32_t fallback);
+/* At most n numbers of an array; how many there were (0: no such key). */
+int32_t loader_array(Loader *ld, const char *key, int32_t least, int32_t most, int32_t *out,
+                     int32_t n);
 #define LOADER_REQUIRED INT32_MIN /* as fallback of loader_int */
 
 typedef enum LoaderNeed { OPTIONAL, REQUIRED } LoaderNeed;
 
+bool loader_has(const Loader *ld, int32_t layer, const char *name); /* its ".weight" */
+/* Its dimensions as the file has them, row length first; false when there is none. */
+bool loader_shape(const Loader *ld, int32_t layer, const char *name, int64_t ne[3]);
+
 /* A matrix of n rows of k, named "blk.LAYER.NAME.weight" (LAYER < 0: "NAME.weight"), with its
- * ".bias" if there is one. NULL: optional and absent, or failed. */
+ * ".bias" and ".scale" if there are. NULL: optional and absent, or failed. */
 const Weight *loader_matrix(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t n,
                             LoaderNeed need);
 /* n_mats matrices in one tensor (experts). */
 const Weight *loader_matrices(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t n,
                               int64_t n_mats, LoaderNeed need);
+/* Rows [first, first + n) of each matrix of a tensor that holds `total`: several weights in one. */
+const Weight *loader_part(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t total,
+                          int64_t first, int64_t n, int64_t n_mats);
 /* A float vector "blk.LAYER.NAME.weight" of n elements. */
 const float *loader_vector(Loader *ld, int32_t layer, const char *name, int64_t n, LoaderNeed need);
+/* The same of any tensor name and up to two dimensions: "blk.LAYER.NAME". */
+const float *loader_floats(Loader *ld, int32_t layer, const char *name, int64_t ne0, int64_t ne1,
+                           LoaderNeed need);
+/* The weights of a norm over n elements, with ".bias" if there is one. NULL: absent, or failed. */
+const Norm *loader_norm(Loader *ld, int32_t layer, const char *name, int64_t n, bool centred,
+                        LoaderNeed need);
+/* The same with weights of each head: (heads, n). */
+const Norm *loader_norm_heads(Loader *ld, int32_t layer, const char *name, int64_t n, int64_t heads,
+                              bool centred);
 /* token_embd: rows are looked up, not multiplied. */
 const Weight *loader_embedding(Loader *ld);
+/* Any other table of rows of n_embd to look up; NULL when absent. */
+const Weight *loader_table(Loader *ld, const char *name, int64_t k, LoaderNeed need);
 /* output.weight, or the embedding again when there is none (tied). */
 const Weight *loader_head(Loader *ld);
 

@@ -1,11 +1,11 @@
 /* Qwen 3 with experts: Qwen 3's attention; every layer routes by softmax over all experts, the
  * weights of the chosen ones renormalised. */
-#include "models/block_prenorm.h"
+#include "models/block_decoder.h"
 
 static const void *qwen3moe_load(Loader *ld)
 {
-    PrenormOptions o = {.head_norms = true, .experts = true, .renormalise = true};
-    return block_prenorm_load(ld, &o);
+    DecoderOptions o = {.qk_norm = QK_NORM_HEADS, .ffn = {.experts = true, .renormalise = true}};
+    return block_decoder_load(ld, &o);
 }
 
-const Arch arch_qwen3moe = {"qwen3moe", qwen3moe_load, block_prenorm_forward};
+const Arch arch_qwen3moe = {"qwen3moe", qwen3moe_load, block_decoder_forward};

@@ -1,19 +1,25 @@
 /* op_moe: memory of the routing and of the gathered rows; the backend does the rest. */
-#include "ops/ops.h"
+#include "ops/shapes.h"
 
-Tensor op_moe(Step *s, Tensor x, const Weight *router, const Weight *gate, const Weight *up,
-              const Weight *down, const MoeOptions *options)
+static bool shapes_fit(Tensor x, Tensor logits, const Weight *gate, const Weight *up,
+                       const Weight *down, const MoeOptions *o)
 {
-    Tensor logits = op_linear(s, x, router), out = {0};
+    return up->k == (int64_t)tensor_row(x) && down->k == up->n && up->n_mats == o->n_experts &&
+           down->n_mats == up->n_mats && (int64_t)tensor_row(logits) == up->n_mats &&
+           o->n_used <= o->n_experts &&
+           (!gate || (gate->k == up->k && gate->n == up->n && gate->n_mats == up->n_mats));
+}
+
+Tensor op_moe(Step *s, Tensor x, Tensor chooser, const Weight *router, const Weight *gate,
+              const Weight *up, const Weight *down, const MoeOptions *options)
+{
+    Tensor logits = op_linear(s, chooser, router), out = {0};
     if (step_failed(s)) return out;
-    if (gate->k != (int64_t)tensor_row(x) || up->k != gate->k || up->n != gate->n ||
-        down->k != gate->n || gate->n_mats != options->n_experts || up->n_mats != gate->n_mats ||
-        down->n_mats != gate->n_mats || (int64_t)tensor_row(logits) != gate->n_mats ||
-        options->n_used > options->n_experts) {
-        step_fail(s, BT_E_INTERNAL, "moe: shapes of %s, %s, %s do not fit", gate->name, up->name,
-                  down->name);
+    if (!shapes_fit(x, logits, gate, up, down, options)) {
+        step_fail(s, BT_E_INTERNAL, "moe: shapes of %s and %s do not fit", up->name, down->name);
         return out;
     }
+    x = step_twin(s, x);
     size_t pairs = (size_t)x.rows * (size_t)options->n_used;
     out = step_tensor(s, x.rows, 1, (int32_t)down->n, false);
     size_t mark = arena_mark(s->arena);
@@ -21,14 +27,16 @@ Tensor op_moe(Step *s, Tensor x, const Weight *router, const Weight *gate, const
         .expert = step_memory(s, pairs * sizeof *work.expert),
         .share = step_memory(s, pairs * sizeof *work.share),
         .begin = step_memory(s, ((size_t)options->n_experts + 1) * sizeof *work.begin),
-        .source = step_memory(s, pairs * sizeof *work.source),
+        .choice = step_memory(s, pairs * sizeof *work.choice),
         .slot = step_memory(s, pairs * sizeof *work.slot),
+        .score = step_memory(s, (size_t)options->n_experts * sizeof *work.score),
     };
-    work.in = step_tensor(s, (int64_t)pairs, 1, (int32_t)gate->k, true);
-    work.hidden = step_tensor(s, (int64_t)pairs, 1, (int32_t)gate->n, true);
+    work.in = step_tensor(s, (int64_t)pairs, 1, (int32_t)up->k, true);
+    work.hidden = step_tensor(s, (int64_t)pairs, 1, (int32_t)up->n, true);
     work.result = step_tensor(s, (int64_t)pairs, 1, (int32_t)down->n, false);
     if (step_failed(s)) return out;
-    s->backend->ops->moe(s->backend, x, logits, gate, up, down, options, &work, out);
+    if (step_computes(s))
+        s->backend->ops->moe(s->backend, x, logits, gate, up, down, options, &work, out);
     arena_reset(s->arena, mark);
     return out;
 }

@@ -1,5 +1,6 @@
 /* The ops that model code calls. Shapes: T rows of the step, D model, H heads, K kv heads, E head
- * dim, F ffn. A failed step makes every op return an empty tensor and do nothing. */
+ * dim, F ffn. A failed step makes every op return an empty tensor and do nothing. A tensor that
+ * matrices read has room for its int8 form; op_linear makes that room where it is missing. */
 #ifndef OPS_OPS_H
 #define OPS_OPS_H
 
@@ -23,38 +24,85 @@ typedef struct Qkv {
 typedef struct Rope {
     const float *inverse; /* (half) */
     int32_t half;
+    int32_t first; /* element of the head where the rotated part begins */
     bool adjacent;
-    float magnitude; /* 1 but for YaRN and LongRoPE */
+    float magnitude;             /* 1 but for YaRN and LongRoPE */
+    const struct Rope *longer;   /* LongRoPE: what serves contexts above `original`; or NULL */
+    int32_t original;            /* tokens */
+    int32_t sections[ROPE_AXES]; /* M-RoPE: pairs that turn by each axis; all 0: by the first */
+    bool interleaved;            /* M-RoPE: axes take turns, pair by pair (Qwen3-VL) */
 } Rope;
 
-/* Rows of the embedding table for the step's tokens: (T,D). */
-Tensor op_embed(Step *s, const Weight *table);
+/* ---- rows in ---- */
+/* Rows of the embedding table for the step's tokens, times alpha; rows that bring their embedding
+ * are that, as it is: (T,D). */
+Tensor op_embed(Step *s, const Weight *table, float alpha);
+/* Rows of a table of positions for the step's positions: (T,D). */
+Tensor op_embed_positions(Step *s, const Weight *table);
+
+/* ---- norms ---- */
 /* Each head of x divided by its root mean square, times weight (width). */
 Tensor op_rmsnorm(Step *s, Tensor x, const float *weight, float eps);
+Tensor op_norm(Step *s, Tensor x, const Norm *norm);
+
+/* ---- matrices ---- */
 /* x (T,K) times w transposed, plus its bias: (T,N). */
 Tensor op_linear(Step *s, Tensor x, const Weight *w);
-/* The three projections of one input, quantised once. head dims say how the outputs are cut. */
-Qkv op_qkv(Step *s, Tensor x, const Weight *wq, const Weight *wk, const Weight *wv, int32_t e_k,
-           int32_t e_v);
-/* down(silu(gate x) * (up x)): (T,D). */
-Tensor op_swiglu(Step *s, Tensor x, const Weight *gate, const Weight *up, const Weight *down);
+/* Head h of x (T,H,K) times matrix h of w (H,N,K) transposed: (T,H,N). */
+Tensor op_linear_heads(Step *s, Tensor x, const Weight *w);
+/* The three projections of one input, quantised once. Head dims say how the outputs are cut. */
+Qkv op_qkv(Step *s, Tensor x, const Weight *wq, const Weight *wk, const Weight *wv, int32_t e_q,
+           int32_t e_k, int32_t e_v);
+/* down(activation(gate x) * (up x)), or with gate NULL down(activation(up x)): (T,D). */
+Tensor op_gated(Step *s, Tensor x, const Weight *gate, const Weight *up, const Weight *down,
+                Activation activation);
+/* Mixture of experts: weights gate, up (n_experts, F, D) and down (n_experts, D, F). gate may be
+ * NULL. `chooser`: what the router reads when it is not x; pass x otherwise. */
+Tensor op_moe(Step *s, Tensor x, Tensor chooser, const Weight *router, const Weight *gate,
+              const Weight *up, const Weight *down, const MoeOptions *options);
+
+/* ---- positions ---- */
 /* cos and sin for the rows of this step; make it before the first layer. */
 RopeTable op_rope_table(Step *s, const Rope *rope);
+/* Rotates x in place; the result is x. */
 Tensor op_rope(Step *s, Tensor x, const RopeTable *table);
-/* Per-head norm, then rotation, in one pass. weight NULL: rotation alone. */
-Tensor op_norm_rope(Step *s, Tensor x, const float *weight, float eps, const RopeTable *table);
+/* Per-head norm, then rotation, in one pass, in place. norm NULL: rotation alone. */
+Tensor op_norm_rope(Step *s, Tensor x, const Norm *norm, const RopeTable *table);
+
+/* ---- state and attention ---- */
 /* Stores k and v as the newest of their sequences in layer l; what is returned is what attention
- * over this layer reads. */
+ * over this layer reads. Of a layer whose values lie in its keys (MLA) v is not read. */
 KvLayer op_remember(Step *s, int32_t l, Tensor k, Tensor v);
-/* softmax(scale q k') v over each row's own past: (T,H,E_v). */
+/* What layer l reads, without storing: of a layer that shares another's state. */
+KvLayer op_recall(Step *s, int32_t l);
+/* softmax(scale q k') v over what each row sees: (T,H,E_v). */
 Tensor op_attend(Step *s, Tensor q, KvLayer kv, const AttendOptions *options);
+
+/* ---- elements ---- */
+Tensor op_add(Step *s, Tensor x, Tensor y);
+Tensor op_mul(Step *s, Tensor x, Tensor y);
+Tensor op_scale(Step *s, Tensor x, float alpha);
+Tensor op_activate(Step *s, Tensor x, Activation activation);
+/* x activation(y): y of x's shape, or of one number a head (T,H,1), or of one a row (T,1). */
+Tensor op_gate(Step *s, Tensor x, Tensor y, Activation activation);
+/* cap tanh(x / cap); cap 0: x */
+Tensor op_cap(Step *s, Tensor x, float cap);
+/* x within [-most, most]; most 0: x */
+Tensor op_clip(Step *s, Tensor x, float most);
+Tensor op_add_vector(Step *s, Tensor x, const float *vector); /* (heads * width of x) */
+Tensor op_mul_vector(Step *s, Tensor x, const float *vector);
+Tensor op_mul_rows(Step *s, Tensor x, const float *of_row); /* (T), in the arena */
+
+/* ---- shapes ---- */
 /* (T,H,E) seen as (T, H*E). */
 Tensor op_merge(Step *s, Tensor x);
-Tensor op_add(Step *s, Tensor x, Tensor y);
-/* Mixture of experts: weights gate, up (n_experts, F, D) and down (n_experts, D, F). */
-Tensor op_moe(Step *s, Tensor x, const Weight *router, const Weight *gate, const Weight *up,
-              const Weight *down, const MoeOptions *options);
-/* Only the rows whose logits are wanted. */
+/* (T, H*E) seen as (T,H,E). */
+Tensor op_split(Step *s, Tensor x, int32_t heads);
+/* Elements [first, first + width) of each head: (T,H,width). */
+Tensor op_part(Step *s, Tensor x, int32_t first, int32_t width);
+/* Each head of x followed by that of y; y of one head serves all: (T,H,E_x + E_y). */
+Tensor op_join(Step *s, Tensor x, Tensor y);
+/* Only the rows whose logits (or hidden states) are wanted. */
 Tensor op_wanted(Step *s, Tensor x);
 
 #endif

@@ -48,6 +48,12 @@ Tensor step_tensor(Step *s, int64_t rows, int32_t heads, int32_t width, bool twi
     return t;
 }
 
+Tensor step_twin(Step *s, Tensor x)
+{
+    if (!step_failed(s) && !x.twin) x.twin = new_twin(s, x.rows, tensor_row(x));
+    return x;
+}
+
 size_t step_mark(Step *s)
 {
     return arena_mark(s->arena);

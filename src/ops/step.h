@@ -19,6 +19,8 @@ typedef struct Step {
     const StepRow *rows; /* (n_rows) */
     int32_t n_rows;
     int32_t n_wanted;    /* rows whose logits are asked for */
+    int32_t n_ctx;       /* tokens that a sequence may reach */
+    bool hidden;         /* the answer is the final hidden state, not logits */
     atomic_bool *cancel; /* may be NULL; checked between layers */
     bt_status status;
     bt_error *err;
@@ -34,6 +36,8 @@ void step_fail(Step *s, bt_status status, const char *format, ...) BT_PRINTF(3, 
 
 /* A tensor in the arena; with `twin` there is room for its int8 form. */
 Tensor step_tensor(Step *s, int64_t rows, int32_t heads, int32_t width, bool twin);
+/* x itself, with room for its int8 form if it had none. */
+Tensor step_twin(Step *s, Tensor x);
 void *step_memory(Step *s, size_t bytes);
 
 /* The stream that runs through the layers lies at a mark taken before it was made. step_keep gives

@@ -60,11 +60,14 @@ typedef struct CheckRow {
     X(panel_few)                                                                                   \
     X(matmul_rows)                                                                                 \
     X(rmsnorm)                                                                                     \
+    X(layernorm)                                                                                   \
     X(add)                                                                                         \
     X(mul)                                                                                         \
     X(axpy)                                                                                        \
     X(scale)                                                                                       \
     X(swiglu)                                                                                      \
+    X(swiglu_clamped)                                                                              \
+    X(activate)                                                                                    \
     X(softmax)                                                                                     \
     X(dot)                                                                                         \
     X(rope)                                                                                        \

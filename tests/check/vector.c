@@ -48,6 +48,60 @@ static void test_swiglu(Check *c)
     }
 }
 
+static void test_swiglu_clamped(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float *gate = check_floats(c, n, round & 1 ? 60 : 4), *up = check_floats(c, n, 5);
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        c->ref->swiglu_clamped(gate, up, n, want);
+        c->fast->swiglu_clamped(gate, up, n, got);
+        float *size = check_in(c, n * 4, 4);
+        for (size_t i = 0; i < n; i++) size[i] = fabsf(want[i]) * (1 + fabsf(gate[i])) + 0x1p-60f;
+        check_equal(c, want, got, n, size, "n=%zu", n);
+        check_done(c);
+    }
+}
+
+/* An exponential is off by its argument's rounding: a share of |x|, more for the cube of gelu. */
+static void test_activate(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        Activation activation = (Activation)(round % (ACT_NONE + 1));
+        float *x = check_floats(c, n, round % 3 ? 4 : 30);
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
+        c->ref->activate(activation, x, n, want);
+        c->fast->activate(activation, x, n, got);
+        float *size = check_in(c, n * 4, 4);
+        for (size_t i = 0; i < n; i++) {
+            float steep = 1 + fabsf(x[i]);
+            if (activation == ACT_GELU_TANH) steep += fabsf(x[i] * x[i] * x[i]) / 8;
+            size[i] = fabsf(want[i]) * steep + 0x1p-100f * (1 + fabsf(x[i]));
+        }
+        check_equal(c, want, got, n, size, "n=%zu activation=%d", n, (int)activation);
+        c->fast->activate(activation, x, n, x);
+        check_equal(c, want, x, n, size, "n=%zu activation=%d in place", n, (int)activation);
+        check_done(c);
+    }
+}
+
+static void test_layernorm(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float *x = check_floats(c, n, 2), *w = round & 1 ? check_floats(c, n, 1) : NULL;
+        float *b = round & 2 ? check_floats(c, n, 1) : NULL, *want = check_out(c, n * 4, 4);
+        float *got = check_out(c, n * 4, 4), *size = check_in(c, n * 4, 4);
+        for (size_t i = 0; i < n && round % 5 == 0; i++) x[i] += 20; /* mean far from 0 */
+        c->ref->layernorm(x, w, b, 1e-5f, n, want);
+        c->fast->layernorm(x, w, b, 1e-5f, n, got);
+        for (size_t i = 0; i < n; i++) size[i] = 40 * (w ? fabsf(w[i]) : 1) + fabsf(b ? b[i] : 0);
+        check_equal(c, want, got, n, n > 1 ? size : NULL, "n=%zu", n);
+        check_done(c);
+    }
+}
+
 static void test_axpy(Check *c)
 {
     for (int round = 0; round < c->rounds; round++) {
@@ -180,6 +234,24 @@ static void run_scale(Check *c, void *arg)
     c->fast->scale(0.5f, r->a, N, r->out);
 }
 
+static void run_swiglu_clamped(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->swiglu_clamped(r->a, r->b, N, r->out);
+}
+
+static void run_activate(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->activate(ACT_GELU_TANH, r->a, N, r->out);
+}
+
+static void run_layernorm(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->layernorm(r->a, r->b, r->b, 1e-5f, N, r->out);
+}
+
 static void run_swiglu(Check *c, void *arg)
 {
     Rows *r = arg;
@@ -221,6 +293,9 @@ BENCH(mul, 3)
 BENCH(axpy, 3)
 BENCH(scale, 2)
 BENCH(swiglu, 3)
+BENCH(swiglu_clamped, 3)
+BENCH(activate, 2)
+BENCH(layernorm, 3)
 BENCH(rmsnorm, 3)
 BENCH(softmax, 2)
 BENCH(dot, 2)
@@ -232,6 +307,9 @@ CHECK_ROW(mul, CHECK_EXACT, 0, test_mul, bench_mul);
 CHECK_ROW(axpy, CHECK_EXACT, 0, test_axpy, bench_axpy);
 CHECK_ROW(scale, CHECK_EXACT, 0, test_scale, bench_scale);
 CHECK_ROW(swiglu, CHECK_EPSILON, 5e-7, test_swiglu, bench_swiglu);
+CHECK_ROW(swiglu_clamped, CHECK_EPSILON, 5e-7, test_swiglu_clamped, bench_swiglu_clamped);
+CHECK_ROW(activate, CHECK_EPSILON, 5e-7, test_activate, bench_activate);
+CHECK_ROW(layernorm, CHECK_EPSILON, 5e-7, test_layernorm, bench_layernorm);
 CHECK_ROW(softmax, CHECK_EPSILON, 1e-6, test_softmax, bench_softmax);
 CHECK_ROW(dot, CHECK_EPSILON, 5e-7, test_dot, bench_dot);
 CHECK_ROW(rope, CHECK_EXACT, 0, test_rope, bench_rope);

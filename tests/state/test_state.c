@@ -20,7 +20,7 @@ static const LayerSpec layers[] = {{STATE_KV_FULL, 2, 32, 64}, {STATE_KV_FULL, 1
 
 static StateSpec spec_of(uint32_t type)
 {
-    return (StateSpec){layers, 2, type, CTX, SEQUENCES};
+    return (StateSpec){layers, 2, type, CTX, SEQUENCES, CTX, 0};
 }
 
 static unsigned char *cell(const State *s, int layer, int sequence, int position)
@@ -43,16 +43,16 @@ static void sizes_are_what_is_written(void **state)
 {
     (void)state;
     StateSpec f32 = spec_of(DT_F32), q8 = spec_of(DT_Q8_0);
-    assert_int_equal(state_token_bytes(&f32), 2 * (32 + 64) * 4 + (64 + 32) * 4);
-    assert_int_equal(state_token_bytes(&q8), (2 * (32 + 64) + 64 + 32) / 32 * 34);
-    assert_int_equal(state_bytes(&f32), 5 * 64 * SEQUENCES * state_token_bytes(&f32));
+    assert_int_equal(state_read_bytes(&f32, 1), 2 * (32 + 64) * 4 + (64 + 32) * 4);
+    assert_int_equal(state_read_bytes(&q8, 1), (2 * (32 + 64) + 64 + 32) / 32 * 34);
+    assert_int_equal(state_bytes(&f32), 5 * 64 * SEQUENCES * state_read_bytes(&f32, 1));
     f32.n_ctx = INT32_MAX;
     f32.n_sequences = INT32_MAX;
     State *s;
     bt_error err;
     assert_int_equal(state_open(&f32, &s, &err), BT_E_LIMIT);
     LayerSpec odd = {STATE_KV_FULL, 1, 40, 40};
-    StateSpec bad = {&odd, 1, DT_Q8_0, 64, 1};
+    StateSpec bad = {&odd, 1, DT_Q8_0, 64, 1, 64, 0};
     assert_int_equal(state_open(&bad, &s, &err), BT_E_ARGUMENT);
     assert_non_null(strstr(err.text, "multiple of 32"));
 }

@@ -21,12 +21,13 @@ static const BackendOps cpu_ops = {
     .computes = true,
     .close = cpu_close,
     .linear = cpu_linear,
-    .swiglu = cpu_swiglu,
+    .linear_heads = cpu_linear_heads,
+    .gated = cpu_gated,
     .embed = cpu_embed,
-    .rmsnorm = cpu_rmsnorm,
-    .rope = cpu_rope,
+    .norm = cpu_norm,
     .norm_rope = cpu_norm_rope,
     .add = cpu_add,
+    .element = cpu_element,
     .remember = cpu_remember,
     .attend = cpu_attend,
     .moe = cpu_moe,
@@ -112,4 +113,9 @@ void cpu_share(Cpu *c, int64_t total, int64_t chunk, int64_t work, CpuPieceFn fn
     Share share = {.fn = fn, .arg = arg};
     queue_start(&share.queue, total, chunk);
     team_run(c->team, share_member, &share);
+}
+
+void cpu_share_rows(Cpu *c, int64_t rows, size_t row, CpuPieceFn fn, void *arg)
+{
+    cpu_share(c, rows, rows > 64 ? 8 : 1, rows * (int64_t)row, fn, arg);
 }

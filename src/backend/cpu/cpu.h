@@ -38,6 +38,7 @@ typedef struct CpuWork { /* of one member */
 
 typedef struct AttendTile { /* rows [row, row + count) of one sequence, consecutive positions */
     int32_t row, count;
+    int32_t last; /* the newest position of the sequence; encoders' rows follow each other */
 } AttendTile;
 
 typedef struct Cpu {
@@ -55,29 +56,43 @@ typedef struct Cpu {
 typedef void (*CpuPieceFn)(void *arg, int member, int64_t begin, int64_t end);
 void cpu_share(Cpu *c, int64_t total, int64_t chunk, int64_t work, CpuPieceFn fn, void *arg);
 
+/* fn over rows of `row` elements. */
+void cpu_share_rows(Cpu *c, int64_t rows, size_t row, CpuPieceFn fn, void *arg);
+
 /* Quantises the rows of x into its twin, unless that was done or x has none. */
 void cpu_quantise(Cpu *c, Tensor x);
-/* The int8 form of x from this row on. */
-PanelAct cpu_act(Tensor x, int64_t first_row);
-/* Outputs [32 panel, 32 panel + 32) of matrix `mat` for rows [row, row + m) of x, to out[m][32]
- * with out_stride. Writes 32 columns also where the matrix has fewer. */
-void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel, Tensor x,
-               int64_t row, size_t m, float *out, size_t out_stride);
+/* Where a product reads: head `head` of x, from this row on. A head of which panels read begins at
+ * a multiple of ACT_GROUP. */
+typedef struct CpuInput {
+    const float *data;
+    size_t stride; /* floats from row to row */
+    PanelAct act;
+} CpuInput;
+CpuInput cpu_input(Tensor x, int64_t row, int32_t head);
+/* Outputs [32 panel, 32 panel + 32) of matrix `mat` for m rows, with its factor and bias, to
+ * out[m][32] with out_stride. May write 32 columns also where the matrix has fewer. */
+void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
+               CpuInput in, size_t m, float *out, size_t out_stride);
+/* out = activation(gate) * up, or activation(up) when gate is NULL. gate is used up. */
+void cpu_activate_gated(const Kernels *k, Activation activation, float *gate, const float *up,
+                        size_t n, float *out);
 /* Pieces small enough that members finish together, large enough to stream. */
 int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows);
 
 void cpu_linear(Backend *b, Tensor x, const Weight *const *w, const Tensor *out, int count);
-void cpu_swiglu(Backend *b, Tensor x, const Weight *gate, const Weight *up, Tensor out);
+void cpu_linear_heads(Backend *b, Tensor x, const Weight *w, Tensor out);
+void cpu_gated(Backend *b, Tensor x, const Weight *gate, const Weight *up, Activation activation,
+               Tensor out);
 void cpu_attend(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor q,
                 const AttendOptions *options, Tensor out);
 void cpu_remember(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v);
 void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weight *up,
              const Weight *down, const MoeOptions *options, const MoeWork *work, Tensor out);
-void cpu_embed(Backend *b, const Weight *table, const StepRow *rows, Tensor out);
-void cpu_rmsnorm(Backend *b, Tensor x, const float *weight, float eps, Tensor out);
-void cpu_rope(Backend *b, Tensor x, const RopeTable *table);
-void cpu_norm_rope(Backend *b, Tensor x, const float *weight, float eps, const RopeTable *table);
+void cpu_embed(Backend *b, const Weight *table, const int32_t *ids, Tensor out);
+void cpu_norm(Backend *b, Tensor x, const Norm *norm, Tensor out);
+void cpu_norm_rope(Backend *b, Tensor x, const Norm *norm, const RopeTable *table);
 void cpu_add(Backend *b, Tensor x, Tensor y, Tensor out);
+void cpu_element(Backend *b, Tensor x, Tensor y, const ElementOptions *options, Tensor out);
 void cpu_wanted(Backend *b, Tensor x, const StepRow *rows, Tensor out);
 
 #endif

@@ -8,19 +8,21 @@
 
 #include "tensor/dtype.h"
 
-PanelAct cpu_act(Tensor x, int64_t first_row)
+CpuInput cpu_input(Tensor x, int64_t row, int32_t head)
 {
     const Twin *t = x.twin;
-    size_t r = (size_t)first_row;
-    if (!t) return (PanelAct){0};
-    return (PanelAct){
-        .q = t->q + r * t->q_stride,
-        .scale = t->scale + r * t->g_stride,
-        .sum32 = t->sum32 + r * t->g_stride,
-        .sum16 = t->sum16 + 2 * r * t->g_stride,
-        .q_stride = t->q_stride,
-        .g_stride = t->g_stride,
-    };
+    size_t r = (size_t)row, column = (size_t)head * (size_t)x.width, g = column / ACT_GROUP;
+    CpuInput in = {.data = x.data ? tensor_at(x, row) + column : NULL, .stride = tensor_row(x)};
+    if (t)
+        in.act = (PanelAct){
+            .q = t->q + r * t->q_stride + column,
+            .scale = t->scale + r * t->g_stride + g,
+            .sum32 = t->sum32 + r * t->g_stride + g,
+            .sum16 = t->sum16 + 2 * (r * t->g_stride + g),
+            .q_stride = t->q_stride,
+            .g_stride = t->g_stride,
+        };
+    return in;
 }
 
 typedef struct QuantiseJob {
@@ -54,40 +56,61 @@ static bool float_rows(uint32_t type)
     return type == DT_F32 || type == DT_F16 || type == DT_BF16;
 }
 
-void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel, Tensor x,
-               int64_t row, size_t m, float *out, size_t out_stride)
+/* The product of a matrix with factors and a bias of its own. */
+static void finish(const Weight *w, int64_t mat, int64_t first, size_t n, size_t m, float *out,
+                   size_t out_stride)
 {
+    const float *bias = w->bias ? w->bias + mat * w->n + first : NULL;
+    float scale = w->scale ? w->scale[mat] : 1;
+    if (!bias && !w->scale) return;
+    for (size_t t = 0; t < m; t++)
+        for (size_t r = 0; r < n; r++)
+            out[t * out_stride + r] = out[t * out_stride + r] * scale + (bias ? bias[r] : 0);
+}
+
+static void paneled(const Cpu *c, CpuWork *work, const Weight *w, int64_t index,
+                    const PanelAct *act, size_t m, float *out, size_t out_stride)
+{
+    const PanelLayout *l = &w->layout;
     size_t k = (size_t)w->k;
-    if (w->paneled) {
-        const PanelLayout *l = &w->layout;
-        PanelAct act = cpu_act(x, row);
-        const unsigned char *p =
-            (const unsigned char *)w->panels + (size_t)(mat * weight_panels(w) + panel) * l->bytes;
-        if (m <= PANEL_FEW) {
-            c->k->panel_few(w->type, p, k, &act, m, out, out_stride);
-            return;
-        }
-        c->k->panel_scales(w->type, p + l->codes_bytes, k, work->scale, work->min);
-        c->k->panel_matmul(l->code, l->group, p, work->scale, work->min, l->table, k, &act, m, out,
-                           out_stride);
+    const unsigned char *p = (const unsigned char *)w->panels + (size_t)index * l->bytes;
+    if (m <= PANEL_FEW) {
+        c->k->panel_few(w->type, p, k, act, m, out, out_stride);
         return;
     }
-    int64_t first = panel * PANEL_ROWS;
-    size_t n = (size_t)(w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS);
-    const float *in = tensor_at(x, row);
-    const unsigned char *rows =
-        (const unsigned char *)w->rows + (size_t)(mat * w->n + first) * w->row_bytes;
+    c->k->panel_scales(w->type, p + l->codes_bytes, k, work->scale, work->min);
+    c->k->panel_matmul(l->code, l->group, p, work->scale, work->min, l->table, k, act, m, out,
+                       out_stride);
+}
+
+static void plain_rows(const Cpu *c, CpuWork *work, const Weight *w, const unsigned char *rows,
+                       size_t n, CpuInput in, size_t m, float *out, size_t out_stride)
+{
+    size_t k = (size_t)w->k;
     if (float_rows(w->type)) {
-        c->k->matmul_rows(w->type, rows, w->row_bytes, n, k, in, k, m, out, out_stride);
+        c->k->matmul_rows(w->type, rows, w->row_bytes, n, k, in.data, in.stride, m, out,
+                          out_stride);
         return;
     }
     for (size_t r = 0; r < n; r += CPU_RAW_ROWS) {
         size_t some = n - r < CPU_RAW_ROWS ? n - r : CPU_RAW_ROWS;
         for (size_t i = 0; i < some; i++)
             dequant_row(w->type, rows + (r + i) * w->row_bytes, work->raw + i * k, k);
-        c->k->matmul_rows(DT_F32, work->raw, k * sizeof(float), some, k, in, k, m, out + r,
-                          out_stride);
+        c->k->matmul_rows(DT_F32, work->raw, k * sizeof(float), some, k, in.data, in.stride, m,
+                          out + r, out_stride);
     }
+}
+
+void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
+               CpuInput in, size_t m, float *out, size_t out_stride)
+{
+    int64_t first = panel * PANEL_ROWS;
+    size_t n = (size_t)(w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS);
+    if (w->paneled)
+        paneled(c, work, w, mat * weight_panels(w) + panel, &in.act, m, out, out_stride);
+    else
+        plain_rows(c, work, w, weight_rows(w, mat, first), n, in, m, out, out_stride);
+    finish(w, mat, first, n, m, out, out_stride);
 }
 
 int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows)
@@ -104,22 +127,8 @@ typedef struct LinearJob {
     const Weight *w[MOST_TOGETHER];
     Tensor out[MOST_TOGETHER];
     int64_t begin[MOST_TOGETHER + 1]; /* first panel of each in the queue */
+    Activation activation;
 } LinearJob;
-
-/* Copies a panel's tile into its place, when it was not computed there, and adds the bias. */
-static void finish_tile(const LinearJob *job, int i, int64_t first, const float *tile,
-                        size_t tile_stride)
-{
-    const Weight *w = job->w[i];
-    size_t n = (size_t)(w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS);
-    for (int64_t t = 0; t < job->x.rows; t++) {
-        float *to = tensor_at(job->out[i], t) + first;
-        const float *from = tile + (size_t)t * tile_stride;
-        if (to != from) memcpy(to, from, n * sizeof *to);
-        if (w->bias)
-            for (size_t r = 0; r < n; r++) to[r] += w->bias[(size_t)first + r];
-    }
-}
 
 static void linear_panels(void *arg, int member, int64_t begin, int64_t end)
 {
@@ -133,8 +142,12 @@ static void linear_panels(void *arg, int member, int64_t begin, int64_t end)
         bool whole = first + PANEL_ROWS <= w->n; /* else a kernel would write past the row */
         float *tile = whole ? job->out[i].data + first : work->tile;
         size_t stride = whole ? tensor_row(job->out[i]) : PANEL_ROWS;
-        cpu_panel(job->c, work, w, 0, panel, job->x, 0, (size_t)job->x.rows, tile, stride);
-        if (!whole || w->bias) finish_tile(job, i, first, tile, stride);
+        cpu_panel(job->c, work, w, 0, panel, cpu_input(job->x, 0, 0), (size_t)job->x.rows, tile,
+                  stride);
+        if (whole) continue;
+        for (int64_t t = 0; t < job->x.rows; t++)
+            memcpy(tensor_at(job->out[i], t) + first, tile + t * PANEL_ROWS,
+                   (size_t)(w->n - first) * sizeof(float));
     }
 }
 
@@ -154,41 +167,77 @@ void cpu_linear(Backend *b, Tensor x, const Weight *const *w, const Tensor *out,
     cpu_share(c, panels, cpu_panel_chunk(c, panels, x.rows), work, linear_panels, &job);
 }
 
-/* ---- silu(x gate') * (x up'), a panel of each at a time ---- */
-
-/* Adds the part of the bias that belongs to a tile of `width` rows from `first` on. */
-static void add_bias(const Weight *w, int64_t first, size_t width, size_t m, float *tile)
+/* Head h of x against matrix h: piece p is a panel of a head. */
+static void heads_panels(void *arg, int member, int64_t begin, int64_t end)
 {
-    for (size_t t = 0; w->bias && t < m; t++)
-        for (size_t r = 0; r < width; r++) tile[t * PANEL_ROWS + r] += w->bias[(size_t)first + r];
+    const LinearJob *job = arg;
+    const Weight *w = job->w[0];
+    CpuWork *work = &job->c->work[member];
+    int64_t panels = weight_panels(w);
+    for (int64_t p = begin; p < end; p++) {
+        int64_t head = p / panels, first = p % panels * PANEL_ROWS;
+        size_t n = (size_t)(w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS);
+        cpu_panel(job->c, work, w, head, p % panels, cpu_input(job->x, 0, (int32_t)head),
+                  (size_t)job->x.rows, work->tile, PANEL_ROWS);
+        for (int64_t t = 0; t < job->x.rows; t++)
+            memcpy(tensor_at(job->out[0], t) + head * w->n + first, work->tile + t * PANEL_ROWS,
+                   n * sizeof(float));
+    }
 }
 
-static void swiglu_panels(void *arg, int member, int64_t begin, int64_t end)
+void cpu_linear_heads(Backend *b, Tensor x, const Weight *w, Tensor out)
+{
+    Cpu *c = (Cpu *)b;
+    LinearJob job = {.c = c, .x = x, .w = {w}, .out = {out}};
+    if (w->paneled) cpu_quantise(c, x);
+    cpu_share(c, w->n_mats * weight_panels(w), 1, w->n_mats * w->n * w->k * x.rows / 8,
+              heads_panels, &job);
+}
+
+/* ---- activation(x gate') * (x up'), a panel of each at a time ---- */
+
+void cpu_activate_gated(const Kernels *k, Activation activation, float *gate, const float *up,
+                        size_t n, float *out)
+{
+    if (!gate) {
+        k->activate(activation, up, n, out);
+    } else if (activation == ACT_SILU) {
+        k->swiglu(gate, up, n, out);
+    } else if (activation == ACT_GATE_CLAMPED) {
+        k->swiglu_clamped(gate, up, n, out);
+    } else {
+        k->activate(activation, gate, n, gate);
+        k->mul(gate, up, n, out);
+    }
+}
+
+static void gated_panels(void *arg, int member, int64_t begin, int64_t end)
 {
     const LinearJob *job = arg;
     const Cpu *c = job->c;
     CpuWork *work = &job->c->work[member];
     size_t m = (size_t)job->x.rows;
-    float *gate = work->tile, *up = work->tile + m * PANEL_ROWS;
+    CpuInput in = cpu_input(job->x, 0, 0);
+    float *gate = job->w[0] ? work->tile : NULL, *up = work->tile + m * PANEL_ROWS;
     for (int64_t p = begin; p < end; p++) {
-        int64_t first = p * PANEL_ROWS, n = job->w[0]->n;
+        int64_t first = p * PANEL_ROWS, n = job->w[1]->n;
         size_t width = (size_t)(n - first < PANEL_ROWS ? n - first : PANEL_ROWS);
-        cpu_panel(c, work, job->w[0], 0, p, job->x, 0, m, gate, PANEL_ROWS);
-        cpu_panel(c, work, job->w[1], 0, p, job->x, 0, m, up, PANEL_ROWS);
-        add_bias(job->w[0], first, width, m, gate);
-        add_bias(job->w[1], first, width, m, up);
+        if (gate) cpu_panel(c, work, job->w[0], 0, p, in, m, gate, PANEL_ROWS);
+        cpu_panel(c, work, job->w[1], 0, p, in, m, up, PANEL_ROWS);
         for (size_t t = 0; t < m; t++)
-            c->k->swiglu(gate + t * PANEL_ROWS, up + t * PANEL_ROWS, width,
-                         tensor_at(job->out[0], (int64_t)t) + first);
+            cpu_activate_gated(c->k, job->activation, gate ? gate + t * PANEL_ROWS : NULL,
+                               up + t * PANEL_ROWS, width,
+                               tensor_at(job->out[0], (int64_t)t) + first);
     }
 }
 
-void cpu_swiglu(Backend *b, Tensor x, const Weight *gate, const Weight *up, Tensor out)
+void cpu_gated(Backend *b, Tensor x, const Weight *gate, const Weight *up, Activation activation,
+               Tensor out)
 {
     Cpu *c = (Cpu *)b;
-    LinearJob job = {.c = c, .x = x, .w = {gate, up}, .out = {out}};
-    int64_t panels = weight_panels(gate);
-    if (gate->paneled || up->paneled) cpu_quantise(c, x);
-    cpu_share(c, panels, cpu_panel_chunk(c, panels, x.rows), gate->n * gate->k * x.rows / 4,
-              swiglu_panels, &job);
+    LinearJob job = {.c = c, .x = x, .w = {gate, up}, .out = {out}, .activation = activation};
+    int64_t panels = weight_panels(up);
+    if ((gate && gate->paneled) || up->paneled) cpu_quantise(c, x);
+    cpu_share(c, panels, cpu_panel_chunk(c, panels, x.rows), up->n * up->k * x.rows / 4,
+              gated_panels, &job);
 }

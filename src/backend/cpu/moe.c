@@ -5,31 +5,99 @@
 #include <math.h>
 #include <string.h>
 
-/* The n_used largest logits of a row by falling size, ties to the lower number; softmax over all
- * experts. NaN logits give some choice: always n_used different experts. */
-static void choose(const float *logits, const MoeOptions *o, int32_t *expert, float *share)
+/* The n largest of `count` scores by falling size, ties to the lower number. NaN scores give some
+ * choice: always n different ones. */
+static void best_of(const float *score, int32_t count, int32_t n, int32_t *best)
+{
+    int32_t have = 0;
+    for (int32_t e = 0; e < count; e++) {
+        int32_t at = have < n ? have++ : n;
+        for (; at > 0 && score[e] > score[best[at - 1]]; at--)
+            if (at < n) best[at] = best[at - 1];
+        if (at < n) best[at] = e;
+    }
+}
+
+/* What the choice goes by: the scores, moved by the bias. */
+static void selection_scores(const float *logits, const MoeOptions *o, float *score)
 {
     float most = -INFINITY;
-    double total = 0, kept = 0;
-    int32_t n = 0;
+    double total = 0;
     for (int32_t e = 0; e < o->n_experts; e++) {
-        int32_t at = n < o->n_used ? n++ : o->n_used;
-        for (; at > 0 && logits[e] > logits[expert[at - 1]]; at--)
-            if (at < o->n_used) expert[at] = expert[at - 1];
-        if (at < o->n_used) expert[at] = e;
+        score[e] = logits[e];
         if (logits[e] > most) most = logits[e];
     }
-    for (int32_t e = 0; e < o->n_experts; e++) total += exp((double)logits[e] - (double)most);
+    if (o->scores == MOE_SIGMOID)
+        for (int32_t e = 0; e < o->n_experts; e++)
+            score[e] = (float)(1 / (1 + exp(-(double)logits[e])));
+    if (!o->bias) return; /* softmax keeps the order */
+    if (o->scores == MOE_SOFTMAX) {
+        for (int32_t e = 0; e < o->n_experts; e++) total += exp((double)logits[e] - (double)most);
+        for (int32_t e = 0; e < o->n_experts; e++)
+            score[e] = (float)(exp((double)logits[e] - (double)most) / total);
+    }
+    for (int32_t e = 0; e < o->n_experts; e++) score[e] += o->bias[e];
+}
+
+#define MOST_GROUPS 256
+
+/* Puts the experts of all but the best groups out of the running (DeepSeek-V3,
+ * arXiv 2412.19437). */
+static void keep_groups(const MoeOptions *o, float *score)
+{
+    float of[MOST_GROUPS];
+    int32_t best[MOST_GROUPS], per = o->n_experts / o->n_groups;
+    for (int32_t g = 0; g < o->n_groups; g++) {
+        const float *s = score + g * per;
+        float first = -INFINITY, second = -INFINITY;
+        for (int32_t e = 0; e < per; e++) {
+            if (s[e] > first) {
+                second = first;
+                first = s[e];
+            } else if (s[e] > second) {
+                second = s[e];
+            }
+        }
+        of[g] = o->group_top1 || per < 2 ? first : first + second;
+    }
+    best_of(of, o->n_groups, o->groups_used, best);
+    for (int32_t g = 0; g < o->n_groups; g++) {
+        bool kept = false;
+        for (int32_t i = 0; i < o->groups_used; i++) kept = kept || best[i] == g;
+        for (int32_t e = 0; e < per && !kept; e++) score[g * per + e] = -INFINITY;
+    }
+}
+
+/* The chosen experts of a row and their weights. */
+static void choose(const float *logits, const MoeOptions *o, float *score, int32_t *expert,
+                   float *share)
+{
+    float most = -INFINITY;
+    double total = 0, kept = o->least_sum;
+    selection_scores(logits, o, score);
+    if (o->groups_used > 0 && o->groups_used < o->n_groups) keep_groups(o, score);
+    best_of(score, o->n_experts, o->n_used, expert);
+    int32_t n = o->scores == MOE_SOFTMAX_USED ? o->n_used : o->n_experts;
+    for (int32_t i = 0; i < n; i++) {
+        float logit = logits[n == o->n_experts ? i : expert[i]];
+        if (logit > most) most = logit;
+    }
+    for (int32_t i = 0; i < n; i++)
+        total += exp((double)logits[n == o->n_experts ? i : expert[i]] - (double)most);
     for (int32_t u = 0; u < o->n_used; u++) {
-        double p = exp((double)logits[expert[u]] - (double)most) / total;
+        double logit = (double)logits[expert[u]];
+        double p =
+            o->scores == MOE_SIGMOID ? 1 / (1 + exp(-logit)) : exp(logit - (double)most) / total;
         share[u] = (float)p;
         kept += p;
     }
-    if (o->renormalise && kept > 0)
-        for (int32_t u = 0; u < o->n_used; u++) share[u] = (float)(share[u] / kept);
+    double factor = o->renormalise && kept > 0 ? 1 / kept : 1;
+    if (o->scale != 0) factor *= (double)o->scale;
+    if (factor != 1)
+        for (int32_t u = 0; u < o->n_used; u++) share[u] = (float)(share[u] * factor);
 }
 
-/* Fills begin, source and slot: pairs in order of expert, then of row. */
+/* Fills begin, choice and slot: pairs in order of expert, then of row. */
 static void sort_pairs(const MoeOptions *o, const MoeWork *w, int64_t rows)
 {
     int64_t pairs = rows * o->n_used;
@@ -38,7 +106,7 @@ static void sort_pairs(const MoeOptions *o, const MoeWork *w, int64_t rows)
     for (int32_t e = 0; e < o->n_experts; e++) w->begin[e + 1] += w->begin[e];
     for (int64_t p = 0; p < pairs; p++) {
         int32_t at = w->begin[w->expert[p]]++;
-        w->source[at] = (int32_t)(p / o->n_used);
+        w->choice[at] = (int32_t)p;
         w->slot[p] = at;
     }
     for (int32_t e = o->n_experts; e > 0; e--) w->begin[e] = w->begin[e - 1];
@@ -59,11 +127,14 @@ static void gather_rows(void *arg, int member, int64_t begin, int64_t end)
     const MoeWork *w = job->work;
     (void)member;
     for (int64_t p = begin; p < end; p++) {
-        size_t from = (size_t)w->source[p], to = (size_t)p;
+        size_t from = (size_t)(w->choice[p] / job->options->n_used), to = (size_t)p;
         const Twin *a = job->x.twin, *b = w->in.twin;
-        if (w->in.data)
-            memcpy(tensor_at(w->in, p), tensor_at(job->x, (int64_t)from),
-                   tensor_row(job->x) * sizeof(float));
+        const float *x = tensor_at(job->x, (int64_t)from);
+        if (job->options->weigh_input) {
+            job->c->k->scale(w->share[w->choice[p]], x, tensor_row(job->x), tensor_at(w->in, p));
+            continue;
+        }
+        memcpy(tensor_at(w->in, p), x, tensor_row(job->x) * sizeof(float));
         if (!a || !b || !a->ready) continue;
         size_t g = a->g_stride;
         memcpy(b->q + to * b->q_stride, a->q + from * a->q_stride, tensor_row(job->x));
@@ -79,18 +150,20 @@ static void hidden_panels(void *arg, int member, int64_t begin, int64_t end)
     const MoeJob *job = arg;
     const MoeWork *w = job->work;
     CpuWork *mine = &job->c->work[member];
-    int64_t panels = weight_panels(job->gate);
+    int64_t panels = weight_panels(job->up);
     for (int64_t p = begin; p < end; p++) {
         int64_t e = p / panels, first = p % panels * PANEL_ROWS, row = w->begin[e];
         size_t m = (size_t)(w->begin[e + 1] - row);
         if (!m) continue;
-        size_t left = (size_t)(job->gate->n - first), width = left < PANEL_ROWS ? left : PANEL_ROWS;
-        float *gate = mine->tile, *up = mine->tile + m * PANEL_ROWS;
-        cpu_panel(job->c, mine, job->gate, e, p % panels, w->in, row, m, gate, PANEL_ROWS);
-        cpu_panel(job->c, mine, job->up, e, p % panels, w->in, row, m, up, PANEL_ROWS);
+        size_t left = (size_t)(job->up->n - first), width = left < PANEL_ROWS ? left : PANEL_ROWS;
+        float *gate = job->gate ? mine->tile : NULL, *up = mine->tile + m * PANEL_ROWS;
+        CpuInput in = cpu_input(w->in, row, 0);
+        if (gate) cpu_panel(job->c, mine, job->gate, e, p % panels, in, m, gate, PANEL_ROWS);
+        cpu_panel(job->c, mine, job->up, e, p % panels, in, m, up, PANEL_ROWS);
         for (size_t t = 0; t < m; t++)
-            job->c->k->swiglu(gate + t * PANEL_ROWS, up + t * PANEL_ROWS, width,
-                              tensor_at(w->hidden, row + (int64_t)t) + first);
+            cpu_activate_gated(job->c->k, job->options->activation,
+                               gate ? gate + t * PANEL_ROWS : NULL, up + t * PANEL_ROWS, width,
+                               tensor_at(w->hidden, row + (int64_t)t) + first);
     }
 }
 
@@ -105,8 +178,8 @@ static void result_panels(void *arg, int member, int64_t begin, int64_t end)
         size_t m = (size_t)(w->begin[e + 1] - row);
         if (!m) continue;
         size_t left = (size_t)(job->down->n - first), width = left < PANEL_ROWS ? left : PANEL_ROWS;
-        cpu_panel(job->c, mine, job->down, e, p % panels, w->hidden, row, m, mine->tile,
-                  PANEL_ROWS);
+        cpu_panel(job->c, mine, job->down, e, p % panels, cpu_input(w->hidden, row, 0), m,
+                  mine->tile, PANEL_ROWS);
         for (size_t t = 0; t < m; t++)
             memcpy(tensor_at(w->result, row + (int64_t)t) + first, mine->tile + t * PANEL_ROWS,
                    width * sizeof(float));
@@ -122,7 +195,7 @@ static void add_up(void *arg, int member, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++) {
         memset(tensor_at(job->out, i), 0, row * sizeof(float));
         for (size_t u = 0; u < used; u++)
-            job->c->k->axpy(w->share[(size_t)i * used + u],
+            job->c->k->axpy(job->options->weigh_input ? 1 : w->share[(size_t)i * used + u],
                             tensor_at(w->result, w->slot[(size_t)i * used + u]), row,
                             tensor_at(job->out, i));
     }
@@ -134,15 +207,17 @@ void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weig
     Cpu *c = (Cpu *)b;
     MoeJob job = {c, x, out, gate, up, down, options, work};
     int64_t pairs = x.rows * options->n_used, experts = options->n_experts;
+    bool quantised = (gate && gate->paneled) || up->paneled;
     for (int64_t i = 0; i < x.rows; i++)
-        choose(tensor_at(logits, i), options, work->expert + i * options->n_used,
+        choose(tensor_at(logits, i), options, work->score, work->expert + i * options->n_used,
                work->share + i * options->n_used);
     sort_pairs(options, work, x.rows);
-    if (gate->paneled || up->paneled) cpu_quantise(c, x);
+    if (quantised && !options->weigh_input) cpu_quantise(c, x);
     cpu_share(c, pairs, 8, pairs * (int64_t)tensor_row(x) / 4, gather_rows, &job);
-    if (work->in.twin && x.twin) work->in.twin->ready = x.twin->ready;
-    cpu_share(c, experts * weight_panels(gate), cpu_panel_chunk(c, pairs * weight_panels(gate), 1),
-              pairs * gate->n * gate->k / 4, hidden_panels, &job);
+    if (work->in.twin && x.twin) work->in.twin->ready = x.twin->ready && !options->weigh_input;
+    if (quantised) cpu_quantise(c, work->in);
+    cpu_share(c, experts * weight_panels(up), cpu_panel_chunk(c, pairs * weight_panels(up), 1),
+              pairs * up->n * up->k / 4, hidden_panels, &job);
     if (down->paneled) cpu_quantise(c, work->hidden);
     cpu_share(c, experts * weight_panels(down), cpu_panel_chunk(c, pairs * weight_panels(down), 1),
               pairs * down->n * down->k / 8, result_panels, &job);

@@ -6,17 +6,11 @@
 typedef struct RowsJob {
     Cpu *c;
     Tensor x, y, out;
-    const float *weight;
-    float eps;
+    const Norm *norm;
     const RopeTable *table;
     const Weight *embedding;
-    const StepRow *rows;
+    const int32_t *ids;
 } RowsJob;
-
-static void share_rows(Cpu *c, RowsJob *job, int64_t rows, size_t row, CpuPieceFn fn)
-{
-    cpu_share(c, rows, rows > 64 ? 8 : 1, rows * (int64_t)row, fn, job);
-}
 
 static void embed_rows(void *arg, int member, int64_t begin, int64_t end)
 {
@@ -24,21 +18,34 @@ static void embed_rows(void *arg, int member, int64_t begin, int64_t end)
     const Weight *w = job->embedding;
     (void)member;
     for (int64_t i = begin; i < end; i++) {
-        size_t token = (size_t)job->rows[i].token;
+        size_t row = (size_t)job->ids[i];
         if (w->panels) /* tied to the head: the file's rows need not be resident too */
             panel_row(w->type,
-                      (const unsigned char *)w->panels + token / PANEL_ROWS * w->layout.bytes,
-                      (size_t)w->k, token % PANEL_ROWS, tensor_at(job->out, i));
+                      (const unsigned char *)w->panels + row / PANEL_ROWS * w->layout.bytes,
+                      (size_t)w->k, row % PANEL_ROWS, tensor_at(job->out, i));
         else
-            dequant_row(w->type, (const unsigned char *)w->rows + token * w->row_bytes,
-                        tensor_at(job->out, i), (size_t)w->k);
+            dequant_row(w->type, weight_rows(w, 0, (int64_t)row), tensor_at(job->out, i),
+                        (size_t)w->k);
     }
 }
 
-void cpu_embed(Backend *b, const Weight *table, const StepRow *rows, Tensor out)
+void cpu_embed(Backend *b, const Weight *table, const int32_t *ids, Tensor out)
 {
-    RowsJob job = {.c = (Cpu *)b, .out = out, .embedding = table, .rows = rows};
-    share_rows(job.c, &job, out.rows, tensor_row(out), embed_rows);
+    RowsJob job = {.c = (Cpu *)b, .out = out, .embedding = table, .ids = ids};
+    cpu_share_rows(job.c, out.rows, tensor_row(out), embed_rows, &job);
+}
+
+static void norm_head(const Kernels *k, const Norm *norm, int32_t head, const float *x,
+                      size_t width, float *out)
+{
+    size_t at = norm->each_head ? (size_t)head * width : 0;
+    const float *weight = norm->weight ? norm->weight + at : NULL;
+    const float *bias = norm->bias ? norm->bias + at : NULL;
+    if (norm->centred)
+        k->layernorm(x, weight, bias, norm->eps, width, out);
+    else
+        k->rmsnorm(x, weight, norm->eps, width, out);
+    if (!norm->centred && bias) k->add(out, bias, width, out);
 }
 
 static void norm_rows(void *arg, int member, int64_t begin, int64_t end)
@@ -48,14 +55,14 @@ static void norm_rows(void *arg, int member, int64_t begin, int64_t end)
     (void)member;
     for (int64_t i = begin; i < end; i++)
         for (int32_t h = 0; h < job->x.heads; h++)
-            job->c->k->rmsnorm(tensor_at(job->x, i) + (size_t)h * width, job->weight, job->eps,
-                               width, tensor_at(job->out, i) + (size_t)h * width);
+            norm_head(job->c->k, job->norm, h, tensor_at(job->x, i) + (size_t)h * width, width,
+                      tensor_at(job->out, i) + (size_t)h * width);
 }
 
-void cpu_rmsnorm(Backend *b, Tensor x, const float *weight, float eps, Tensor out)
+void cpu_norm(Backend *b, Tensor x, const Norm *norm, Tensor out)
 {
-    RowsJob job = {.c = (Cpu *)b, .x = x, .out = out, .weight = weight, .eps = eps};
-    share_rows(job.c, &job, x.rows, tensor_row(x), norm_rows);
+    RowsJob job = {.c = (Cpu *)b, .x = x, .out = out, .norm = norm};
+    cpu_share_rows(job.c, x.rows, tensor_row(x), norm_rows, &job);
 }
 
 /* One pass over a row's heads: the norm (if asked for), then the rotation while it is in cache. */
@@ -68,21 +75,16 @@ static void rope_rows(void *arg, int member, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++)
         for (int32_t h = 0; h < job->x.heads; h++) {
             float *head = tensor_at(job->x, i) + (size_t)h * width;
-            if (job->weight) k->rmsnorm(head, job->weight, job->eps, width, head);
-            k->rope(head, job->table->cos + (size_t)i * half, job->table->sin + (size_t)i * half,
-                    half, job->table->adjacent);
+            if (job->norm) norm_head(k, job->norm, h, head, width, head);
+            k->rope(head + job->table->first, job->table->cos + (size_t)i * half,
+                    job->table->sin + (size_t)i * half, half, job->table->adjacent);
         }
 }
 
-void cpu_norm_rope(Backend *b, Tensor x, const float *weight, float eps, const RopeTable *table)
+void cpu_norm_rope(Backend *b, Tensor x, const Norm *norm, const RopeTable *table)
 {
-    RowsJob job = {.c = (Cpu *)b, .x = x, .weight = weight, .eps = eps, .table = table};
-    share_rows(job.c, &job, x.rows, 2 * tensor_row(x), rope_rows);
-}
-
-void cpu_rope(Backend *b, Tensor x, const RopeTable *table)
-{
-    cpu_norm_rope(b, x, NULL, 0, table);
+    RowsJob job = {.c = (Cpu *)b, .x = x, .norm = norm, .table = table};
+    cpu_share_rows(job.c, x.rows, 2 * tensor_row(x), rope_rows, &job);
 }
 
 static void add_rows(void *arg, int member, int64_t begin, int64_t end)
@@ -96,7 +98,7 @@ static void add_rows(void *arg, int member, int64_t begin, int64_t end)
 void cpu_add(Backend *b, Tensor x, Tensor y, Tensor out)
 {
     RowsJob job = {.c = (Cpu *)b, .x = x, .y = y, .out = out};
-    share_rows(job.c, &job, x.rows, tensor_row(x) / 2, add_rows);
+    cpu_share_rows(job.c, x.rows, tensor_row(x) / 2, add_rows, &job);
 }
 
 void cpu_wanted(Backend *b, Tensor x, const StepRow *rows, Tensor out)

@@ -10,7 +10,19 @@ static void rmsnorm(const float *x, const float *weight, float eps, size_t n, fl
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
     float factor = (float)(1.0 / sqrt(sum / (double)(n ? n : 1) + eps));
-    for (size_t i = 0; i < n; i++) out[i] = x[i] * factor * weight[i];
+    for (size_t i = 0; i < n; i++) out[i] = x[i] * factor * (weight ? weight[i] : 1);
+}
+
+static void layernorm(const float *x, const float *weight, const float *bias, float eps, size_t n,
+                      float *out)
+{
+    double sum = 0, squares = 0, count = (double)(n ? n : 1);
+    for (size_t i = 0; i < n; i++) sum += x[i];
+    double mean = sum / count;
+    for (size_t i = 0; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
+    double factor = 1.0 / sqrt(squares / count + eps);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)((x[i] - mean) * factor * (weight ? weight[i] : 1) + (bias ? bias[i] : 0));
 }
 
 static void add(const float *a, const float *b, size_t n, float *out)
@@ -39,6 +51,38 @@ static void swiglu(const float *gate, const float *up, size_t n, float *out)
         double g = gate[i];
         out[i] = (float)(g / (1.0 + exp(-g)) * up[i]);
     }
+}
+
+static void swiglu_clamped(const float *gate, const float *up, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        double g = fmin((double)gate[i], 7), u = fmax(-7, fmin((double)up[i], 7));
+        out[i] = (float)(g / (1.0 + exp(-1.702 * g)) * (u + 1));
+    }
+}
+
+/* 0.7978...: sqrt(2 / pi), 0.7071...: sqrt(1 / 2) */
+static double activated(Activation activation, double x)
+{
+    switch (activation) {
+    case ACT_SILU: return x / (1 + exp(-x));
+    case ACT_GELU: return 0.5 * x * (1 + erf(x * 0.70710678118654752440));
+    case ACT_GELU_TANH:
+        return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case ACT_RELU: return x > 0 ? x : 0;
+    case ACT_RELU2: return x > 0 ? x * x : 0;
+    case ACT_SIGMOID: return 1 / (1 + exp(-x));
+    case ACT_TANH: return tanh(x);
+    case ACT_SOFTPLUS: return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+    case ACT_GATE_CLAMPED:
+    case ACT_NONE: break;
+    }
+    return x;
+}
+
+static void activate(Activation activation, const float *x, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++) out[i] = (float)activated(activation, x[i]);
 }
 
 static void softmax(float *x, size_t n)
@@ -80,6 +124,9 @@ void kernels_ref_vector(Kernels *table)
     table->axpy = axpy;
     table->scale = scale;
     table->swiglu = swiglu;
+    table->swiglu_clamped = swiglu_clamped;
+    table->activate = activate;
+    table->layernorm = layernorm;
     table->softmax = softmax;
     table->dot = dot;
     table->rope = rope;

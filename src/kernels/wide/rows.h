@@ -48,7 +48,78 @@ static void swiglu(const float *left, const float *right, size_t n, float *out)
     vf one = vf_set(1), zero = vf_set(0);
     EACH_OF_TWO(vf_mul(vf_div(a, vf_add(one, vf_exp(vf_sub(zero, a)))), b))
 }
+
+static void swiglu_clamped(const float *left, const float *right, size_t n, float *out)
+{
+    vf one = vf_set(1), most = vf_set(7), least = vf_set(-7), slope = vf_set(-1.702f);
+    EACH_OF_TWO(vf_mul(vf_div(vf_min(a, most), vf_add(one, vf_exp(vf_mul(slope, vf_min(a, most))))),
+                       vf_add(one, vf_max(least, vf_min(b, most)))))
+}
 #undef EACH_OF_TWO
+
+/* out = expression of a over n elements */
+#define EACH(expression)                                                                           \
+    size_t i = 0;                                                                                  \
+    for (; i + LANES <= n; i += LANES) {                                                           \
+        vf a = vf_load(x + i);                                                                     \
+        vf_store(out + i, expression);                                                             \
+    }                                                                                              \
+    if (i < n) {                                                                                   \
+        vf a = vf_load_part(x + i, n - i);                                                         \
+        vf_store_part(out + i, expression, n - i);                                                 \
+    }
+
+static void silu(const float *x, size_t n, float *out)
+{
+    vf one = vf_set(1), zero = vf_set(0);
+    EACH(vf_div(a, vf_add(one, vf_exp(vf_sub(zero, a)))))
+}
+
+static void sigmoid(const float *x, size_t n, float *out)
+{
+    vf one = vf_set(1), zero = vf_set(0);
+    EACH(vf_div(one, vf_add(one, vf_exp(vf_sub(zero, a)))))
+}
+
+/* x/2 (1 + tanh(t)) = x / (1 + exp(-2 t)), t = sqrt(2 / pi) (x + 0.044715 x^3): no cancellation
+ * where tanh is near -1 */
+static void gelu_tanh(const float *x, size_t n, float *out)
+{
+    vf one = vf_set(1), cubic = vf_set(0.044715f), slope = vf_set(-1.5957691216057308f);
+    EACH(vf_div(a, vf_add(one, vf_exp(vf_mul(vf_mul(slope, a), vf_fma(vf_mul(a, a), cubic, one))))))
+}
+
+static void relu2(const float *x, size_t n, float *out)
+{
+    vf zero = vf_set(0);
+    EACH(vf_mul(vf_max(a, zero), vf_max(a, zero)))
+}
+
+static void hyperbolic(const float *x, size_t n, float *out)
+{
+    EACH(vf_tanh(a))
+}
+#undef EACH
+
+/* The rest is rare: plain C. */
+static void activate(Activation activation, const float *x, size_t n, float *out)
+{
+    Kernels plain;
+    switch (activation) {
+    case ACT_SILU: silu(x, n, out); return;
+    case ACT_GELU_TANH: gelu_tanh(x, n, out); return;
+    case ACT_RELU2: relu2(x, n, out); return;
+    case ACT_SIGMOID: sigmoid(x, n, out); return;
+    case ACT_TANH: hyperbolic(x, n, out); return;
+    case ACT_GELU:
+    case ACT_RELU:
+    case ACT_SOFTPLUS:
+    case ACT_GATE_CLAMPED:
+    case ACT_NONE: break;
+    }
+    kernels_ref_vector(&plain);
+    plain.activate(activation, x, n, out);
+}
 
 static float dot(const float *a, const float *b, size_t n)
 {
@@ -70,12 +141,30 @@ static void rmsnorm(const float *x, const float *weight, float eps, size_t n, fl
     float mean = dot(x, x, n) / (float)(n ? n : 1);
     vf factor = vf_set(1 / sqrtf(mean + eps));
     size_t i = 0;
+    if (!weight) {
+        scale(1 / sqrtf(mean + eps), x, n, out);
+        return;
+    }
     for (; i + LANES <= n; i += LANES)
         vf_store(out + i, vf_mul(vf_mul(vf_load(x + i), factor), vf_load(weight + i)));
     if (i < n) {
         vf last = vf_mul(vf_load_part(x + i, n - i), factor);
         vf_store_part(out + i, vf_mul(last, vf_load_part(weight + i, n - i)), n - i);
     }
+}
+
+/* The mean is taken off first, so that the variance does not cancel. */
+static void layernorm(const float *x, const float *weight, const float *bias, float eps, size_t n,
+                      float *out)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)x[i];
+    float mean = (float)(sum / (double)(n ? n : 1));
+    for (size_t i = 0; i < n; i++) out[i] = x[i] - mean;
+    float factor = 1 / sqrtf(dot(out, out, n) / (float)(n ? n : 1) + eps);
+    scale(factor, out, n, out);
+    if (weight) mul(out, weight, n, out);
+    if (bias) add(out, bias, n, out);
 }
 
 static float top_of(const float *x, size_t n)
@@ -149,6 +238,9 @@ static void register_rows(Kernels *table)
     table->axpy = axpy;
     table->scale = scale;
     table->swiglu = swiglu;
+    table->swiglu_clamped = swiglu_clamped;
+    table->activate = activate;
+    table->layernorm = layernorm;
     table->softmax = softmax;
     table->dot = dot;
     table->rope = rope;

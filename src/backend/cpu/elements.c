@@ -1,0 +1,90 @@
+/* Element-wise work and the cutting and joining of heads (see ElementOp). */
+#include "backend/cpu/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct ElementJob {
+    const Cpu *c;
+    Tensor x, y, out;
+    const ElementOptions *o;
+} ElementJob;
+
+/* alpha tanh(x / alpha) */
+static void cap(const Kernels *k, float alpha, const float *x, size_t n, float *out)
+{
+    k->scale(1 / alpha, x, n, out);
+    k->activate(ACT_TANH, out, n, out);
+    k->scale(alpha, out, n, out);
+}
+
+/* y as wide as x, or one number a head, or one for the row. `out` holds activation(y) for a while:
+ * it is not x. */
+static void gate(const ElementJob *job, const float *x, const float *y, float *out)
+{
+    const Kernels *k = job->c->k;
+    size_t n = tensor_row(job->x), width = (size_t)job->x.width;
+    if (tensor_row(job->y) == n) {
+        k->activate(job->o->activation, y, n, out);
+        k->mul(x, out, n, out);
+        return;
+    }
+    for (int32_t h = 0; h < job->x.heads; h++) {
+        float factor;
+        k->activate(job->o->activation, y + (job->y.heads == 1 ? 0 : h), 1, &factor);
+        k->scale(factor, x + (size_t)h * width, width, out + (size_t)h * width);
+    }
+}
+
+static void part(const ElementJob *job, const float *x, float *out)
+{
+    size_t width = (size_t)job->out.width, from = (size_t)job->x.width;
+    for (int32_t h = 0; h < job->x.heads; h++)
+        memcpy(out + (size_t)h * width, x + (size_t)h * from + job->o->first, width * sizeof *out);
+}
+
+static void join(const ElementJob *job, const float *x, const float *y, float *out)
+{
+    size_t a = (size_t)job->x.width, b = (size_t)job->y.width;
+    for (size_t h = 0; h < (size_t)job->x.heads; h++) {
+        memcpy(out + h * (a + b), x + h * a, a * sizeof *out);
+        memcpy(out + h * (a + b) + a, y + (job->y.heads == 1 ? 0 : h * b), b * sizeof *out);
+    }
+}
+
+static void element_row(const ElementJob *job, int64_t i)
+{
+    const Kernels *k = job->c->k;
+    const ElementOptions *o = job->o;
+    const float *x = tensor_at(job->x, i), *y = job->y.data ? tensor_at(job->y, i) : NULL;
+    float *out = tensor_at(job->out, i);
+    size_t n = tensor_row(job->x);
+    switch (o->op) {
+    case ELEMENT_SCALE: k->scale(o->alpha, x, n, out); break;
+    case ELEMENT_ACTIVATE: k->activate(o->activation, x, n, out); break;
+    case ELEMENT_MUL: k->mul(x, y, n, out); break;
+    case ELEMENT_GATE: gate(job, x, y, out); break;
+    case ELEMENT_CAP: cap(k, o->alpha, x, n, out); break;
+    case ELEMENT_CLIP:
+        for (size_t j = 0; j < n; j++) out[j] = fmaxf(-o->alpha, fminf(x[j], o->alpha));
+        break;
+    case ELEMENT_ADD_VECTOR: k->add(x, o->vector, n, out); break;
+    case ELEMENT_MUL_VECTOR: k->mul(x, o->vector, n, out); break;
+    case ELEMENT_MUL_ROWS: k->scale(o->vector[i], x, n, out); break;
+    case ELEMENT_PART: part(job, x, out); break;
+    case ELEMENT_JOIN: join(job, x, y, out); break;
+    }
+}
+
+static void element_rows(void *arg, int member, int64_t begin, int64_t end)
+{
+    const ElementJob *job = arg;
+    (void)member;
+    for (int64_t i = begin; i < end; i++) element_row(job, i);
+}
+
+void cpu_element(Backend *b, Tensor x, Tensor y, const ElementOptions *options, Tensor out)
+{
+    ElementJob job = {(Cpu *)b, x, y, out, options};
+    cpu_share_rows((Cpu *)b, x.rows, tensor_row(x), element_rows, &job);
+}

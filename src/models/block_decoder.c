@@ -1,0 +1,129 @@
+/* The decoder that most families are (see block_decoder.h). T tokens this step; D model, V
+ * vocabulary. */
+#include "models/block_decoder.h"
+
+#include "models/block_rope.h"
+
+/* The norm of that name, one without weights, or none. */
+static const Norm *stream_norm(Loader *ld, int32_t layer, const char *name, const DecoderOptions *o,
+                               LoaderNeed need)
+{
+    if (!o->weightless) return loader_norm(ld, layer, name, ld->hyper.n_embd, o->centred, need);
+    Norm *norm = loader_memory(ld, 1, sizeof *norm);
+    if (norm) *norm = (Norm){.eps = ld->hyper.eps, .centred = o->centred};
+    return norm;
+}
+
+static void load_norms(Loader *ld, int32_t l, const DecoderOptions *o, DecoderLayer *w)
+{
+    if (o->order != NORM_AFTER) {
+        LoaderNeed need = o->parallel ? OPTIONAL : REQUIRED;
+        w->attn_norm = stream_norm(ld, l, "attn_norm", o, REQUIRED);
+        w->ffn_norm = stream_norm(ld, l, o->ffn_norm ? o->ffn_norm : "ffn_norm", o, need);
+    }
+    if (o->order != NORM_BEFORE) {
+        w->attn_post_norm = stream_norm(ld, l, "post_attention_norm", o, REQUIRED);
+        w->ffn_post_norm = stream_norm(ld, l, "post_ffw_norm", o, REQUIRED);
+    }
+}
+
+static FfnOptions ffn_options(const DecoderOptions *o, int32_t l)
+{
+    FfnOptions ffn = o->ffn;
+    if (o->expert_step > 0)
+        ffn.experts =
+            l >= o->first_expert_layer && (l - o->first_expert_layer) % o->expert_step == 0;
+    return ffn;
+}
+
+static void load_layer(Loader *ld, int32_t l, const DecoderOptions *o, DecoderLayer *w)
+{
+    FfnOptions ffn = ffn_options(o, l);
+    AttentionOptions attention = {o->qk_norm, o->centred, o->gated};
+    w->scale = 1;
+    load_norms(ld, l, o, w);
+    if (!o->attends || o->attends(ld, l)) w->attention = block_attention_load(ld, l, &attention);
+    if (o->no_rope) w->attention.rope = NO_ROPE;
+    w->ffn = block_ffn_load(ld, l, &ffn);
+}
+
+Decoder *block_decoder_load(Loader *ld, const DecoderOptions *o)
+{
+    loader_hyper(ld);
+    const Hyper *h = &ld->hyper;
+    Decoder *m = loader_memory(ld, 1, sizeof *m);
+    if (loader_failed(ld)) return NULL;
+    m->n_layers = h->n_layers;
+    m->parallel = o->parallel;
+    m->embedding_scale = m->residual_scale = m->logit_scale = 1;
+    m->layer = loader_memory(ld, (size_t)h->n_layers, sizeof *m->layer);
+    if (!o->no_rope) {
+        m->rope[0] = block_rope(ld, o->adjacent, o->rope_base > 0 ? o->rope_base : 10000);
+        m->n_ropes = 1;
+    }
+    m->embedding = loader_embedding(ld);
+    for (int32_t l = 0; l < h->n_layers && !loader_failed(ld); l++)
+        load_layer(ld, l, o, &m->layer[l]);
+    m->norm = stream_norm(ld, -1, "output_norm", o, REQUIRED);
+    m->head = loader_head(ld);
+    return loader_failed(ld) ? NULL : m;
+}
+
+static Tensor maybe_norm(Step *s, Tensor x, const Norm *norm)
+{
+    return norm ? op_norm(s, x, norm) : x;
+}
+
+static Tensor maybe_scale(Step *s, Tensor x, float alpha)
+{
+    return alpha == 1 ? x : op_scale(s, x, alpha);
+}
+
+static Tensor mix(Step *s, const Decoder *m, int32_t l, const RopeTable *ropes, Tensor x)
+{
+    const DecoderLayer *w = &m->layer[l];
+    if (w->mixer) return w->mixer(s, m, l, x);
+    return block_attention(s, &w->attention, ropes, l, x);
+}
+
+/* One layer: the stream x (T,D) and what attention and feed-forward add to it. */
+static Tensor layer_forward(Step *s, const Decoder *m, int32_t l, const RopeTable *ropes,
+                            size_t mark, Tensor x)
+{
+    const DecoderLayer *w = &m->layer[l];
+    Tensor h = maybe_norm(s, x, w->attn_norm);
+    Tensor a = maybe_norm(s, mix(s, m, l, ropes, h), w->attn_post_norm);
+    a = maybe_scale(s, a, m->residual_scale);
+    if (m->parallel) {
+        if (w->ffn_norm) h = op_norm(s, x, w->ffn_norm);
+        Tensor f = maybe_norm(s, block_ffn(s, &w->ffn, h), w->ffn_post_norm);
+        x = op_add(s, x, op_add(s, a, maybe_scale(s, f, m->residual_scale)));
+    } else {
+        x = step_keep(s, mark, op_add(s, x, a));
+        h = maybe_norm(s, x, w->ffn_norm);
+        Tensor f = maybe_norm(s, block_ffn(s, &w->ffn, h), w->ffn_post_norm);
+        x = op_add(s, x, maybe_scale(s, f, m->residual_scale));
+    }
+    return step_keep(s, mark, maybe_scale(s, x, w->scale));
+}
+
+Tensor block_decoder_head(Step *s, const Decoder *m, Tensor x)
+{
+    x = maybe_norm(s, op_wanted(s, x), m->norm);
+    if (s->hidden) return x;
+    x = maybe_scale(s, op_linear(s, x, m->head), m->logit_scale); /* (wanted,V) */
+    return op_cap(s, x, m->logit_cap);
+}
+
+Tensor block_decoder_forward(Step *s, const void *model)
+{
+    const Decoder *m = model;
+    RopeTable ropes[DECODER_MOST_ROPES];
+    for (int i = 0; i < m->n_ropes; i++) ropes[i] = op_rope_table(s, &m->rope[i]);
+    size_t mark = step_mark(s);
+    Tensor x = op_embed(s, m->embedding, m->embedding_scale); /* (T,D) */
+    if (m->positions) x = op_add(s, x, op_embed_positions(s, m->positions));
+    x = step_keep(s, mark, maybe_norm(s, x, m->embedding_norm));
+    for (int32_t l = 0; l < m->n_layers; l++) x = layer_forward(s, m, l, ropes, mark, x);
+    return block_decoder_head(s, m, x);
+}

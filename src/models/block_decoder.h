@@ -1,0 +1,73 @@
+/* The decoder that most families are: embedding; layers of attention and feed-forward with norms
+ * around them, added to the stream; norm; head. A family states what it is in DecoderOptions, then
+ * adjusts the Decoder it gets (windows, scales, a mixer of its own in some layers). One that is
+ * further away writes its own forward with the other blocks. */
+#ifndef MODELS_BLOCK_DECODER_H
+#define MODELS_BLOCK_DECODER_H
+
+#include "models/block_attention.h"
+#include "models/block_ffn.h"
+#include "models/model.h"
+
+#define DECODER_MOST_ROPES 2
+
+typedef struct Decoder Decoder;
+
+/* Where the norms of a layer stand. */
+typedef enum NormOrder {
+    NORM_BEFORE, /* attn_norm, ffn_norm: of what goes into each part */
+    NORM_AFTER,  /* post_attention_norm, post_ffw_norm: of what comes out, before it is added */
+    NORM_AROUND  /* both */
+} NormOrder;
+
+typedef struct DecoderOptions {
+    bool adjacent;   /* RoPE rotates pairs (2i, 2i+1), else (i, i + half) */
+    bool no_rope;    /* no rotary positions at all */
+    float rope_base; /* when the file does not say; 0: 10,000 */
+    bool centred;    /* LayerNorm, else RMSNorm */
+    bool weightless; /* norms of the stream have no weights and no tensors */
+    NormOrder order;
+    bool parallel;        /* attention and feed-forward read the same stream and are added together;
+                           * without an ffn_norm also the same norm */
+    const char *ffn_norm; /* its tensor; NULL: "ffn_norm" */
+    QkNorm qk_norm;
+    bool gated; /* see Attention */
+    FfnOptions ffn;
+    /* Layers of experts: from the first to the last of them, every `expert_step`th; the others are
+     * dense. 0: all layers are alike, `ffn.experts` says how. */
+    int32_t first_expert_layer, expert_step;
+    /* Returns whether layer l attends; NULL: all do. For others the family sets `mixer`. */
+    bool (*attends)(const Loader *ld, int32_t l);
+} DecoderOptions;
+
+typedef struct DecoderLayer {
+    const Norm *attn_norm, *attn_post_norm, *ffn_norm, *ffn_post_norm; /* (D) or NULL: none */
+    Attention attention;
+    Ffn ffn;
+    /* In the place of attention: x (T,D), normed; returns (T,D). NULL: attention. */
+    Tensor (*mixer)(Step *s, const Decoder *m, int32_t layer, Tensor x);
+    const void *mixer_weights;
+    float scale; /* of the stream after this layer */
+} DecoderLayer;
+
+struct Decoder {
+    int32_t n_layers;
+    Rope rope[DECODER_MOST_ROPES]; /* layers name theirs: attention.rope */
+    int n_ropes;
+    bool parallel;
+    float embedding_scale, residual_scale, logit_scale, logit_cap; /* 1, 1, 1, 0 */
+    const Weight *embedding, *positions, *head; /* positions: NULL but for learned ones */
+    const Norm *embedding_norm, *norm;          /* (D) or NULL */
+    DecoderLayer *layer;
+    const void *extra; /* the family's own */
+};
+
+/* NULL after a failure. The memory is the store's; the family may change it while it loads. */
+Decoder *block_decoder_load(Loader *ld, const DecoderOptions *options);
+Tensor block_decoder_forward(Step *s, const void *model);
+
+/* The end of every decoder: wanted rows, norm, head, scale and cap; or, when the step wants hidden
+ * states, the normed rows. */
+Tensor block_decoder_head(Step *s, const Decoder *m, Tensor x);
+
+#endif

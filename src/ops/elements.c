@@ -1,0 +1,121 @@
+/* Ops on elements and shapes (see ops.h). */
+#include "ops/shapes.h"
+
+static Tensor element(Step *s, Tensor x, Tensor y, const ElementOptions *options)
+{
+    Tensor out = step_tensor(s, x.rows, x.heads, x.width, false);
+    if (step_computes(s)) s->backend->ops->element(s->backend, x, y, options, out);
+    return out;
+}
+
+Tensor op_add(Step *s, Tensor x, Tensor y)
+{
+    if (!same_shape(s, OP_add, x, y)) return no_tensor;
+    Tensor out = step_tensor(s, x.rows, x.heads, x.width, false);
+    if (step_computes(s)) s->backend->ops->add(s->backend, x, y, out);
+    return out;
+}
+
+Tensor op_mul(Step *s, Tensor x, Tensor y)
+{
+    if (!same_shape(s, OP_mul, x, y)) return no_tensor;
+    return element(s, x, y, &(ElementOptions){.op = ELEMENT_MUL});
+}
+
+Tensor op_scale(Step *s, Tensor x, float alpha)
+{
+    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_SCALE, .alpha = alpha});
+}
+
+Tensor op_activate(Step *s, Tensor x, Activation activation)
+{
+    return element(s, x, no_tensor,
+                   &(ElementOptions){.op = ELEMENT_ACTIVATE, .activation = activation});
+}
+
+Tensor op_gate(Step *s, Tensor x, Tensor y, Activation activation)
+{
+    bool each = y.heads == x.heads && y.width == 1, all = tensor_row(y) == 1;
+    if (step_failed(s)) return no_tensor;
+    if (x.rows != y.rows || !(each || all)) {
+        if (!same_shape(s, OP_gate, x, y)) return no_tensor;
+    }
+    return element(s, x, y, &(ElementOptions){.op = ELEMENT_GATE, .activation = activation});
+}
+
+Tensor op_cap(Step *s, Tensor x, float cap)
+{
+    if (cap == 0) return x;
+    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_CAP, .alpha = cap});
+}
+
+Tensor op_clip(Step *s, Tensor x, float most)
+{
+    if (most == 0) return x;
+    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_CLIP, .alpha = most});
+}
+
+Tensor op_add_vector(Step *s, Tensor x, const float *vector)
+{
+    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_ADD_VECTOR, .vector = vector});
+}
+
+Tensor op_mul_vector(Step *s, Tensor x, const float *vector)
+{
+    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_MUL_VECTOR, .vector = vector});
+}
+
+Tensor op_mul_rows(Step *s, Tensor x, const float *of_row)
+{
+    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_MUL_ROWS, .vector = of_row});
+}
+
+/* ---- shapes ---- */
+
+Tensor op_merge(Step *s, Tensor x)
+{
+    if (step_failed(s)) return no_tensor;
+    x.width *= x.heads;
+    x.heads = 1;
+    return x;
+}
+
+Tensor op_split(Step *s, Tensor x, int32_t heads)
+{
+    if (step_failed(s)) return no_tensor;
+    if (heads < 1 || tensor_row(x) % (size_t)heads) {
+        step_fail(s, BT_E_INTERNAL, "split: %zu values in %d heads", tensor_row(x), heads);
+        return no_tensor;
+    }
+    x.width = (int32_t)(tensor_row(x) / (size_t)heads);
+    x.heads = heads;
+    return x;
+}
+
+Tensor op_part(Step *s, Tensor x, int32_t first, int32_t width)
+{
+    if (step_failed(s)) return no_tensor;
+    if (first < 0 || width < 1 || first > x.width - width) {
+        step_fail(s, BT_E_INTERNAL, "part: [%d, %d) of a head of %d", first, first + width,
+                  x.width);
+        return no_tensor;
+    }
+    Tensor out = step_tensor(s, x.rows, x.heads, width, false);
+    if (step_computes(s))
+        s->backend->ops->element(s->backend, x, no_tensor,
+                                 &(ElementOptions){.op = ELEMENT_PART, .first = first}, out);
+    return out;
+}
+
+Tensor op_join(Step *s, Tensor x, Tensor y)
+{
+    if (step_failed(s)) return no_tensor;
+    if (x.rows != y.rows || (y.heads != x.heads && y.heads != 1)) {
+        step_fail(s, BT_E_INTERNAL, "join: %d heads and %d heads", x.heads, y.heads);
+        return no_tensor;
+    }
+    Tensor out = step_tensor(s, x.rows, x.heads, x.width + y.width, false);
+    if (step_computes(s))
+        s->backend->ops->element(s->backend, x, y, &(ElementOptions){.op = ELEMENT_JOIN}, out);
+    return out;
+}

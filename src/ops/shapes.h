@@ -1,0 +1,24 @@
+/* Checks that ops share. Inside src/ops only. */
+#ifndef OPS_SHAPES_H
+#define OPS_SHAPES_H
+
+#include "ops/ops.h"
+
+static const Tensor no_tensor;
+
+/* Whether the backend is to be called: the step is good, and it computes. */
+static inline bool step_computes(const Step *s)
+{
+    return !step_failed(s) && s->backend->ops->computes;
+}
+
+static inline bool same_shape(Step *s, Op op, Tensor x, Tensor y)
+{
+    if (step_failed(s)) return false;
+    if (x.rows == y.rows && tensor_row(x) == tensor_row(y)) return true;
+    step_fail(s, BT_E_INTERNAL, "%s: (%lld,%zu) against (%lld,%zu)", op_name(op), (long long)x.rows,
+              tensor_row(x), (long long)y.rows, tensor_row(y));
+    return false;
+}
+
+#endif
