@@ -1,0 +1,157 @@
+/* Sets of allowed tokens (see grammar_mask.h). A set is made by walking the trie of tokens beside
+ * the automaton; where any plain character is taken, plain tokens are not walked but copied. Sets
+ * are kept in a fixed number of slots; the one least lately asked for (by the clock) gives way. */
+#include "text/grammar_mask.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+enum { CACHE_BYTES = 32 << 20, MOST_SLOTS = 4096, LEAST_SLOTS = 64 };
+
+/* Nodes that making one set may visit: about 50 ms. Past it the rest counts as not allowed, which
+ * is safe; only grammars made to be slow come near. */
+#define MOST_VISITS 2000000u
+
+bt_status grammar_mask_open(const Grammar *g, const TokenSet *set, GrammarMask **out, bt_error *err)
+{
+    GrammarMask *m = mem_zalloc(1, sizeof *m);
+    *out = NULL;
+    if (!m) return bt_fail_memory(err, "a grammar's sets of tokens", sizeof *m);
+    size_t slots = CACHE_BYTES / (set->words * sizeof *m->slots);
+    m->n_slots = slots < LEAST_SLOTS  ? LEAST_SLOTS
+                 : slots > MOST_SLOTS ? MOST_SLOTS
+                                      : (uint32_t)slots;
+    m->set = set;
+    m->slots = mem_zalloc(m->n_slots * set->words, sizeof *m->slots);
+    m->owner = mem_zalloc(m->n_slots, sizeof *m->owner);
+    m->recent = mem_zalloc(m->n_slots, 1);
+    bt_status status = m->slots && m->owner && m->recent
+                           ? run_open(g, &m->run, err)
+                           : bt_fail_memory(err, "a grammar's sets of tokens", CACHE_BYTES);
+    if (status != BT_OK) grammar_mask_close(&m);
+    *out = m;
+    return status;
+}
+
+void grammar_mask_close(GrammarMask **pointer)
+{
+    GrammarMask *m = *pointer;
+    if (!m) return;
+    run_close(&m->run);
+    mem_free(m->slots);
+    mem_free(m->owner);
+    mem_free(m->recent);
+    mem_free(m);
+    *pointer = NULL;
+}
+
+/* Adds the tokens of a trie that the automaton can read from `config`. */
+static void walk(GrammarMask *m, const Trie *trie, uint32_t config, uint64_t *out)
+{
+    uint32_t at[TOKEN_SET_LONGEST + 1];
+    GrammarRun *run = m->run;
+    const uint8_t *class_of = run->g->class_of;
+    size_t n_classes = run->g->n_classes;
+    uint64_t most = run->visits + MOST_VISITS;
+    at[0] = config;
+    for (uint32_t i = 0; i < trie->n_nodes;) {
+        const TrieNode *node = &trie->nodes[i];
+        uint32_t from = at[node->depth - 1];
+        uint32_t to = run->rows[from * n_classes + class_of[node->byte]];
+        if (to == RUN_UNKNOWN) {
+            to = run->visits < most ? run_step(run, from, node->byte) : RUN_DEAD;
+            if (run->full || run->visits >= most) m->n_cut++;
+        }
+        if (to == RUN_DEAD) {
+            i = node->skip;
+            continue;
+        }
+        for (uint32_t k = 0; k < node->n; k++) token_set_add(out, trie->order[node->first + k]);
+        at[node->depth] = to;
+        i++;
+    }
+}
+
+static void make(GrammarMask *m, uint32_t config, uint64_t *out)
+{
+    const TokenSet *set = m->set;
+    uint32_t at = config, length = 0;
+    memset(out, 0, set->words * sizeof *out);
+    while (length < TOKEN_SET_PLAIN) {
+        uint32_t to = run_plain(m->run, at);
+        if (to == RUN_PLAIN_MIXED || to == RUN_DEAD) break;
+        length = to == at ? TOKEN_SET_PLAIN : length + 1;
+        at = to;
+    }
+    if (length) memcpy(out, set->up_to + (length - 1) * set->words, set->words * sizeof *out);
+    if (length < TOKEN_SET_PLAIN && run_plain(m->run, at) == RUN_PLAIN_MIXED)
+        walk(m, &set->plain, config, out);
+    walk(m, &set->rest, config, out);
+    if (run_ends(m->run, config))
+        for (size_t i = 0; i < set->words; i++) out[i] |= set->ends[i];
+    m->n_made++;
+}
+
+static uint32_t take_slot(GrammarMask *m, uint32_t config)
+{
+    while (m->owner[m->hand] && m->recent[m->hand]) {
+        m->recent[m->hand] = 0;
+        m->hand = (m->hand + 1) % m->n_slots;
+    }
+    uint32_t slot = m->hand;
+    m->hand = (m->hand + 1) % m->n_slots;
+    if (m->owner[slot]) m->run->configs[m->owner[slot]].mask = 0;
+    m->owner[slot] = config;
+    m->run->configs[config].mask = slot + 1;
+    return slot;
+}
+
+const uint64_t *grammar_mask_of(GrammarMask *m, RunState *state)
+{
+    GrammarRun *run = m->run;
+    for (int attempt = 0;; attempt++) {
+        run_collect(run);
+        if (m->generation != run->generation) { /* configs have new numbers */
+            memset(m->owner, 0, m->n_slots * sizeof *m->owner);
+            m->generation = run->generation;
+        }
+        uint32_t slot = run->configs[state->config].mask, fresh = 0;
+        if (slot) {
+            slot--;
+        } else {
+            slot = take_slot(m, state->config);
+            fresh = 1;
+        }
+        m->recent[slot] = 1;
+        uint64_t *out = m->slots + slot * m->set->words;
+        if (fresh) make(m, state->config, out);
+        /* Out of room half way: once more with all that is not needed forgotten. */
+        if (!run->full || attempt) return out;
+    }
+}
+
+bool grammar_mask_accept_bytes(GrammarMask *m, RunState *state, Span bytes)
+{
+    GrammarRun *run = m->run;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (run->full) run_collect(run);
+        uint32_t config = state->config;
+        for (size_t i = 0; i < bytes.size && config != RUN_DEAD; i++)
+            config = run_step(run, config, (unsigned char)bytes.data[i]);
+        if (config != RUN_DEAD) {
+            state->config = config;
+            return true;
+        }
+        if (!run->full) break;
+    }
+    return false;
+}
+
+bool grammar_mask_accept(GrammarMask *m, RunState *state, uint32_t id)
+{
+    if (id >= m->set->n) return false;
+    Span bytes = token_set_text(m->set, id);
+    if (bytes.size && grammar_mask_accept_bytes(m, state, bytes)) return true;
+    return token_set_has(m->set->ends, id) && run_ends(m->run, state->config);
+}

@@ -1,0 +1,179 @@
+/* The tries and ready-made sets of a vocabulary (see token_set.h). */
+#include "text/token_set.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "text/utf8.h"
+
+typedef struct Entry {
+    Span text;
+    uint32_t id;
+} Entry;
+
+static int by_text(const void *left, const void *right)
+{
+    const Entry *a = left, *b = right;
+    size_t n = a->text.size < b->text.size ? a->text.size : b->text.size;
+    int order = n ? memcmp(a->text.data, b->text.data, n) : 0;
+    if (order) return order;
+    if (a->text.size != b->text.size) return a->text.size < b->text.size ? -1 : 1;
+    return a->id < b->id ? -1 : 1;
+}
+
+/* Characters of a plain text; 0: it is none. */
+static size_t plain_length(Span text)
+{
+    size_t length = 0, n;
+    for (size_t i = 0; i < text.size; i += n, length++) {
+        unsigned char c = (unsigned char)text.data[i];
+        utf8_next(text.data + i, text.size - i, &n);
+        if (c < 0x20 || c == '"' || c == '\\' || (n == 1 && c >= 0x80)) return 0;
+    }
+    return length <= TOKEN_SET_PLAIN ? length : 0;
+}
+
+/* Entries are sorted. Every node is opened once, when the first text that goes through it comes;
+ * `open` holds the nodes on the way to the last text. */
+static bool build(Trie *trie, const Entry *entries, uint32_t n)
+{
+    uint32_t open[TOKEN_SET_LONGEST];
+    uint64_t most = 0;
+    size_t depth = 0;
+    for (uint32_t i = 0; i < n; i++) most += entries[i].text.size;
+    trie->order = mem_alloc((n + 1) * sizeof *trie->order);
+    trie->nodes = mem_alloc((most + 1) * sizeof *trie->nodes);
+    if (!trie->order || !trie->nodes) return false;
+    for (uint32_t i = 0; i < n; i++) {
+        Span text = entries[i].text;
+        size_t same = 0;
+        trie->order[i] = entries[i].id;
+        while (same < depth && same < text.size &&
+               trie->nodes[open[same]].byte == (unsigned char)text.data[same])
+            same++;
+        while (depth > same) trie->nodes[open[--depth]].skip = trie->n_nodes;
+        for (; depth < text.size; depth++) {
+            open[depth] = trie->n_nodes;
+            trie->nodes[trie->n_nodes++] = (TrieNode){
+                .first = i, .depth = (uint16_t)(depth + 1), .byte = (uint8_t)text.data[depth]};
+        }
+        TrieNode *last = &trie->nodes[open[text.size - 1]];
+        if (!last->n) last->first = i;
+        last->n++;
+    }
+    while (depth) trie->nodes[open[--depth]].skip = trie->n_nodes;
+    TrieNode *fit = mem_realloc(trie->nodes, (trie->n_nodes + 1) * sizeof *fit);
+    if (fit) trie->nodes = fit;
+    return true;
+}
+
+/* Splits the tokens into the two tries and fills the sets. */
+static bool fill(TokenSet *set)
+{
+    Entry *plain = mem_alloc((set->n + 1) * sizeof *plain);
+    Entry *rest = mem_alloc((set->n + 1) * sizeof *rest);
+    uint32_t n_plain = 0, n_rest = 0;
+    bool good = plain && rest;
+    for (uint32_t id = 0; good && id < set->n; id++) {
+        Entry entry = {token_set_text(set, id), id};
+        if (!entry.text.size || entry.text.size > TOKEN_SET_LONGEST) continue;
+        size_t length = plain_length(entry.text);
+        if (!length) {
+            rest[n_rest++] = entry;
+            continue;
+        }
+        plain[n_plain++] = entry;
+        token_set_add(set->up_to + (length - 1) * set->words, id);
+    }
+    for (size_t i = set->words; good && i < TOKEN_SET_PLAIN * set->words; i++)
+        set->up_to[i] |= set->up_to[i - set->words];
+    if (good) {
+        qsort(plain, n_plain, sizeof *plain, by_text);
+        qsort(rest, n_rest, sizeof *rest, by_text);
+        good = build(&set->plain, plain, n_plain) && build(&set->rest, rest, n_rest);
+    }
+    mem_free(plain);
+    mem_free(rest);
+    return good;
+}
+
+static TokenSet *new_set(uint32_t n)
+{
+    TokenSet *set = mem_zalloc(1, sizeof *set);
+    if (!set) return NULL;
+    set->n = n;
+    set->words = (n + 63) / 64 + (n == 0);
+    set->at = mem_zalloc(n + 1, sizeof *set->at);
+    set->up_to = mem_zalloc(TOKEN_SET_PLAIN * set->words, sizeof *set->up_to);
+    set->ends = mem_zalloc(set->words, sizeof *set->ends);
+    if (!set->at || !set->up_to || !set->ends) token_set_close(&set);
+    return set;
+}
+
+static bt_status finish(TokenSet *set, Buf *bytes, TokenSet **out, bt_error *err)
+{
+    uint64_t size = bytes->size;
+    bool fits = size <= UINT32_MAX;
+    set->bytes = buf_take(bytes);
+    if ((size && !set->bytes) || !fits || !fill(set)) {
+        token_set_close(&set);
+        return bt_fail_memory(err, "the vocabulary of a grammar", size * 16);
+    }
+    *out = set;
+    return BT_OK;
+}
+
+bt_status token_set_of(const Span *texts, const bool *control, const bool *ends, uint32_t n,
+                       TokenSet **out, bt_error *err)
+{
+    Buf bytes = {0};
+    TokenSet *set = new_set(n);
+    *out = NULL;
+    if (!set) return bt_fail_memory(err, "the vocabulary of a grammar", (uint64_t)n * 8);
+    for (uint32_t id = 0; id < n; id++) {
+        if (control && control[id]) buf_char(&bytes, (char)0xFF);
+        buf_add(&bytes, texts[id].data, texts[id].size);
+        set->at[id + 1] = (uint32_t)bytes.size;
+        if (ends && ends[id]) token_set_add(set->ends, id);
+    }
+    return finish(set, &bytes, out, err);
+}
+
+bt_status token_set_open(const Tokenizer *tok, TokenSet **out, bt_error *err)
+{
+    Buf bytes = {0};
+    char text[TOKEN_SET_LONGEST];
+    uint32_t n = (uint32_t)tok_size(tok);
+    TokenSet *set = new_set(n);
+    *out = NULL;
+    if (!set) return bt_fail_memory(err, "the vocabulary of a grammar", (uint64_t)n * 8);
+    for (uint32_t id = 0; id < n; id++) {
+        bool control = tok_is_special(tok, (int32_t)id);
+        int64_t size = tok_text(tok, (int32_t)id, control, false, text, sizeof text);
+        if (size > 0 && size < (int64_t)sizeof text) {
+            if (control) buf_char(&bytes, (char)0xFF);
+            buf_add(&bytes, text, (size_t)size);
+        }
+        set->at[id + 1] = (uint32_t)bytes.size;
+        if (tok_ends(tok, (int32_t)id)) token_set_add(set->ends, id);
+    }
+    return finish(set, &bytes, out, err);
+}
+
+void token_set_close(TokenSet **pointer)
+{
+    TokenSet *set = *pointer;
+    if (!set) return;
+    mem_free(set->at);
+    mem_free(set->bytes);
+    mem_free(set->rest.nodes);
+    mem_free(set->rest.order);
+    mem_free(set->plain.nodes);
+    mem_free(set->plain.order);
+    mem_free(set->up_to);
+    mem_free(set->ends);
+    mem_free(set);
+    *pointer = NULL;
+}
