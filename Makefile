@@ -9,7 +9,7 @@ TIME   ?= 60
 PYTHON ?= python3
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test bench asan tsan test-arm test-clients fuzz install uninstall tidy lint format clean
+.PHONY: help setup build run test bench asan tsan test-arm macos-check test-clients fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,10 @@ tsan: ## the test suite under ThreadSanitizer
 test-arm: ## the unit tests and kernel checks on 64-bit ARM, under qemu
 	@tools/setup build arm
 	@tools/test-arm build-arm $(JOBS)
+
+macos-check: ## compiles and links for macOS with zig (pip install ziglang); runs nothing
+	@tools/setup build test
+	@$(PYTHON) tools/macos-check build-macos $(JOBS)
 
 install: build ## installs under PREFIX=... (default /usr/local)
 	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
