@@ -64,6 +64,8 @@ uint64_t os_memory_peak_resident(void); /* this process, so far */
  * answer stays. */
 int os_cores(void);
 double os_seconds(void); /* monotonic */
+/* What an errno of a file means, and what to do where that is known: the end of a message. */
+const char *os_why(int error);
 bool os_random(void *out, size_t size);
 
 #endif

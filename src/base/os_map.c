@@ -147,7 +147,7 @@ static int open_file(const char *path, bt_error *err, bt_status *status)
         errno = saved;
         fd = high;
     }
-    if (fd < 0) *status = bt_fail(err, BT_E_IO, "%s: cannot open: %s", path, strerror(errno));
+    if (fd < 0) *status = bt_fail(err, BT_E_IO, "%s: cannot open: %s", path, os_why(errno));
     return fd;
 }
 

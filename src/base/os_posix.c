@@ -67,6 +67,23 @@ void os_pages_free(void *memory, size_t size)
     mem_give_outside();
 }
 
+const char *os_why(int error)
+{
+    switch (error) {
+    case ENOENT:
+        return "No such file or directory; check how the path is written, and that its folder is "
+               "there";
+    case ENOTDIR: return "Not a directory; a part of the path before its last is a file";
+    case EISDIR: return "Is a directory; name a file in it";
+    case EACCES: return "Permission denied; ls -l shows who may, chmod changes it";
+    case EROFS: return "Read-only file system; take another folder";
+    case ENOSPC: return "No space left on device; make room, or take a folder on another disk";
+    case EDQUOT: return "Disk quota exceeded; make room, or take a folder on another disk";
+    case EMFILE: return "Too many open files; ulimit -n raises the limit";
+    default: return strerror(error);
+    }
+}
+
 /* ---- writing ---- */
 
 bt_status os_write_all(int fd, const void *data, size_t size, bt_error *err)
@@ -81,7 +98,7 @@ bt_status os_write_all(int fd, const void *data, size_t size, bt_error *err)
             struct pollfd ready = {.fd = fd, .events = POLLOUT};
             poll(&ready, 1, -1);
         } else if (errno != EINTR) {
-            return bt_fail(err, BT_E_IO, "cannot write: %s", strerror(errno));
+            return bt_fail(err, BT_E_IO, "cannot write: %s", os_why(errno));
         }
     }
     return BT_OK;
@@ -133,15 +150,15 @@ static int open_beside(const char *path, char name[PATH_MAX])
 static bt_status finish(int fd, const char *path, const char *name, mode_t mode, bt_error *err)
 {
     if (fchmod(fd, mode) != 0 && errno != EPERM && errno != ENOTSUP)
-        return bt_fail(err, BT_E_IO, "%s: cannot set its mode: %s", path, strerror(errno));
+        return bt_fail(err, BT_E_IO, "%s: cannot set its mode: %s", path, os_why(errno));
     int result;
     do result = sys_sync(fd);
     while (result != 0 && errno == EINTR);
     if (result != 0 && errno != EINVAL && errno != ENOTSUP)
-        return bt_fail(err, BT_E_IO, "%s: cannot write it out: %s", path, strerror(errno));
+        return bt_fail(err, BT_E_IO, "%s: cannot write it out: %s", path, os_why(errno));
     if (rename(name, path) != 0)
         return bt_fail(err, BT_E_IO, "%s: cannot put the new file in place: %s", path,
-                       strerror(errno));
+                       os_why(errno));
     return BT_OK;
 }
 
@@ -162,8 +179,7 @@ bt_status os_replace_file(const char *path, bt_status (*write_fn)(void *, int, b
     }
     int fd = open_beside(path, name);
     if (fd < 0)
-        return bt_fail(err, BT_E_IO, "%s: cannot create a file beside it: %s", path,
-                       strerror(errno));
+        return bt_fail(err, BT_E_IO, "%s: cannot create a file beside it: %s", path, os_why(errno));
     bt_error inner = {0};
     bt_status status = write_fn(user, fd, &inner);
     if (status == BT_OK) {
@@ -173,7 +189,7 @@ bt_status os_replace_file(const char *path, bt_status (*write_fn)(void *, int, b
     }
     if (close(fd) != 0 && status == BT_OK && errno != EINTR) {
         /* NFS and quotas may tell here; the name already stands for the new file. */
-        return bt_fail(err, BT_E_IO, "%s: cannot close it: %s", path, strerror(errno));
+        return bt_fail(err, BT_E_IO, "%s: cannot close it: %s", path, os_why(errno));
     }
     if (status != BT_OK) {
         unlink(name);
@@ -201,7 +217,7 @@ bt_status os_make_dirs(const char *path, bt_error *err)
             if (S_ISDIR(st.st_mode)) continue;
             why = ENOTDIR;
         }
-        return bt_fail(err, BT_E_IO, "%s: cannot make the folder: %s", part, strerror(why));
+        return bt_fail(err, BT_E_IO, "%s: cannot make the folder: %s", part, os_why(why));
     }
     return BT_OK;
 }

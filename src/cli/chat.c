@@ -131,10 +131,9 @@ static void do_clear(Chat *c, const char *rest)
     (void)rest;
     size_t first = c->system ? 1 : 0;
     messages_drop(&c->messages, first, c->messages.n - first);
-    if (opts_flag(&c->r->cli->opts, OPT_RAW)) {
-        bt_session_truncate(c->r->session, 0, 0, NULL);
-        c->r->talk.held.n = 0;
-    }
+    /* The session forgets it too: what stays, the system message, is read again. */
+    bt_session_truncate(c->r->session, 0, 0, NULL);
+    c->r->talk.held.n = 0;
     cli_say(c->r->cli, "(cleared)");
 }
 

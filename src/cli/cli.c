@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/os.h"
 
 int cli_fail(const char *format, ...)
 {
@@ -56,7 +57,7 @@ int cli_flush(void)
     if (fflush(stdout) == 0 && !ferror(stdout)) return CLI_GOOD;
     int error = errno;
     if (!told && !reader_gone())
-        cli_fail("standard output: %s", error ? strerror(error) : "a write failed");
+        cli_fail("standard output: %s", error ? os_why(error) : "a write failed");
     told = true;
     return CLI_FAILED;
 }

@@ -90,7 +90,7 @@ static bool open_output(const char *path, int *fd)
     if (strcmp(path, "-") == 0) *fd = dup(STDOUT_FILENO);
     if (*fd >= 0 || stat(path, &at) != 0 || S_ISREG(at.st_mode)) return true;
     *fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    if (*fd < 0) cli_fail("%s: %s", path, strerror(errno));
+    if (*fd < 0) cli_fail("%s: %s", path, os_why(errno));
     return *fd >= 0;
 }
 
@@ -112,7 +112,7 @@ int cmd_logits(Cli *cli)
     if (code == CLI_GOOD) code = model_open(cli, &(ModelWish){.writes = {folder}}, &m);
     if (code == CLI_GOOD) code = ids_check(&m, &ids) ? run_job(&job, path) : CLI_FAILED;
     if (job.fd >= 0 && close(job.fd) != 0 && code == CLI_GOOD)
-        code = cli_fail("%s: %s", path, strerror(errno));
+        code = cli_fail("%s: %s", path, os_why(errno));
     mem_free(job.rows);
     bt_session_close(&job.session);
     model_close(&m);

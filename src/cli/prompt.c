@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/os.h"
+
 int read_text(const char *path, bool plain, Buf *out)
 {
     bool input = strcmp(path, "-") == 0;
@@ -15,7 +17,7 @@ int read_text(const char *path, bool plain, Buf *out)
     size_t start = out->size;
     char part[65536];
     int fd = input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) return cli_fail("%s: %s", name, strerror(errno));
+    if (fd < 0) return cli_fail("%s: %s", name, os_why(errno));
     ssize_t n;
     while ((n = read(fd, part, sizeof part)) != 0 && out->size - start <= PROMPT_MOST) {
         if (n < 0 && errno == EINTR) continue;
@@ -24,7 +26,7 @@ int read_text(const char *path, bool plain, Buf *out)
     }
     int error = n < 0 ? errno : 0;
     if (!input) close(fd);
-    if (error) return cli_fail("%s: %s", name, strerror(error));
+    if (error) return cli_fail("%s: %s", name, os_why(error));
     if (n > 0) return cli_fail("%s: over %u bytes; give a part of it", name, PROMPT_MOST);
     if (out->failed) return cli_fail("%s: not enough memory to read it", name);
     const char *nul =

@@ -146,7 +146,7 @@ static void explain(int code, int error, char why[256])
     else if (code == 2)
         snprintf(why, 256, "too many files were saved already");
     else if (code == 3)
-        snprintf(why, 256, "%s%s", strerror(error),
+        snprintf(why, 256, "%s%s", os_why(error),
                  error == EEXIST ? "; files are never replaced, take another name" : "");
     else
         snprintf(why, 256, "ok");
@@ -217,7 +217,7 @@ Save *save_open(const char *path, bool later)
         s->path = mem_strdup(path);
         s->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         if (!s->path || s->fd < 0) {
-            cli_fail("--save %s: %s", path, strerror(errno));
+            cli_fail("--save %s: %s", path, os_why(errno));
             save_close(&s);
             return NULL;
         }
@@ -236,7 +236,7 @@ bool save_update(Save *s, const bt_message *messages, size_t n)
     int error = ENOMEM;
     if (conversation(s->path, messages, n, &text)) error = put(s->fd, text.data, text.size);
     buf_close(&text);
-    if (error) cli_fail("--save %s: %s", s->path, strerror(error));
+    if (error) cli_fail("--save %s: %s", s->path, os_why(error));
     return error == 0;
 }
 

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/os.h"
 #include "engine/sidecar.h"
 #include "tensor/dtype.h"
 
@@ -274,7 +275,7 @@ static bt_status write_sidecar(void *user, int fd, bt_error *err)
     w->header.checksum = atomic_load(&pack->checksum);
     w->header.header_hash = sidecar_header_hash(&w->header);
     if (!write_at(fd, (const unsigned char *)&w->header, sizeof w->header, 0))
-        return bt_fail(err, BT_E_IO, "writing prepared weights: %s", strerror(errno));
+        return bt_fail(err, BT_E_IO, "writing prepared weights: %s", os_why(errno));
     return BT_OK;
 }
 

@@ -112,7 +112,7 @@ bt_status sidecar_list(const char *cache_dir, Sidecar **out, size_t *n, bt_error
     *n = 0;
     DIR *dir = opendir(cache_dir);
     if (!dir && errno == ENOENT) return BT_OK;
-    if (!dir) return bt_fail(err, BT_E_IO, "%s: %s", cache_dir, strerror(errno));
+    if (!dir) return bt_fail(err, BT_E_IO, "%s: %s", cache_dir, os_why(errno));
     Sidecar *list = mem_zalloc(MOST_SIDECARS, sizeof *list);
     size_t count = 0;
     for (struct dirent *e; list && count < MOST_SIDECARS && (e = readdir(dir));) {
@@ -164,7 +164,7 @@ bt_status sidecar_trim(const char *cache_dir, uint64_t limit, uint64_t *removed,
         if (unlink(list[i].path) == 0)
             *removed += list[i].bytes;
         else
-            status = bt_fail(err, BT_E_IO, "%s: %s", list[i].path, strerror(errno));
+            status = bt_fail(err, BT_E_IO, "%s: %s", list[i].path, os_why(errno));
         held -= list[i].bytes;
     }
     sidecar_list_free(list, n);

@@ -175,6 +175,8 @@ def clear_system_and_unknown_commands():
     answer(t, "Hello")
     t.line("/clear")
     t.wait("(cleared)")
+    t.line("/info")
+    t.wait("context    0 of")
     t.line("/system Be brief.")
     t.wait("(from now on)")
     t.line("/system")

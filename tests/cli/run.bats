@@ -42,7 +42,10 @@ load helpers
     [[ $output == *"nul: a NUL byte at offset 1"* ]]
     run "$bantam" run m.gguf --file missing </dev/null
     [ "$status" -eq 1 ]
-    [[ $output == *"missing: No such file"* ]]
+    [[ $output == *"missing: No such file"*"; check how the path is written"* ]]
+    run "$bantam" logits -m m.gguf --tokens 1 -o nowhere/out.f32
+    [ "$status" -eq 1 ]
+    [[ $output == *"nowhere/out.f32: "*"that its folder is there"* ]]
 }
 
 @test "the golden story, word for word" {
@@ -128,10 +131,10 @@ load helpers
     [ -w /dev/full ] || skip "no /dev/full"
     run bash -c '"$0" run m.gguf -p Hi -n 4 -q </dev/null >/dev/full' "$bantam"
     [ "$status" -eq 1 ]
-    [[ $output == "bantam: standard output: No space left on device" ]]
+    [[ $output == "bantam: standard output: No space left on device; make room"* ]]
     run "$bantam" run m.gguf -p Hi -n 4 -q --save /dev/full </dev/null
     [ "$status" -eq 1 ]
-    [[ $output == *"bantam: --save /dev/full: No space left on device" ]]
+    [[ $output == *"bantam: --save /dev/full: No space left on device; make room"* ]]
 }
 
 @test "nothing is stored, unless --save says where" {
