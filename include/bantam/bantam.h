@@ -135,6 +135,22 @@ BT_API bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_
 /* Bytes read from memory for one decoded token at `depth` tokens of context. */
 BT_API uint64_t bt_model_bytes_per_token(const bt_model *model, int32_t depth, bt_kv_type kv);
 
+/* ---- a maker's folder ----------------------------------------------------- */
+
+/* bt_model_open takes such a folder too: safetensors, config.json and the tokenizer's files. */
+
+typedef struct bt_convert_options {
+    const char *type; /* of matrices: "f32", "f16", "bf16", "q8_0"; NULL or "auto": as they are */
+    bt_progress_fn progress;
+    void *progress_user;
+} bt_convert_options;
+
+/* Writes the model of `folder` to `path` as GGUF, streaming; the file is replaced whole at the end.
+ * What was left out is told through the log (BT_LOG_WARN). BT_E_UNSUPPORTED and BT_E_FORMAT name
+ * what is not known or does not fit. */
+BT_API bt_status bt_convert(const char *folder, const char *path, const bt_convert_options *options,
+                            bt_error *err);
+
 /* ---- text ---------------------------------------------------------------- */
 
 #define BT_TOKENIZE_NO_SPECIAL 1u /* text of special tokens stays text */

@@ -1,6 +1,7 @@
 /* Opening a model (see model.h). */
 #include "cli/model.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ char *sandbox_text(const SandboxReport *r, char *out, size_t size)
 
 /* ---- the sandbox ---- */
 
-enum { GRANTS_MOST = 16 + FIND_MAX_PARTS };
+enum { GRANTS_MOST = 64 + FIND_MAX_PARTS };
 
 typedef struct Grants {
     SandboxGrant row[GRANTS_MOST];
@@ -59,13 +60,33 @@ static void grant(Grants *g, const char *path, bool write)
     g->row[g->n++] = (SandboxGrant){path, write};
 }
 
+/* A maker's folder: itself, and each file a model is made of, which may be a link out of it. */
+static void grant_folder(Grants *g, const char *folder)
+{
+    static const char *const ends[] = {".json", ".safetensors", ".model", ".jinja"};
+    DIR *dir = opendir(folder);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        size_t n = strlen(e->d_name);
+        for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+            if (n > strlen(ends[i]) && strcmp(e->d_name + n - strlen(ends[i]), ends[i]) == 0) {
+                buf_printf(&g->parts, "%s/%s", folder, e->d_name);
+                buf_char(&g->parts, '\0');
+            }
+    }
+    if (dir) closedir(dir);
+    buf_add(&g->parts, folder, strlen(folder) + 1);
+}
+
 /* The model's files and not their folder, which may be the user's home. A link stands for the
  * file it leads to. */
 static void grant_model(Grants *g, const char *model)
 {
     char path[PATH_MAX];
+    struct stat st;
     int n = find_n_parts(model);
-    for (int part = 1; part <= n; part++)
+    bool folder = stat(model, &st) == 0 && S_ISDIR(st.st_mode);
+    if (folder) grant_folder(g, model);
+    for (int part = 1; part <= n && !folder; part++)
         if (find_part_path(model, part, path, sizeof path))
             buf_add(&g->parts, path, strlen(path) + 1);
     if (g->parts.failed) return; /* opening the model will say so */

@@ -26,6 +26,7 @@ enum {
     S_BENCH = 1 << 10,
     S_CACHE = 1 << 11,
     S_SELFCHECK = 1 << 12,
+    S_CONVERT = 1 << 13,
 };
 
 typedef enum OptId {

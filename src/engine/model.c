@@ -8,6 +8,8 @@
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "convert/convert.h"
+#include "engine/folder.h"
 #include "tensor/dtype.h"
 
 static bt_status copy_text(const Gguf *g, const char *key, char **out, bt_error *err)
@@ -118,7 +120,8 @@ bt_status bt_model_open(const char *path, const bt_model_options *options, bt_mo
     *out = NULL;
     bt_error_clear(err);
     if (!path || !*path) return bt_fail(err, BT_E_ARGUMENT, "no model is named");
-    bt_status status = gguf_open(path, &file, &gguf, err);
+    bt_status status = convert_is_folder(path) ? folder_open(path, o, &gguf, err)
+                                               : gguf_open(path, &file, &gguf, err);
     return status ? status : model_open_gguf(&gguf, o, out, err);
 }
 

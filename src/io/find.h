@@ -52,10 +52,10 @@ find_source_text(FindSource source); /* "bantam", "ollama", "lm-studio", "huggin
 /* Our own folder; *out is mem_alloc'd. BT_E_ARGUMENT when neither home nor XDG_DATA_HOME is set. */
 bt_status find_own_folder(const FindPlaces *places, char **out, bt_error *err);
 
-/* What a user typed to a path (*out, mem_alloc'd): a file as it is; a name of the list, with or
- * without .gguf, an Ollama name without its ":latest"; a repository that holds one model; a file
- * name's stem. BT_E_ARGUMENT when nothing, or more than one thing, is meant; the text says which.
- */
+/* What a user typed to a path (*out, mem_alloc'd): a file, or a maker's folder, as it is; a name of
+ * the list, with or without .gguf, an Ollama name without its ":latest"; a repository that holds
+ * one model; a file name's stem. BT_E_ARGUMENT when nothing, or more than one thing, is meant; the
+ * text says which. */
 bt_status find_resolve(const FindPlaces *places, const char *name, char **out, bt_error *err);
 
 /* By its name alone, how many parts a model's file has ("NAME-00002-of-00005.gguf": 5), else 1. */

@@ -99,6 +99,16 @@ static const FoundModel *pick(const FoundModels *models, const char *typed, bt_e
     return NULL;
 }
 
+/* Holds a config.json beside the weights: a model as its makers publish it. */
+static bool is_makers_folder(const char *path)
+{
+    char config[4096 + 16];
+    struct stat st;
+    if (strlen(path) > 4096) return false;
+    snprintf(config, sizeof config, "%s/config.json", path);
+    return stat(config, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 bt_status find_resolve(const FindPlaces *places, const char *name, char **out, bt_error *err)
 {
     struct stat st;
@@ -106,7 +116,7 @@ bt_status find_resolve(const FindPlaces *places, const char *name, char **out, b
     *out = NULL;
     if (!*name) return bt_fail(err, BT_E_ARGUMENT, "the model's name is empty; name a file");
     bool exists = stat(name, &st) == 0, folder = exists && S_ISDIR(st.st_mode);
-    if (exists && !folder) {
+    if (exists && (!folder || is_makers_folder(name))) {
         *out = mem_strdup(name);
         return *out ? BT_OK : bt_fail_memory(err, "a path", strlen(name));
     }

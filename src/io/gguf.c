@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/checked.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "io/gguf_index.h"
 
@@ -222,6 +223,39 @@ bt_status gguf_open_memory(const void *data, uint64_t size, const char *name, Gg
     return status;
 }
 
+bt_status gguf_assemble(Buf *head, const GgufIndexOf *of, GgufTensor **tensors, size_t n_tensors,
+                        Gguf **out, bt_error *err)
+{
+    size_t size = head->size;
+    Gguf *g = gguf_new(1 + of->n_maps);
+    if (!g) return bt_fail_memory(err, "an index", sizeof *g);
+    g->borrowed = true;
+    g->head = buf_take(head); /* from the heap: aligned */
+    GgufFile *f = &g->parts[0];
+    bt_status status = g->head ? file_name(f, of->path, err) : bt_fail_memory(err, "keys", size);
+    f->map = (OsMap){.data = (const unsigned char *)g->head, .size = size, .fd = -1};
+    /* Sidecars know their source by sizes and times: keys count too. */
+    if (!status) f->map.mtime_ns = (int64_t)hash_bytes(g->head, size, 0);
+    if (!status) status = gguf_parse(f, err);
+    if (!status) {
+        mem_free(f->tensors);
+        f->tensors = *tensors;
+        f->n_tensors = n_tensors;
+        *tensors = NULL;
+        status = index_tensors(g, err);
+    }
+    if (status) {
+        gguf_close(&g);
+        return status;
+    }
+    for (int i = 0; i < of->n_maps; i++) g->parts[1 + i].map = *of->maps[i];
+    g->n_parts = 1 + of->n_maps;
+    g->release = of->release;
+    g->user = of->user;
+    *out = g;
+    return BT_OK;
+}
+
 void gguf_close(Gguf **gguf)
 {
     Gguf *g = *gguf;
@@ -230,6 +264,8 @@ void gguf_close(Gguf **gguf)
     name_table_close(&g->tensor_table);
     for (int p = 0; p < g->n_parts; p++) file_close(&g->parts[p], g->borrowed);
     mem_free(g->parts);
+    mem_free(g->head);
+    if (g->release) g->release(g->user);
     mem_free(g);
     *gguf = NULL;
 }

@@ -3,7 +3,9 @@
 #ifndef IO_GGUF_INDEX_H
 #define IO_GGUF_INDEX_H
 
+#include "base/buf.h"
 #include "io/gguf.h"
+#include "io/gguf_write.h"
 
 /* Caps. Real files stay far below; a file above one is refused with its number (docs/formats.md).
  * Together they bound the work on any file to some tens of milliseconds and a few megabytes. */
@@ -66,6 +68,9 @@ struct Gguf {
     GgufTensor *tensors; /* of all parts; parts[0].tensors when there is one part */
     size_t n_tensors;
     NameTable tensor_table;
+    char *head;                  /* of an index without a file: its keys */
+    void (*release)(void *user); /* and whose the rest is */
+    void *user;
 };
 
 /* Parses and validates file->map. What was allocated is in *file, also on failure. */
@@ -88,5 +93,10 @@ unsigned gguf_type_width(uint32_t type);
  * stands in messages. A part of a split model is refused. For fuzzing and tests. */
 bt_status gguf_open_memory(const void *data, uint64_t size, const char *name, Gguf **out,
                            bt_error *err);
+
+/* An index from a header in memory (*head is taken) and tensors that lie elsewhere (*tensors is
+ * taken). The caller calls of->release after a failure. */
+bt_status gguf_assemble(Buf *head, const GgufIndexOf *of, GgufTensor **tensors, size_t n_tensors,
+                        Gguf **out, bt_error *err);
 
 #endif

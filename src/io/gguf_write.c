@@ -14,6 +14,8 @@ typedef struct OutTensor {
     uint32_t type, n_dims;
     uint64_t ne[GGUF_MAX_DIMS];
     const void *data;
+    GgufTensorWrite write; /* in place of data */
+    void *user;
     uint64_t bytes;
 } OutTensor;
 
@@ -157,6 +159,11 @@ void gguf_put_string(GgufWriter *w, const char *key, const char *value)
     if (put_name(w, span_of(key), GGUF_STRING)) add_string(&w->keys, span_of(value));
 }
 
+void gguf_put_span(GgufWriter *w, const char *key, Span value)
+{
+    if (put_name(w, span_of(key), GGUF_STRING)) add_string(&w->keys, value);
+}
+
 static bool put_array(GgufWriter *w, const char *key, uint32_t element, uint64_t count)
 {
     if (!put_name(w, span_of(key), GGUF_ARRAY)) return false;
@@ -206,11 +213,10 @@ static bool tensor_bytes(const OutTensor *t, uint64_t *out)
     return ck_mul(n / (uint64_t)info->block, (uint64_t)info->bytes, out);
 }
 
-void gguf_put_tensor(GgufWriter *w, const char *name, uint32_t type, uint32_t n_dims,
-                     const uint64_t *ne, const void *data)
+static void put_tensor(GgufWriter *w, const char *name, OutTensor t, const uint64_t *ne)
 {
+    uint32_t type = t.type, n_dims = t.n_dims;
     if (w->error.status) return;
-    OutTensor t = {.type = type, .n_dims = n_dims, .data = data};
     if (n_dims >= 1 && n_dims <= GGUF_MAX_DIMS) memcpy(t.ne, ne, n_dims * sizeof *ne);
     if (n_dims < 1 || n_dims > GGUF_MAX_DIMS || !tensor_bytes(&t, &t.bytes)) {
         bt_fail(&w->error, BT_E_ARGUMENT, "tensor '%s': no such shape of type %u (%s)", name, type,
@@ -222,6 +228,19 @@ void gguf_put_tensor(GgufWriter *w, const char *name, uint32_t type, uint32_t n_
     w->tensors = list;
     if (!room || !copy_name(w, "tensor", span_of(name), GGUF_MAX_NAME_LENGTH, &t.name)) return;
     w->tensors[w->n_tensors++] = t;
+}
+
+void gguf_put_tensor(GgufWriter *w, const char *name, uint32_t type, uint32_t n_dims,
+                     const uint64_t *ne, const void *data)
+{
+    put_tensor(w, name, (OutTensor){.type = type, .n_dims = n_dims, .data = data}, ne);
+}
+
+void gguf_put_tensor_made(GgufWriter *w, const char *name, uint32_t type, uint32_t n_dims,
+                          const uint64_t *ne, GgufTensorWrite write, void *user)
+{
+    put_tensor(w, name, (OutTensor){.type = type, .n_dims = n_dims, .write = write, .user = user},
+               ne);
 }
 
 /* ---- saving ---- */
@@ -251,16 +270,17 @@ static void add_padding(Buf *b, uint64_t alignment)
     while (!b->failed && (b->size & (alignment - 1))) buf_char(b, '\0');
 }
 
-static bt_status build_header(GgufWriter *w, Buf *head, bt_error *err)
+static bt_status build_header(GgufWriter *w, Buf *head, const OutTensor *tensors, size_t n,
+                              bt_error *err)
 {
     uint64_t offset = 0;
     buf_text(head, "GGUF");
     add_u32(head, 3);
-    add_u64(head, w->n_tensors);
+    add_u64(head, n);
     add_u64(head, w->n_keys);
     buf_add(head, w->keys.data, w->keys.size);
-    for (size_t i = 0; i < w->n_tensors; i++) {
-        const OutTensor *t = &w->tensors[i];
+    for (size_t i = 0; i < n; i++) {
+        const OutTensor *t = &tensors[i];
         add_string(head, t->name);
         add_u32(head, t->n_dims);
         buf_add(head, t->ne, t->n_dims * sizeof *t->ne);
@@ -287,32 +307,69 @@ static bt_status write_file(void *user, int fd, bt_error *err)
     bt_status status = os_write_all(fd, call->head->data, call->head->size, err);
     for (size_t i = 0; i < w->n_tensors && !status; i++) {
         const OutTensor *t = &w->tensors[i];
-        status = os_write_all(fd, t->data, t->bytes, err);
+        status = t->write ? t->write(t->user, fd, err) : os_write_all(fd, t->data, t->bytes, err);
         uint64_t padding = -t->bytes & (w->alignment - 1);
         if (!status && padding) status = os_write_all(fd, zeros, padding, err);
     }
     return status;
 }
 
-bt_status gguf_writer_save(GgufWriter *w, const char *path, bt_error *err)
+/* What went wrong while keys and tensors were put, and whether any stands twice. */
+static bt_status check_writer(GgufWriter *w, bt_error *err)
 {
     if (!w->error.status && w->keys.failed) fail_memory(w);
-    if (w->error.status) {
-        bt_fail(err, w->error.status, "%s", w->error.text);
-        bt_error_prefix(err, path);
-        return w->error.status;
-    }
-    Buf head = {0};
+    if (w->error.status) return bt_fail(err, w->error.status, "%s", w->error.text);
     bt_status status =
         check_names("key", w->key_names, sizeof *w->key_names, w->n_keys, GGUF_MAX_KEYS, err);
     if (!status)
         status = check_names("tensor", w->n_tensors ? &w->tensors[0].name : NULL,
                              sizeof *w->tensors, w->n_tensors, GGUF_MAX_TENSORS, err);
-    if (!status) status = build_header(w, &head, err);
+    return status;
+}
+
+bt_status gguf_writer_save(GgufWriter *w, const char *path, bt_error *err)
+{
+    Buf head = {0};
+    bt_status status = check_writer(w, err);
+    if (!status) status = build_header(w, &head, w->tensors, w->n_tensors, err);
     if (status)
         bt_error_prefix(err, path);
     else
         status = os_replace_file(path, write_file, &(SaveCall){w, &head}, err);
     buf_close(&head);
+    return status;
+}
+
+/* ---- an index without a file ---- */
+
+static void index_tensor(const OutTensor *t, const GgufPlace *place, GgufTensor *out)
+{
+    *out = (GgufTensor){.name = t->name,
+                        .type = t->type,
+                        .n_dims = t->n_dims,
+                        .data = place->data,
+                        .bytes = t->bytes,
+                        .offset = place->offset,
+                        .part = place->map + 1};
+    for (uint32_t i = 0; i < GGUF_MAX_DIMS; i++) out->ne[i] = i < t->n_dims ? t->ne[i] : 1;
+}
+
+bt_status gguf_writer_index(GgufWriter *w, const GgufIndexOf *of, Gguf **out, bt_error *err)
+{
+    Buf head = {0};
+    Gguf *g = NULL;
+    GgufTensor *tensors = NULL;
+    bt_status status = check_writer(w, err);
+    if (!status) status = build_header(w, &head, NULL, 0, err);
+    if (!status && !(tensors = mem_zalloc(w->n_tensors + 1, sizeof *tensors)))
+        status = bt_fail_memory(err, "an index", w->n_tensors * sizeof *tensors);
+    for (size_t i = 0; i < w->n_tensors && !status; i++)
+        index_tensor(&w->tensors[i], &of->places[i], &tensors[i]);
+    if (!status) status = gguf_assemble(&head, of, &tensors, w->n_tensors, &g, err);
+    if (status) bt_error_prefix(err, of->path);
+    if (status && of->release) of->release(of->user);
+    buf_close(&head);
+    mem_free(tensors);
+    *out = g;
     return status;
 }

@@ -1,0 +1,49 @@
+/* `bantam convert`: a maker's folder to one GGUF file (see bt_convert). */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/model.h"
+
+static void tell(void *user, bt_log_level level, const char *line)
+{
+    cli_say(user, "%s", line);
+}
+
+static int convert(Cli *cli, const char *folder, const char *path)
+{
+    bt_error err = {0};
+    Progress progress;
+    struct stat at;
+    char size[32];
+    progress_start(&progress, cli);
+    bt_log_set(tell, cli, BT_LOG_WARN);
+    bt_convert_options o = {.type = opts_text(&cli->opts, OPT_CONVERT_TYPE),
+                            .progress = progress_update,
+                            .progress_user = &progress};
+    bt_status status = bt_convert(folder, path, &o, &err);
+    progress_end(&progress);
+    if (status == BT_E_CANCELLED) return cli_fail("stopped; nothing was written");
+    if (status != BT_OK) return cli_fail("%s", err.text);
+    if (stat(path, &at) == 0)
+        cli_say(cli, "%s: %s written", path, bytes_text((uint64_t)at.st_size, size));
+    return CLI_GOOD;
+}
+
+int cmd_convert(Cli *cli)
+{
+    const Opts *o = &cli->opts;
+    if (o->n_args < 2) return cli_usage(cli, "a folder and the file to write must be named");
+    if (o->n_args > 2) return cli_usage(cli, "'%s' is too much", o->args[2]);
+    const char *folder = o->args[0], *path = o->args[1];
+    CliModel m = {0};
+    char *out = folder_of(path);
+    interrupt_install();
+    int code = out ? sandbox_as_run(cli, &(ModelWish){.writes = {out}}, folder, &m)
+                   : cli_fail("not enough memory");
+    if (code == CLI_GOOD) code = convert(cli, folder, path);
+    mem_free(out);
+    return code;
+}

@@ -1,0 +1,12 @@
+/* Models straight from the folder their makers publish. */
+#ifndef ENGINE_FOLDER_H
+#define ENGINE_FOLDER_H
+
+#include "io/gguf.h"
+
+/* The folder as if it were a GGUF file: what needs no change stays in the mapped files, the rest is
+ * made in memory. */
+bt_status folder_open(const char *folder, const bt_model_options *options, Gguf **out,
+                      bt_error *err);
+
+#endif
