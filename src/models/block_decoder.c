@@ -27,12 +27,27 @@ static void load_norms(Loader *ld, int32_t l, const DecoderOptions *o, DecoderLa
     }
 }
 
+bool block_has_experts(Loader *ld)
+{
+    return loader_int(ld, "expert_count", 0, MODEL_MOST_EXPERTS, 0) > 0;
+}
+
+bool block_windowed(Loader *ld, int32_t layer, int32_t period)
+{
+    int32_t flags[MODEL_MOST_LAYERS];
+    if (loader_int(ld, "attention.sliding_window", 0, INT32_MAX, 0) < 1) return false;
+    int32_t n = loader_array(ld, "attention.sliding_window_pattern", 0, MODEL_MOST_LAYERS, flags,
+                             MODEL_MOST_LAYERS);
+    if (n > 1) return layer < n && flags[layer];
+    if (n == 1) period = flags[0];
+    return period < 1 || (layer + 1) % period != 0;
+}
+
 static FfnOptions ffn_options(const DecoderOptions *o, int32_t l)
 {
     FfnOptions ffn = o->ffn;
     if (o->expert_step > 0)
-        ffn.experts =
-            l >= o->first_expert_layer && (l - o->first_expert_layer) % o->expert_step == 0;
+        ffn.experts = l >= o->first_expert_layer && (l + 1) % o->expert_step == 0;
     return ffn;
 }
 

@@ -33,8 +33,8 @@ typedef struct DecoderOptions {
     QkNorm qk_norm;
     bool gated; /* see Attention */
     FfnOptions ffn;
-    /* Layers of experts: from the first to the last of them, every `expert_step`th; the others are
-     * dense. 0: all layers are alike, `ffn.experts` says how. */
+    /* Layers l of experts: l >= first_expert_layer and (l + 1) % expert_step == 0; the others are
+     * dense. Step 0: all layers are alike, `ffn.experts` says how. */
     int32_t first_expert_layer, expert_step;
     /* Returns whether layer l attends; NULL: all do. For others the family sets `mixer`. */
     bool (*attends)(const Loader *ld, int32_t l);
@@ -65,6 +65,13 @@ struct Decoder {
 /* NULL after a failure. The memory is the store's; the family may change it while it loads. */
 Decoder *block_decoder_load(Loader *ld, const DecoderOptions *options);
 Tensor block_decoder_forward(Step *s, const void *model);
+
+/* Whether the file has experts: families whose dense and sparse models share a name. */
+bool block_has_experts(Loader *ld);
+/* Layers of a window: all but every `period`th, (l + 1) % period == 0; or as the file says in
+ * attention.sliding_window_pattern (a period, or a flag a layer). The window is
+ * attention.sliding_window; without that key all layers see everything. False when layer l does. */
+bool block_windowed(Loader *ld, int32_t layer, int32_t period);
 
 /* The end of every decoder: wanted rows, norm, head, scale and cap; or, when the step wants hidden
  * states, the normed rows. */

@@ -189,6 +189,8 @@ void loader_hyper(Loader *ld)
     Hyper *h = &ld->hyper;
     const int32_t wide = MODEL_MOST_WIDTH, must = LOADER_REQUIRED;
     h->n_layers = loader_int(ld, "block_count", 1, MODEL_MOST_LAYERS, must);
+    /* layers that guess further tokens lie behind the model's own */
+    h->n_layers -= loader_int(ld, "nextn_predict_layers", 0, h->n_layers - 1, 0);
     h->n_embd = loader_int(ld, "embedding_length", 1, wide, must);
     h->heads_of = loader_per_layer(ld, "attention.head_count", 0, 4096, 0);
     if (loader_failed(ld)) return;

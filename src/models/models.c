@@ -21,7 +21,7 @@ const Arch *arch_find(Span name)
 const char *arch_list(void)
 {
     static const char list[] =
-#define X(name, object) ", " #name
+#define X(name, object) ", " name
 #include "models/models.def"
 #undef X
         ;

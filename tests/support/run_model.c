@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_ROWS 512 /* of a step */
+
 static bt_status feed_chunks(bt_session *s, const bt_token *tokens, int n, int chunk, float *out,
                              size_t vocab, bt_error *err)
 {
-    bt_row rows[512];
+    bt_row rows[MOST_ROWS];
     for (int i = 0; i < n; i += chunk) {
         int some = n - i < chunk ? n - i : chunk;
         for (int j = 0; j < some; j++) rows[j] = (bt_row){tokens[i + j], 0, true};
@@ -56,14 +58,16 @@ float *run_model(const char *path, const bt_token *tokens, int n, FeedMode mode,
     bt_session *s = NULL;
     float *out = NULL;
     bt_model_options mo = {.cpu_mask = cpu_mask};
-    bt_session_options so = {.n_ctx = n, .n_sequences = 4, .n_batch = n, .n_logits = n, .kv = kv};
+    int batch = n < MOST_ROWS ? n : MOST_ROWS;
+    bt_session_options so = {
+        .n_ctx = n, .n_sequences = 4, .n_batch = batch, .n_logits = batch, .kv = kv};
     bt_status status = bt_model_open(path, &mo, &m, &err);
     if (!status) status = bt_session_open(m, &so, &s, &err);
     if (!status) {
         *n_vocab = bt_model_describe(m).n_vocab;
         size_t vocab = (size_t)*n_vocab;
         out = malloc((size_t)n * vocab * sizeof *out);
-        int chunk = mode == FEED_AT_ONCE ? n : mode == FEED_SEVENS ? 7 : 1;
+        int chunk = mode == FEED_AT_ONCE ? batch : mode == FEED_SEVENS ? 7 : 1;
         status = mode == FEED_INTERLEAVED ? feed_interleaved(s, tokens, n, out, vocab, &err)
                  : mode == FEED_TRUNCATED ? feed_truncated(s, tokens, n, out, vocab, &err)
                                           : feed_chunks(s, tokens, n, chunk, out, vocab, &err);
