@@ -1,6 +1,6 @@
 #!/bin/sh
 # Plants one fault a rule in a small tree and sees tools/tidy find it; feeds tools/summarise
-# made-up logs. Prints TAP.     tools.sh [OBJDUMP CC...]
+# made-up logs and tools/picture a session. Prints TAP.     tools.sh [OBJDUMP CC...]
 set -u
 source=${BANTAM_SOURCE:?}
 objdump=${1:-}
@@ -112,4 +112,20 @@ log TIMEOUT '' | sums 1 '0 passed, 1 failed, 0 skipped' 1
 { log OK ''; log SKIP ''; } | sums 0 '1 passed, 0 failed, 1 skipped' 0
 log OK 'ok 1 - a\n' | sums 2 '1 passed, 1 failed, 0 skipped' 1
 printf '' | sums 0 '0 passed, 0 failed, 0 skipped' 1
+
+# ---- picture: a session played, typed at, wrapped and drawn ----
+cat >"$work/session.txt" <<'END'
+$ printf 'one\rtwo & \033[1mthree\033[0m\033[Kx\n%012d\n' 7
+$ printf '> '; read -r line; echo "read $line"
+> typed
+END
+"$source/tools/picture" "$work/session.txt" "$work/out.svg" --columns 60 >"$work/log" 2>&1 &&
+    sed 's/<[^>]*>//g' "$work/out.svg" >>"$work/log" &&
+    grep -q '^two &amp; threex$' "$work/log" && grep -q '^000000000007$' "$work/log" &&
+    grep -q '^&gt; typed$' "$work/log" && grep -q '^read typed$' "$work/log"
+row $? 'picture draws what a terminal showed'
+echo '$ exit 3' >"$work/session.txt"
+! "$source/tools/picture" "$work/session.txt" "$work/none.svg" >"$work/log" 2>&1 &&
+    [ ! -e "$work/none.svg" ]
+row $? 'picture refuses a session that failed'
 echo "1..$(grep -c '' "$work/rows")"
