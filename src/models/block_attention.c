@@ -82,15 +82,13 @@ static Tensor place(Step *s, const Attention *a, Tensor x, const Norm *norm, con
     return a->qk_norm == QK_NORM_AFTER_ROPE && norm ? op_norm(s, x, norm) : x;
 }
 
-static Tensor warm(Step *s, const Attention *a, Tensor q)
+Tensor block_attention_warm(Step *s, Tensor q, float temperature, float floor_of, float shift)
 {
     float *of_row = step_memory(s, (size_t)s->n_rows * sizeof *of_row);
     if (step_failed(s)) return q;
     for (int32_t i = 0; i < s->n_rows && of_row; i++)
         of_row[i] =
-            1 + a->temperature * logf(floorf(((float)s->rows[i].position + a->temperature_shift) /
-                                             a->temperature_floor) +
-                                      1);
+            1 + temperature * logf(floorf(((float)s->rows[i].position + shift) / floor_of) + 1);
     return op_mul_rows(s, q, of_row);
 }
 
@@ -110,7 +108,9 @@ Tensor block_attention(Step *s, const Attention *a, const RopeTable *ropes, int3
         p.q = op_part(s, p.q, 0, a->e_k);
     }
     p.q = place(s, a, op_clip(s, p.q, a->clip), a->q_norm, rope);
-    if (a->temperature != 0) p.q = warm(s, a, p.q);
+    if (a->temperature != 0)
+        p.q = block_attention_warm(s, p.q, a->temperature, a->temperature_floor,
+                                   a->temperature_shift);
     if (a->wk) {
         p.k = place(s, a, op_clip(s, p.k, a->clip), a->k_norm, rope);
         p.v = op_clip(s, p.v, a->clip);

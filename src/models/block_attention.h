@@ -45,4 +45,7 @@ void block_attention_span(Loader *ld, Attention *a, int32_t layer, StateKind kin
 Tensor block_attention(Step *s, const Attention *a, const RopeTable *ropes, int32_t layer,
                        Tensor x);
 
+/* q times 1 + temperature * log(floor((position + shift) / floor_of) + 1). */
+Tensor block_attention_warm(Step *s, Tensor q, float temperature, float floor_of, float shift);
+
 #endif

@@ -97,7 +97,7 @@ static Tensor maybe_scale(Step *s, Tensor x, float alpha)
 static Tensor mix(Step *s, const Decoder *m, int32_t l, const RopeTable *ropes, Tensor x)
 {
     const DecoderLayer *w = &m->layer[l];
-    if (w->mixer) return w->mixer(s, m, l, x);
+    if (w->mixer) return w->mixer(s, m, l, ropes, x);
     return block_attention(s, &w->attention, ropes, l, x);
 }
 

@@ -45,7 +45,7 @@ typedef struct DecoderLayer {
     Attention attention;
     Ffn ffn;
     /* In the place of attention: x (T,D), normed; returns (T,D). NULL: attention. */
-    Tensor (*mixer)(Step *s, const Decoder *m, int32_t layer, Tensor x);
+    Tensor (*mixer)(Step *s, const Decoder *m, int32_t layer, const RopeTable *ropes, Tensor x);
     const void *mixer_weights;
     float scale; /* of the stream after this layer */
 } DecoderLayer;

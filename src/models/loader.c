@@ -353,14 +353,23 @@ static void read_sides(Loader *ld, Weight *w, int32_t layer, const char *name, i
     w->bias = own;
 }
 
+/* n_mats matrices of `total` rows, in a dimension of their own or one below the other. */
+static bool holds_matrices(Loader *ld, const GgufTensor *t, int64_t k, int64_t total,
+                           int64_t n_mats)
+{
+    bool flat = n_mats > 1 && t->ne[2] == 1;
+    return flat ? has_shape(ld, t, k, total * n_mats, 1) : has_shape(ld, t, k, total, n_mats);
+}
+
 static const Weight *matrices(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t total,
                               int64_t first, int64_t n, int64_t n_mats, LoaderNeed need)
 {
     const GgufTensor *t = find(ld, layer, name, "weight", need);
-    if (!t || !has_shape(ld, t, k, total, n_mats)) return NULL;
+    if (!t || !holds_matrices(ld, t, k, total, n_mats)) return NULL;
     Weight *w = new_weight(ld, t, n_mats);
     if (!w) return NULL;
     w->n = n;
+    w->mat_bytes = (size_t)total * w->row_bytes;
     if (w->rows) w->rows = (const unsigned char *)w->rows + (size_t)first * w->row_bytes;
     read_sides(ld, w, layer, name, total, first);
     use_in_products(ld, w);
@@ -377,6 +386,32 @@ const Weight *loader_part(Loader *ld, int32_t layer, const char *name, int64_t k
                           int64_t first, int64_t n, int64_t n_mats)
 {
     return matrices(ld, layer, name, k, total, first, n, n_mats, REQUIRED);
+}
+
+const Weight *loader_turned(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t total,
+                            int64_t first, int64_t n, int64_t n_mats)
+{
+    const GgufTensor *t = find(ld, layer, name, "weight", REQUIRED);
+    if (!t || !holds_matrices(ld, t, k, total, n_mats)) return NULL;
+    Weight *w = new_weight(ld, t, n_mats);
+    float *row = loader_memory(ld, (size_t)k, sizeof *row);
+    float *out = t->data ? loader_memory(ld, (size_t)(n_mats * k * n), sizeof *out) : NULL;
+    if (loader_failed(ld)) return NULL;
+    for (int64_t m = 0; m < n_mats && out; m++)
+        for (int64_t r = 0; r < n; r++) {
+            int64_t from = m * total + first + r;
+            dequant_row(t->type, (const unsigned char *)t->data + (size_t)from * w->row_bytes, row,
+                        (size_t)k);
+            for (int64_t i = 0; i < k; i++) out[(m * k + i) * n + r] = row[i];
+        }
+    w->type = DT_F32;
+    w->k = n;
+    w->n = k;
+    w->rows = out;
+    w->row_bytes = (size_t)n * sizeof *out;
+    w->mat_bytes = (size_t)k * w->row_bytes;
+    use_in_products(ld, w);
+    return loader_failed(ld) ? NULL : w;
 }
 
 const Weight *loader_matrix(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t n,

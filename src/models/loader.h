@@ -84,9 +84,13 @@ const Weight *loader_matrix(Loader *ld, int32_t layer, const char *name, int64_t
 /* n_mats matrices in one tensor (experts). */
 const Weight *loader_matrices(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t n,
                               int64_t n_mats, LoaderNeed need);
-/* Rows [first, first + n) of each matrix of a tensor that holds `total`: several weights in one. */
+/* Rows [first, first + n) of each matrix of a tensor that holds `total`: several weights in one.
+ * The matrices may have a dimension of their own or lie one below the other. */
 const Weight *loader_part(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t total,
                           int64_t first, int64_t n, int64_t n_mats);
+/* The same rows as columns: n_mats matrices of k rows of n, made in memory as F32. */
+const Weight *loader_turned(Loader *ld, int32_t layer, const char *name, int64_t k, int64_t total,
+                            int64_t first, int64_t n, int64_t n_mats);
 /* A float vector "blk.LAYER.NAME.weight" of n elements. */
 const float *loader_vector(Loader *ld, int32_t layer, const char *name, int64_t n, LoaderNeed need);
 /* The same of any tensor name and up to two dimensions: "blk.LAYER.NAME". */
