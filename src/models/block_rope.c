@@ -15,7 +15,7 @@ typedef struct Yarn {
     double low, high;   /* pairs between which scaled and unscaled are mixed */
 } Yarn;
 
-static Yarn read_yarn(Loader *ld, int32_t width, int32_t original, float base)
+static Yarn read_yarn(Loader *ld, int32_t width, int32_t original, float base, bool rounded)
 {
     Yarn y = {.extrapolate = loader_float(ld, "rope.scaling.yarn_ext_factor", -1)};
     double fast = loader_float(ld, "rope.scaling.yarn_beta_fast", 32);
@@ -26,8 +26,10 @@ static Yarn read_yarn(Loader *ld, int32_t width, int32_t original, float base)
         loader_fail(ld, BT_E_FORMAT, "keys of rope.scaling: beta and base must be positive");
         return y;
     }
-    y.low = fmax(0, floor(yarn_pair(width, original, fast, base)));
-    y.high = fmin(width - 1, ceil(yarn_pair(width, original, slow, base)));
+    y.low = yarn_pair(width, original, fast, base);
+    y.high = yarn_pair(width, original, slow, base);
+    y.low = fmax(0, rounded ? floor(y.low) : y.low);
+    y.high = fmin(width - 1, rounded ? ceil(y.high) : y.high);
     return y;
 }
 
@@ -38,7 +40,7 @@ typedef struct RopeKeys {
     Yarn mix;
 } RopeKeys;
 
-static RopeKeys read_keys(Loader *ld, float base)
+static RopeKeys read_keys(Loader *ld, float base, bool rounded)
 {
     const Hyper *h = &ld->hyper;
     RopeKeys k = {.width = loader_int(ld, "rope.dimension_count", 2, h->e_k, h->e_k)};
@@ -60,7 +62,7 @@ static RopeKeys read_keys(Loader *ld, float base)
         loader_fail(ld, BT_E_FORMAT, "keys '%s.rope.*': width %d must be even, base %g positive",
                     ld->arch, k.width, (double)k.base);
     if (!(k.factor > 0)) k.factor = 1; /* 0 in a file means "none" */
-    if (k.yarn) k.mix = read_yarn(ld, k.width, k.original, k.base);
+    if (k.yarn) k.mix = read_yarn(ld, k.width, k.original, k.base, rounded);
     return k;
 }
 
@@ -114,9 +116,9 @@ static float magnitude(const Loader *ld, const RopeKeys *k)
     return (float)attn;
 }
 
-Rope block_rope(Loader *ld, bool adjacent, float base)
+static Rope read_rope(Loader *ld, bool adjacent, float base, bool rounded)
 {
-    RopeKeys k = read_keys(ld, base);
+    RopeKeys k = read_keys(ld, base, rounded);
     Rope rope = {.adjacent = adjacent, .magnitude = magnitude(ld, &k)};
     if (loader_failed(ld)) return (Rope){0};
     if (!isfinite(rope.magnitude))
@@ -127,6 +129,16 @@ Rope block_rope(Loader *ld, bool adjacent, float base)
     else
         frequencies(ld, &k, loader_vector(ld, -1, "rope_freqs", k.width / 2, OPTIONAL), &rope);
     return loader_failed(ld) ? (Rope){0} : rope;
+}
+
+Rope block_rope(Loader *ld, bool adjacent, float base)
+{
+    return read_rope(ld, adjacent, base, true);
+}
+
+Rope block_rope_unrounded(Loader *ld, bool adjacent, float base)
+{
+    return read_rope(ld, adjacent, base, false);
 }
 
 Rope block_rope_plain(Loader *ld, bool adjacent, float base, int32_t width)
