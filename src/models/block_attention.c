@@ -17,7 +17,8 @@ static const Norm *load_qk_norm(Loader *ld, int32_t layer, const char *name, int
     return loader_norm(ld, layer, name, e, o->centred, REQUIRED);
 }
 
-static void projections(Loader *ld, Attention *a, int32_t layer, int64_t q, int64_t k, int64_t v)
+static void projections(Loader *ld, Attention *a, int32_t layer, const AttentionOptions *o,
+                        int64_t q, int64_t k, int64_t v)
 {
     int64_t d = ld->hyper.n_embd;
     if (loader_has(ld, layer, "attn_qkv")) {
@@ -29,7 +30,10 @@ static void projections(Loader *ld, Attention *a, int32_t layer, int64_t q, int6
     a->wq = loader_matrix(ld, layer, "attn_q", d, a->gated ? 2 * q : q, REQUIRED);
     if (ld->layers[layer].kind == STATE_KV_SHARED) return;
     a->wk = loader_matrix(ld, layer, "attn_k", d, k, REQUIRED);
-    a->wv = loader_matrix(ld, layer, "attn_v", d, v, REQUIRED);
+    if (o->keys_as_values && k == v && !loader_has(ld, layer, "attn_v"))
+        a->wv = a->wk;
+    else
+        a->wv = loader_matrix(ld, layer, "attn_v", d, v, REQUIRED);
 }
 
 Attention block_attention_load(Loader *ld, int32_t layer, const AttentionOptions *o)
@@ -53,7 +57,7 @@ Attention block_attention_load(Loader *ld, int32_t layer, const AttentionOptions
     a.options.scale = loader_float(ld, "attention.scale", 0);
     if (!(a.options.scale > 0)) a.options.scale = 1 / sqrtf((float)a.e_k);
     a.clip = loader_float(ld, "attention.clamp_kqv", 0);
-    projections(ld, &a, layer, (int64_t)heads * a.e_k, (int64_t)kv * a.e_k, (int64_t)kv * a.e_v);
+    projections(ld, &a, layer, o, (int64_t)heads * a.e_k, (int64_t)kv * a.e_k, (int64_t)kv * a.e_v);
     a.wo = loader_matrix(ld, layer, "attn_output", (int64_t)heads * a.e_v, h->n_embd, REQUIRED);
     a.q_norm = load_qk_norm(ld, layer, "attn_q_norm", heads, a.e_k, o);
     if (spec->kind != STATE_KV_SHARED)

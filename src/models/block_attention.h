@@ -15,8 +15,9 @@ typedef enum QkNorm {
 
 typedef struct AttentionOptions {
     QkNorm qk_norm;
-    bool centred; /* these norms are LayerNorms */
-    bool gated;   /* see Attention */
+    bool centred;        /* these norms are LayerNorms */
+    bool gated;          /* see Attention */
+    bool keys_as_values; /* a layer without attn_v takes attn_k for it, before k's norm (Gemma 4) */
 } AttentionOptions;
 
 #define NO_ROPE (-1)

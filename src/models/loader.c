@@ -343,6 +343,8 @@ static void read_sides(Loader *ld, Weight *w, int32_t layer, const char *name, i
 {
     const GgufTensor *bias = find(ld, layer, name, "bias", OPTIONAL);
     const GgufTensor *scale = find(ld, layer, name, "scale", OPTIONAL);
+    /* Beside a router a vector of this name belongs to what the router reads (Gemma 4). */
+    if (strcmp(name, "ffn_gate_inp") == 0) scale = NULL;
     if (scale) w->scale = floats_of(ld, scale, w->n_mats, 1);
     const float *all = bias ? floats_of(ld, bias, total, w->n_mats) : NULL;
     w->bias = all;

@@ -26,7 +26,8 @@ static bool fits(Step *s, Op op, Tensor x, const Weight *w)
 
 /* ---- rows in ---- */
 
-Tensor op_embed(Step *s, const Weight *table, float alpha)
+/* Rows that bring their embedding take row 0 for the while. */
+static Tensor look_up(Step *s, const Weight *table, float alpha)
 {
     int32_t *ids = step_memory(s, (size_t)s->n_rows * sizeof *ids);
     if (step_failed(s)) return no_tensor;
@@ -44,10 +45,21 @@ Tensor op_embed(Step *s, const Weight *table, float alpha)
     if (alpha != 1)
         s->backend->ops->element(s->backend, out, no_tensor,
                                  &(ElementOptions){.op = ELEMENT_SCALE, .alpha = alpha}, out);
-    for (int32_t i = 0; i < s->n_rows; i++)
+    return out;
+}
+
+Tensor op_embed(Step *s, const Weight *table, float alpha)
+{
+    Tensor out = look_up(s, table, alpha);
+    for (int32_t i = 0; step_computes(s) && i < s->n_rows; i++)
         if (s->rows[i].embedding)
             memcpy(tensor_at(out, i), s->rows[i].embedding, tensor_row(out) * sizeof(float));
     return out;
+}
+
+Tensor op_embed_tokens(Step *s, const Weight *table, float alpha)
+{
+    return look_up(s, table, alpha);
 }
 
 Tensor op_embed_positions(Step *s, const Weight *table)

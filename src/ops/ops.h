@@ -37,6 +37,9 @@ typedef struct Rope {
 /* Rows of the embedding table for the step's tokens, times alpha; rows that bring their embedding
  * are that, as it is: (T,D). */
 Tensor op_embed(Step *s, const Weight *table, float alpha);
+/* Rows of another table for the step's tokens, times alpha; rows that bring their embedding count
+ * as token 0 (Gemma's per-layer inputs). */
+Tensor op_embed_tokens(Step *s, const Weight *table, float alpha);
 /* Rows of a table of positions for the step's positions: (T,D). */
 Tensor op_embed_positions(Step *s, const Weight *table);
 
