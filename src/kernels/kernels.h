@@ -78,6 +78,27 @@ typedef struct Kernels {
                    const void *k, size_t k_stride, const void *v, size_t v_stride, size_t n,
                    const int32_t *first, const int32_t *limit, float soft_cap, float *m, float *l,
                    float *acc, float *work);
+
+    /* ---- recurrences (recurrent): one row of one sequence; its state is updated in place ---- */
+    /* Causal depthwise convolution of n channels: out[c] = bias[c] + weight[taps - 1][c] x[c] + sum
+     * over t < taps - 1 of weight[t][c] tail[t][c]; then the tail moves on by one row, x its last.
+     * Rows of weight (taps) and tail (taps - 1) lie `stride` floats apart; taps >= 1, bias NULL: 0.
+     */
+    void (*conv_step)(const float *x, const float *weight, const float *bias, size_t stride,
+                      size_t taps, size_t n, float *tail, float *out);
+    /* Selective scan (Mamba, arXiv 2312.00752), n channels with a state h[width] each; b and c
+     * (width) serve all: h[j][i] = exp(dt[j] a[j][i]) h[j][i] + dt[j] x[j] b[i];
+     * out[j] = d[j] x[j] + sum of h[j][i] c[i]. */
+    void (*scan_step)(const float *x, const float *dt, const float *a, const float *d,
+                      const float *b, const float *c, size_t n, size_t width, float *h, float *out);
+    /* One head of Mamba 2 (arXiv 2405.21060), h (n, width): h[j][i] = decay h[j][i] + dt x[j] b[i];
+     * out[j] = d x[j] + sum of h[j][i] c[i]. */
+    void (*ssd_step)(const float *x, float decay, float dt, float d, const float *b, const float *c,
+                     size_t n, size_t width, float *h, float *out);
+    /* One head of the gated delta rule (arXiv 2412.06464), s (n, width): s[j] = decay s[j], then
+     * s[j] += beta (v[j] - s[j] k) k; out[j] = s[j] q. */
+    void (*delta_step)(const float *q, const float *k, const float *v, float decay, float beta,
+                       size_t n, size_t width, float *s, float *out);
 } Kernels;
 
 /* The best table for these CPU features (CPU_* bits of base/cpu.h; CPU_NONE: ref). */

@@ -11,7 +11,8 @@
     X(kernels_ref_convert, 0, "")                                                                  \
     X(kernels_ref_matmul_rows, 0, "")                                                              \
     X(kernels_ref_attend, 0, "")                                                                   \
-    X(kernels_ref_quant, 0, "")
+    X(kernels_ref_quant, 0, "")                                                                    \
+    X(kernels_ref_recurrent, 0, "")
 
 #define KERNEL_PARTS_X86(X)                                                                        \
     X(kernels_avx2_rows, CPU_AVX2, "avx2")                                                         \
@@ -19,11 +20,13 @@
     X(kernels_avx2_convert, CPU_AVX2, "")                                                          \
     X(kernels_avx2_matmul_rows, CPU_AVX2, "")                                                      \
     X(kernels_avx2_quant, CPU_AVX2, "")                                                            \
+    X(kernels_avx2_recurrent, CPU_AVX2, "")                                                        \
     X(kernels_avxvnni_quant, CPU_AVX2 | CPU_AVXVNNI, "avx2+vnni")                                  \
     X(kernels_avx512_rows, CPU_AVX2 | CPU_AVX512, "avx512")                                        \
     X(kernels_avx512_attend, CPU_AVX2 | CPU_AVX512, "")                                            \
     X(kernels_avx512_convert, CPU_AVX2 | CPU_AVX512, "")                                           \
     X(kernels_avx512_matmul_rows, CPU_AVX2 | CPU_AVX512, "")                                       \
+    X(kernels_avx512_recurrent, CPU_AVX2 | CPU_AVX512, "")                                         \
     X(kernels_avx512vnni_quant, CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI, "avx512+vnni")             \
     X(kernels_avx512bf16_attend, KERNEL_BF16, "avx512+vnni+bf16")                                  \
     X(kernels_avx512bf16_matmul_rows, KERNEL_BF16, "")
@@ -36,6 +39,7 @@
     X(kernels_neon_convert, CPU_NEON, "")                                                          \
     X(kernels_neon_matmul_rows, CPU_NEON, "")                                                      \
     X(kernels_neon_attend, CPU_NEON, "")                                                           \
+    X(kernels_neon_recurrent, CPU_NEON, "")                                                        \
     X(kernels_neon_quant, CPU_NEON, "")                                                            \
     X(kernels_dotprod_quant, CPU_NEON | CPU_DOTPROD, "neon+dotprod")                               \
     X(kernels_i8mm_quant, CPU_NEON | CPU_DOTPROD | CPU_I8MM, "neon+i8mm")

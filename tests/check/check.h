@@ -73,7 +73,11 @@ typedef struct CheckRow {
     X(rope)                                                                                        \
     X(to_f32)                                                                                      \
     X(from_f32)                                                                                    \
-    X(attend)
+    X(attend)                                                                                      \
+    X(conv_step)                                                                                   \
+    X(scan_step)                                                                                   \
+    X(ssd_step)                                                                                    \
+    X(delta_step)
 
 #define CHECK_EXTERN(member) extern const CheckRow check_##member;
 CHECK_ROWS(CHECK_EXTERN)
