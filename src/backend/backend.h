@@ -136,6 +136,38 @@ typedef struct MoeWork {
     Tensor result; /* (P, D) */
 } MoeWork;
 
+/* Rows of a step by sequence, in order of position: sequences may take turns in a step. */
+typedef struct RowChains {
+    int32_t n;      /* sequences */
+    int32_t *first; /* (n) the first row of each */
+    int32_t *next;  /* (T) the next row of the same sequence; -1: none */
+} RowChains;
+
+/* Causal depthwise convolution. Row t of weight is that of the input taps - 1 - t rows ago. */
+typedef struct ConvOptions {
+    int32_t taps;
+    const float *weight; /* (taps, C) */
+    const float *bias;   /* (C) or NULL */
+    Activation activation;
+} ConvOptions;
+
+typedef enum RecurrenceKind {
+    RECUR_SCAN, /* Mamba: kernel scan_step; state (C, N) */
+    RECUR_SSD,  /* Mamba 2: kernel ssd_step; state (H, P, N) */
+    RECUR_DELTA /* gated delta rule: kernel delta_step; state (H, P, N) */
+} RecurrenceKind;
+
+/* G heads of b and c serve the H heads of x: head h reads h / (H / G), or h % G when tiled. */
+typedef struct Recurrence {
+    RecurrenceKind kind;
+    Tensor x;           /* scan (T,C); else (T,H,P): delta's values */
+    Tensor step;        /* dt: scan (T,C), ssd (T,H); delta: the decay's logarithm (T,H) */
+    Tensor b, c;        /* scan (T,N); else (T,G,N): delta's keys and queries */
+    Tensor beta;        /* delta (T,H) */
+    const float *a, *d; /* scan (C,N) and (C); ssd (H) each */
+    bool tiled;
+} Recurrence;
+
 typedef struct Backend Backend;
 
 typedef struct BackendOps {
@@ -164,6 +196,12 @@ typedef struct BackendOps {
      * logits (T, n_experts). gate NULL: down(activation(up x)). */
     void (*moe)(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weight *up,
                 const Weight *down, const MoeOptions *options, const MoeWork *work, Tensor out);
+    /* out (T, C): x (T, C) of each sequence convolved with the inputs before; its tail moves on. */
+    void (*conv)(Backend *b, const RecurrentLayer *layer, const StepRow *rows,
+                 const RowChains *chains, Tensor x, const ConvOptions *options, Tensor out);
+    /* out (T, H, P), or (T, C): each sequence's state takes its rows one after the other. */
+    void (*recur)(Backend *b, const RecurrentLayer *layer, const StepRow *rows,
+                  const RowChains *chains, const Recurrence *r, Tensor out);
     /* out (wanted rows, D) = the rows of x whose logits are wanted. */
     void (*wanted)(Backend *b, Tensor x, const StepRow *rows, Tensor out);
 } BackendOps;

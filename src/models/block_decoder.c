@@ -19,6 +19,7 @@ static void load_norms(Loader *ld, int32_t l, const DecoderOptions *o, DecoderLa
     if (o->order != NORM_AFTER) {
         LoaderNeed need = o->parallel ? OPTIONAL : REQUIRED;
         w->attn_norm = stream_norm(ld, l, "attn_norm", o, REQUIRED);
+        if (o->no_ffn) return;
         w->ffn_norm = stream_norm(ld, l, o->ffn_norm ? o->ffn_norm : "ffn_norm", o, need);
     }
     if (o->order != NORM_BEFORE) {
@@ -43,9 +44,10 @@ bool block_windowed(Loader *ld, int32_t layer, int32_t period)
     return period < 1 || (layer + 1) % period != 0;
 }
 
-static FfnOptions ffn_options(const DecoderOptions *o, int32_t l)
+static FfnOptions ffn_options(const Loader *ld, const DecoderOptions *o, int32_t l)
 {
     FfnOptions ffn = o->ffn;
+    if (o->routed) ffn.experts = loader_has(ld, l, "ffn_gate_inp");
     if (o->expert_step > 0)
         ffn.experts = l >= o->first_expert_layer && (l + 1) % o->expert_step == 0;
     return ffn;
@@ -53,13 +55,13 @@ static FfnOptions ffn_options(const DecoderOptions *o, int32_t l)
 
 static void load_layer(Loader *ld, int32_t l, const DecoderOptions *o, DecoderLayer *w)
 {
-    FfnOptions ffn = ffn_options(o, l);
+    FfnOptions ffn = ffn_options(ld, o, l);
     AttentionOptions attention = {o->qk_norm, o->centred, o->gated};
     w->scale = 1;
     load_norms(ld, l, o, w);
     if (!o->attends || o->attends(ld, l)) w->attention = block_attention_load(ld, l, &attention);
     if (o->no_rope) w->attention.rope = NO_ROPE;
-    w->ffn = block_ffn_load(ld, l, &ffn);
+    if (!o->no_ffn) w->ffn = block_ffn_load(ld, l, &ffn);
 }
 
 Decoder *block_decoder_load(Loader *ld, const DecoderOptions *o)
@@ -70,6 +72,7 @@ Decoder *block_decoder_load(Loader *ld, const DecoderOptions *o)
     if (loader_failed(ld)) return NULL;
     m->n_layers = h->n_layers;
     m->parallel = o->parallel;
+    m->no_ffn = o->no_ffn;
     m->embedding_scale = m->residual_scale = m->logit_scale = 1;
     m->layer = loader_memory(ld, (size_t)h->n_layers, sizeof *m->layer);
     if (!o->no_rope) {
@@ -79,7 +82,7 @@ Decoder *block_decoder_load(Loader *ld, const DecoderOptions *o)
     m->embedding = loader_embedding(ld);
     for (int32_t l = 0; l < h->n_layers && !loader_failed(ld); l++)
         load_layer(ld, l, o, &m->layer[l]);
-    m->norm = stream_norm(ld, -1, "output_norm", o, REQUIRED);
+    m->norm = stream_norm(ld, -1, o->norm ? o->norm : "output_norm", o, REQUIRED);
     m->head = loader_head(ld);
     return loader_failed(ld) ? NULL : m;
 }
@@ -109,7 +112,9 @@ static Tensor layer_forward(Step *s, const Decoder *m, int32_t l, const RopeTabl
     Tensor h = maybe_norm(s, x, w->attn_norm);
     Tensor a = maybe_norm(s, mix(s, m, l, ropes, h), w->attn_post_norm);
     a = maybe_scale(s, a, m->residual_scale);
-    if (m->parallel) {
+    if (m->no_ffn) {
+        x = op_add(s, x, a);
+    } else if (m->parallel) {
         if (w->ffn_norm) h = op_norm(s, x, w->ffn_norm);
         Tensor f = maybe_norm(s, block_ffn(s, &w->ffn, h), w->ffn_post_norm);
         x = op_add(s, x, op_add(s, a, maybe_scale(s, f, m->residual_scale)));

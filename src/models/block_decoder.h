@@ -30,12 +30,15 @@ typedef struct DecoderOptions {
     bool parallel;        /* attention and feed-forward read the same stream and are added together;
                            * without an ffn_norm also the same norm */
     const char *ffn_norm; /* its tensor; NULL: "ffn_norm" */
+    const char *norm;     /* the last one's; NULL: "output_norm" */
+    bool no_ffn;          /* a layer ends after its first part */
     QkNorm qk_norm;
     bool gated; /* see Attention */
     FfnOptions ffn;
     /* Layers l of experts: l >= first_expert_layer and (l + 1) % expert_step == 0; the others are
      * dense. Step 0: all layers are alike, `ffn.experts` says how. */
     int32_t first_expert_layer, expert_step;
+    bool routed; /* instead: a layer that has a router has experts */
     /* Returns whether layer l attends; NULL: all do. For others the family sets `mixer`. */
     bool (*attends)(const Loader *ld, int32_t l);
 } DecoderOptions;
@@ -54,7 +57,7 @@ struct Decoder {
     int32_t n_layers;
     Rope rope[DECODER_MOST_ROPES]; /* layers name theirs: attention.rope */
     int n_ropes;
-    bool parallel;
+    bool parallel, no_ffn;
     float embedding_scale, residual_scale, logit_scale, logit_cap; /* 1, 1, 1, 0 */
     const Weight *embedding, *positions, *head; /* positions: NULL but for learned ones */
     const Norm *embedding_norm, *norm;          /* (D) or NULL */

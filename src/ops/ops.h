@@ -81,6 +81,25 @@ KvLayer op_recall(Step *s, int32_t l);
 /* softmax(scale q k') v over what each row sees: (T,H,E_v). */
 Tensor op_attend(Step *s, Tensor q, KvLayer kv, const AttendOptions *options);
 
+/* ---- recurrences: rows of a sequence in order, from what layer l remembers of it ---- */
+/* activation(bias + causal depthwise convolution of x (T,C)): (T,C). weight (taps, C), the newest
+ * input's last; the layer keeps (taps - 1) C floats. bias NULL: 0. */
+Tensor op_conv(Step *s, int32_t l, Tensor x, const float *weight, const float *bias,
+               Activation activation);
+/* Mamba's selective scan of x (T,C) by steps dt (T,C), with b and c (T,N), a (C,N), d (C): (T,C).
+ * The layer keeps C N floats. */
+Tensor op_scan(Step *s, int32_t l, Tensor x, Tensor dt, Tensor b, Tensor c, const float *a,
+               const float *d);
+/* Mamba 2 on x (T,H,P) by steps dt (T,H), with b and c (T,G,N), a and d (H): (T,H,P). Head h reads
+ * group h / (H / G). The layer keeps H P N floats. */
+Tensor op_ssd(Step *s, int32_t l, Tensor x, Tensor dt, Tensor b, Tensor c, const float *a,
+              const float *d);
+/* The gated delta rule: queries and keys (T,G,N), values (T,H,P), the logarithm of each head's
+ * decay and its beta (T,H): (T,H,P). Head h reads group h / (H / G), or h % G when tiled. The layer
+ * keeps H P N floats. */
+Tensor op_delta(Step *s, int32_t l, Tensor q, Tensor k, Tensor v, Tensor log_decay, Tensor beta,
+                bool tiled);
+
 /* ---- elements ---- */
 Tensor op_add(Step *s, Tensor x, Tensor y);
 Tensor op_mul(Step *s, Tensor x, Tensor y);

@@ -31,6 +31,8 @@ static const BackendOps cpu_ops = {
     .remember = cpu_remember,
     .attend = cpu_attend,
     .moe = cpu_moe,
+    .conv = cpu_conv,
+    .recur = cpu_recur,
     .wanted = cpu_wanted,
 };
 

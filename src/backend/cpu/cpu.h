@@ -88,6 +88,10 @@ void cpu_attend(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor q,
 void cpu_remember(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v);
 void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weight *up,
              const Weight *down, const MoeOptions *options, const MoeWork *work, Tensor out);
+void cpu_conv(Backend *b, const RecurrentLayer *layer, const StepRow *rows, const RowChains *chains,
+              Tensor x, const ConvOptions *options, Tensor out);
+void cpu_recur(Backend *b, const RecurrentLayer *layer, const StepRow *rows,
+               const RowChains *chains, const Recurrence *r, Tensor out);
 void cpu_embed(Backend *b, const Weight *table, const int32_t *ids, Tensor out);
 void cpu_norm(Backend *b, Tensor x, const Norm *norm, Tensor out);
 void cpu_norm_rope(Backend *b, Tensor x, const Norm *norm, const RopeTable *table);

@@ -1,0 +1,118 @@
+/* Recurrences: a piece of work is a head (or some channels) of one sequence, which takes the
+ * sequence's rows of this step in order; pieces do not touch each other's state. */
+#include "backend/cpu/cpu.h"
+
+#include <math.h>
+
+#define CONV_PIECE 256 /* channels: weights and tail stay in the first cache from row to row */
+#define SCAN_PIECE 64
+
+typedef struct RecurJob {
+    const Cpu *c;
+    const RecurrentLayer *layer;
+    const StepRow *rows;
+    const RowChains *chains;
+    const Recurrence *r;
+    const ConvOptions *conv;
+    Tensor x, out;
+    int64_t pieces; /* of one sequence */
+} RecurJob;
+
+/* The state of the sequence that chain p / pieces is of: its convolution's tail first. */
+static float *state_of(const RecurJob *job, int32_t row)
+{
+    const RecurrentLayer *l = job->layer;
+    size_t sequence = (size_t)job->rows[row].sequence;
+    return l->base + (size_t)l->blocks[sequence * (size_t)l->table_stride] * l->stride;
+}
+
+static size_t piece_of(size_t all, size_t most, size_t first)
+{
+    return all - first < most ? all - first : most;
+}
+
+static void conv_pieces(void *arg, int member, int64_t begin, int64_t end)
+{
+    const RecurJob *job = arg;
+    const ConvOptions *o = job->conv;
+    const Kernels *k = job->c->k;
+    size_t channels = tensor_row(job->x);
+    (void)member;
+    for (int64_t p = begin; p < end; p++) {
+        int32_t i = job->chains->first[p / job->pieces];
+        size_t at = (size_t)(p % job->pieces) * CONV_PIECE, n = piece_of(channels, CONV_PIECE, at);
+        float *tail = state_of(job, i) + at;
+        for (; i >= 0; i = job->chains->next[i]) {
+            float *out = tensor_at(job->out, i) + at;
+            k->conv_step(tensor_at(job->x, i) + at, o->weight + at, o->bias ? o->bias + at : NULL,
+                         channels, (size_t)o->taps, n, tail, out);
+            if (o->activation != ACT_NONE) k->activate(o->activation, out, n, out);
+        }
+    }
+}
+
+void cpu_conv(Backend *b, const RecurrentLayer *layer, const StepRow *rows, const RowChains *chains,
+              Tensor x, const ConvOptions *options, Tensor out)
+{
+    Cpu *c = (Cpu *)b;
+    RecurJob job = {c, layer, rows, chains, NULL, options, x, out, 0};
+    job.pieces = ((int64_t)tensor_row(x) + CONV_PIECE - 1) / CONV_PIECE;
+    cpu_share(c, chains->n * job.pieces, 1, x.rows * (int64_t)tensor_row(x) * options->taps,
+              conv_pieces, &job);
+}
+
+/* Some channels of Mamba. */
+static void scan_piece(const RecurJob *job, int32_t i, int64_t piece)
+{
+    const Recurrence *r = job->r;
+    size_t at = (size_t)piece * SCAN_PIECE, width = tensor_row(r->b);
+    size_t n = piece_of(tensor_row(r->x), SCAN_PIECE, at);
+    float *h = state_of(job, i) + job->layer->conv + at * width;
+    for (; i >= 0; i = job->chains->next[i])
+        job->c->k->scan_step(tensor_at(r->x, i) + at, tensor_at(r->step, i) + at, r->a + at * width,
+                             r->d + at, tensor_at(r->b, i), tensor_at(r->c, i), n, width, h,
+                             tensor_at(job->out, i) + at);
+}
+
+static void head_piece(const RecurJob *job, int32_t i, int64_t head)
+{
+    const Recurrence *r = job->r;
+    const Kernels *k = job->c->k;
+    size_t n = (size_t)r->x.width, width = (size_t)r->b.width;
+    int64_t groups = r->b.heads, group = r->tiled ? head % groups : head * groups / r->x.heads;
+    size_t at = (size_t)head * n, of_group = (size_t)group * width;
+    float *h = state_of(job, i) + job->layer->conv + at * width;
+    for (; i >= 0; i = job->chains->next[i]) {
+        const float *x = tensor_at(r->x, i) + at, *b = tensor_at(r->b, i) + of_group;
+        const float *c = tensor_at(r->c, i) + of_group;
+        float step = tensor_at(r->step, i)[head], *out = tensor_at(job->out, i) + at;
+        if (r->kind == RECUR_SSD)
+            k->ssd_step(x, expf(step * r->a[head]), step, r->d[head], b, c, n, width, h, out);
+        else
+            k->delta_step(c, b, x, expf(step), tensor_at(r->beta, i)[head], n, width, h, out);
+    }
+}
+
+static void recur_pieces(void *arg, int member, int64_t begin, int64_t end)
+{
+    const RecurJob *job = arg;
+    (void)member;
+    for (int64_t p = begin; p < end; p++) {
+        int32_t i = job->chains->first[p / job->pieces];
+        if (job->r->kind == RECUR_SCAN)
+            scan_piece(job, i, p % job->pieces);
+        else
+            head_piece(job, i, p % job->pieces);
+    }
+}
+
+void cpu_recur(Backend *b, const RecurrentLayer *layer, const StepRow *rows,
+               const RowChains *chains, const Recurrence *r, Tensor out)
+{
+    Cpu *c = (Cpu *)b;
+    RecurJob job = {c, layer, rows, chains, r, NULL, r->x, out, r->x.heads};
+    if (r->kind == RECUR_SCAN)
+        job.pieces = ((int64_t)tensor_row(r->x) + SCAN_PIECE - 1) / SCAN_PIECE;
+    cpu_share(c, chains->n * job.pieces, 1, r->x.rows * (int64_t)layer->recurrent, recur_pieces,
+              &job);
+}
