@@ -92,7 +92,10 @@ typedef enum ElementOp {
     ELEMENT_MUL_VECTOR, /* x vector */
     ELEMENT_MUL_ROWS,   /* x vector[row] */
     ELEMENT_PART,       /* elements [first, first + width of out) of each head */
-    ELEMENT_JOIN        /* each head of x followed by that of y, or by y's only one */
+    ELEMENT_JOIN,       /* each head of x followed by that of y, or by y's only one */
+    ELEMENT_MIX,        /* head h of x + sum over heads j of y[h heads + j] x[j] */
+    ELEMENT_LEVEL,      /* each head of x scaled to the root mean square of y's row */
+    ELEMENT_CUT         /* max(x - (mean + alpha deviation), 0), both over the row */
 } ElementOp;
 
 typedef struct ElementOptions {

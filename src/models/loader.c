@@ -123,6 +123,16 @@ int32_t loader_array(Loader *ld, const char *key, int32_t least, int32_t most, i
     return loader_failed(ld) ? 0 : (int32_t)have;
 }
 
+int32_t loader_float_array(Loader *ld, const char *key, float *out, int32_t n)
+{
+    char name[160];
+    uint64_t have = 0;
+    if (loader_failed(ld)) return 0;
+    if (gguf_find_key(ld->gguf, full_key(ld, key, name, sizeof name)) < 0) return 0;
+    ld->status = gguf_get_f32s(ld->gguf, name, true, out, (size_t)n, &have, ld->err);
+    return loader_failed(ld) ? 0 : (int32_t)have;
+}
+
 const int32_t *loader_per_layer(Loader *ld, const char *key, int32_t least, int32_t most,
                                 int32_t fallback)
 {

@@ -69,6 +69,8 @@ const int32_t *loader_per_layer(Loader *ld, const char *key, int32_t least, int3
 /* At most n numbers of an array; how many there were (0: no such key). */
 int32_t loader_array(Loader *ld, const char *key, int32_t least, int32_t most, int32_t *out,
                      int32_t n);
+/* The same of floats, which may be infinite or NaN. */
+int32_t loader_float_array(Loader *ld, const char *key, float *out, int32_t n);
 #define LOADER_REQUIRED INT32_MIN /* as fallback of loader_int */
 
 typedef enum LoaderNeed { OPTIONAL, REQUIRED } LoaderNeed;

@@ -70,6 +70,32 @@ Tensor op_mul_rows(Step *s, Tensor x, const float *of_row)
     return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_MUL_ROWS, .vector = of_row});
 }
 
+Tensor op_mix(Step *s, Tensor x, Tensor y)
+{
+    if (step_failed(s)) return no_tensor;
+    if (x.rows != y.rows || tensor_row(y) != (size_t)x.heads * (size_t)x.heads) {
+        step_fail(s, BT_E_INTERNAL, "mix: %zu factors for %d heads", tensor_row(y), x.heads);
+        return no_tensor;
+    }
+    return element(s, x, y, &(ElementOptions){.op = ELEMENT_MIX});
+}
+
+Tensor op_level(Step *s, Tensor x, Tensor y)
+{
+    if (step_failed(s)) return no_tensor;
+    if (x.rows != y.rows) {
+        step_fail(s, BT_E_INTERNAL, "level: %lld rows and %lld", (long long)x.rows,
+                  (long long)y.rows);
+        return no_tensor;
+    }
+    return element(s, x, y, &(ElementOptions){.op = ELEMENT_LEVEL});
+}
+
+Tensor op_cut(Step *s, Tensor x, float deviations)
+{
+    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_CUT, .alpha = deviations});
+}
+
 /* ---- shapes ---- */
 
 Tensor op_merge(Step *s, Tensor x)

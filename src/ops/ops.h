@@ -115,6 +115,14 @@ Tensor op_add_vector(Step *s, Tensor x, const float *vector); /* (heads * width 
 Tensor op_mul_vector(Step *s, Tensor x, const float *vector);
 Tensor op_mul_rows(Step *s, Tensor x, const float *of_row); /* (T), in the arena */
 
+/* Head h of x plus the sum over heads j of y[h H + j] times head j: x (T,H,E), y (T, H H). AltUp
+ * (arXiv 2301.13310) predicts its streams so. */
+Tensor op_mix(Step *s, Tensor x, Tensor y);
+/* Each head of x scaled to the root mean square of the row of y. */
+Tensor op_level(Step *s, Tensor x, Tensor y);
+/* max(x - (mean + deviations * standard deviation), 0), both over the whole row. */
+Tensor op_cut(Step *s, Tensor x, float deviations);
+
 /* ---- shapes ---- */
 /* (T,H,E) seen as (T, H*E). */
 Tensor op_merge(Step *s, Tensor x);

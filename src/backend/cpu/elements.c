@@ -52,6 +52,45 @@ static void join(const ElementJob *job, const float *x, const float *y, float *o
     }
 }
 
+static void mix(const ElementJob *job, const float *x, const float *y, float *out)
+{
+    size_t n = (size_t)job->x.heads, width = (size_t)job->x.width;
+    memcpy(out, x, n * width * sizeof *out);
+    for (size_t h = 0; h < n; h++)
+        for (size_t j = 0; j < n; j++)
+            job->c->k->axpy(y[h * n + j], x + j * width, width, out + h * width);
+}
+
+static double mean_square(const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    return sum / (double)n;
+}
+
+#define LEAST_SQUARE 1e-5 /* of a head that is scaled up */
+
+static void level(const ElementJob *job, const float *x, const float *y, float *out)
+{
+    size_t width = (size_t)job->x.width;
+    double like = mean_square(y, tensor_row(job->y));
+    for (size_t h = 0; h < (size_t)job->x.heads; h++) {
+        double own = mean_square(x + h * width, width);
+        double factor = sqrt(like / (own > LEAST_SQUARE ? own : LEAST_SQUARE));
+        job->c->k->scale((float)factor, x + h * width, width, out + h * width);
+    }
+}
+
+static void cut(float alpha, const float *x, size_t n, float *out)
+{
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)x[i];
+    double mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    float least = (float)(mean + (double)alpha * sqrt(squares / (double)n));
+    for (size_t i = 0; i < n; i++) out[i] = x[i] > least ? x[i] - least : 0;
+}
+
 static void element_row(const ElementJob *job, int64_t i)
 {
     const Kernels *k = job->c->k;
@@ -73,6 +112,9 @@ static void element_row(const ElementJob *job, int64_t i)
     case ELEMENT_MUL_ROWS: k->scale(o->vector[i], x, n, out); break;
     case ELEMENT_PART: part(job, x, out); break;
     case ELEMENT_JOIN: join(job, x, y, out); break;
+    case ELEMENT_MIX: mix(job, x, y, out); break;
+    case ELEMENT_LEVEL: level(job, x, y, out); break;
+    case ELEMENT_CUT: cut(o->alpha, x, n, out); break;
     }
 }
 
