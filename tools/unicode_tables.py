@@ -3,9 +3,9 @@
 
 usage: tools/unicode_tables.py [FOLDER] > src/text/unicode_tables.inc
 
-FOLDER holds UnicodeData.txt, PropList.txt and Scripts.txt (Debian: unicode-data puts them in
-/usr/share/unicode, the default). The output is committed, so that a build needs neither Python nor
-the database, and so that token ids do not change with the machine.
+FOLDER holds UnicodeData.txt, PropList.txt, Scripts.txt and SpecialCasing.txt (Debian: unicode-data
+puts them in /usr/share/unicode, the default). The output is committed, so that a build needs
+neither Python nor the database, and so that token ids do not change with the machine.
 """
 import re
 import sys
@@ -39,7 +39,7 @@ def ranges(name, value):
 
 def read():
     classes = [CATEGORY["Cn"]] * LAST
-    lower, decomposed, first = {}, {}, None
+    lower, upper, decomposed, first = {}, {}, {}, None
     for line in open(f"{FOLDER}/UnicodeData.txt", encoding="utf-8"):
         f = line.rstrip("\n").split(";")
         c = int(f[0], 16)
@@ -49,6 +49,8 @@ def read():
             classes[i] = CATEGORY[f[2]]
         if f[13]:
             lower[c] = int(f[13], 16)
+        if f[12]:
+            upper[c] = int(f[12], 16)
         if f[5] and not f[5].startswith("<"):
             decomposed[c] = [int(x, 16) for x in f[5].split()]
     for a, b in ranges("PropList.txt", "White_Space"):
@@ -57,7 +59,30 @@ def read():
     for a, b in ranges("Scripts.txt", "Han"):
         for i in range(a, b + 1):
             classes[i] |= HAN
-    return classes, lower, decomposed
+    return classes, lower, upper, decomposed
+
+
+def special_upper():
+    """Characters whose upper case is several, in every language."""
+    for line in open(f"{FOLDER}/SpecialCasing.txt", encoding="utf-8"):
+        f = [x.strip() for x in line.split("#")[0].split(";")]
+        if len(f) == 5 and len(f[3].split()) > 1:
+            yield int(f[0], 16), [int(x, 16) for x in f[3].split()]
+
+
+def case_runs(name, cases):
+    """Runs of characters whose other case is at one distance, every `step` characters."""
+    runs = []
+    for c, to in sorted(cases.items()):
+        if runs and to - c == runs[-1][2]:
+            a, b, d, step = runs[-1]
+            if c - b == step or (a == b and c - b <= 2):
+                runs[-1] = (a, c, d, c - b if a == b else step)
+                continue
+        runs.append((c, c, to - c, 1))
+    print(f"static const CaseRun {name}[{len(runs)}] = {{")
+    print(rows(runs, 4, lambda r: f"{{0x{r[0]:x}, 0x{r[1]:x}, {r[2]}, {r[3]}}}"))
+    print("};")
 
 
 def full(decomposed, c):
@@ -72,7 +97,7 @@ def rows(values, per_line, form):
 
 
 def main():
-    classes, lower, decomposed = read()
+    classes, lower, upper, decomposed = read()
     kinds = sorted(set(classes))
     index = {k: i for i, k in enumerate(kinds)}
     blocks, where = {}, []
@@ -93,18 +118,12 @@ def main():
     for block in blocks:
         print("    {" + ",".join(map(str, block)) + "},")
     print("};")
-    # Runs of characters whose lower case is at one distance, every `step` characters.
-    runs = []
-    for c, to in sorted(lower.items()):
-        if runs and to - c == runs[-1][2]:
-            a, b, d, step = runs[-1]
-            if c - b == step or (a == b and c - b <= 2):
-                runs[-1] = (a, c, d, c - b if a == b else step)
-                continue
-        runs.append((c, c, to - c, 1))
-    print(f"static const struct {{ uint32_t first, last; int32_t distance; uint32_t step; }} "
-          f"unicode_lower_runs[{len(runs)}] = {{")
-    print(rows(runs, 4, lambda r: f"{{0x{r[0]:x}, 0x{r[1]:x}, {r[2]}, {r[3]}}}"))
+    case_runs("unicode_lower_runs", lower)
+    case_runs("unicode_upper_runs", upper)
+    special = sorted(special_upper())
+    print(f"static const struct {{ uint32_t from, to[3]; }} unicode_uppers[{len(special)}] = {{")
+    print(rows([(c, (to + [0, 0])[:3]) for c, to in special], 4,
+               lambda r: "{0x%x, {%s}}" % (r[0], ", ".join(f"0x{x:x}" for x in r[1]))))
     print("};")
     # Full canonical decomposition without its nonspacing marks; 0: no second character.
     bases = []

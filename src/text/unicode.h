@@ -25,6 +25,8 @@ enum {
 
 unsigned unicode_class(uint32_t c); /* c past U+10FFFF: as unassigned */
 uint32_t unicode_lower(uint32_t c); /* simple lower case */
+/* Full upper case, in no language: writes 1 to 3 characters, returns how many. */
+size_t unicode_upper(uint32_t c, uint32_t out[3]);
 /* Canonical decomposition of c without nonspacing marks: writes 0 to 3 characters, returns how
  * many. (The order of what is left is that of the decomposition: nothing is re-sorted.) */
 size_t unicode_base(uint32_t c, uint32_t out[3]);
