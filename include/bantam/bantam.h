@@ -135,6 +135,20 @@ BT_API bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_
 /* Bytes read from memory for one decoded token at `depth` tokens of context. */
 BT_API uint64_t bt_model_bytes_per_token(const bt_model *model, int32_t depth, bt_kv_type kv);
 
+/* What layers of one kind remember of a sequence. */
+typedef struct bt_state_info {
+    const char *kind;     /* "all", "window", "chunk", "compressed", "shared", "recurrent" */
+    int32_t n_layers;     /* a layer that both attends and recurs counts in both */
+    int32_t span;         /* tokens of a window or chunk, else 0 */
+    uint64_t token_bytes; /* of all these layers together; 0 for shared and recurrent */
+    uint64_t fixed_bytes; /* whatever the length: recurrent states */
+} bt_state_info;
+
+/* The bill of a sequence by kinds of layers: fills at most `capacity`, returns how many there
+ * are. */
+BT_API int32_t bt_model_state(const bt_model *model, bt_kv_type kv, bt_state_info *out,
+                              int32_t capacity);
+
 /* ---- a maker's folder ----------------------------------------------------- */
 
 /* bt_model_open takes such a folder too: safetensors, config.json and the tokenizer's files. */
@@ -236,13 +250,28 @@ BT_API bt_status bt_session_feed(bt_session *session, int32_t sequence, const bt
 /* Logits (n_vocab floats) of the i-th row of the last step that wanted them; i = -1: the last.
  * NULL when there is none. Valid until the next step; the caller may change them (samplers do). */
 BT_API float *bt_session_logits(bt_session *session, int32_t i);
-/* Forgets all after the first `length` tokens. */
+/* Forgets all after the first `length` tokens. Layers that have forgotten what they would need for
+ * that (windows, recurrences) go back to an earlier moment and the tokens from there are computed
+ * again; when that fails, the sequence holds less, as bt_session_length says. */
 BT_API bt_status bt_session_truncate(bt_session *session, int32_t sequence, int32_t length,
                                      bt_error *err);
 /* Context shift: forgets tokens [keep, keep + n) and moves the rest down (RoPE re-applied). The
  * rest is computed anew; when that fails or is cancelled, the first `keep` tokens are left. */
 BT_API bt_status bt_session_shift(bt_session *session, int32_t sequence, int32_t keep, int32_t n,
                                   bt_error *err);
+/* Makes sequence `to` begin as the first `length` tokens of `from`. Memory is shared until one of
+ * the two writes; what layers have forgotten is computed again, as for bt_session_truncate. */
+BT_API bt_status bt_session_share(bt_session *session, int32_t from, int32_t to, int32_t length,
+                                  bt_error *err);
+/* Writes the sequence's tokens and state to a file (mode 0600, replaced as a whole). It holds what
+ * the user typed in readable form. */
+BT_API bt_status bt_session_save(bt_session *session, int32_t sequence, const char *path,
+                                 bt_error *err);
+/* Makes `sequence` what was saved, by a session of the same model and KV type. BT_E_FORMAT: not
+ * such a file, or damaged; BT_E_ARGUMENT: of another model or KV type; BT_E_CONTEXT: too long. The
+ * sequence is left as it was, or, where damage shows only in the state itself, empty. */
+BT_API bt_status bt_session_load(bt_session *session, int32_t sequence, const char *path,
+                                 bt_error *err);
 /* Makes the running or next step end early with BT_E_CANCELLED, leaving the session as before
  * the step. Async-signal-safe; cleared when the step returns. */
 BT_API void bt_session_cancel(bt_session *session);

@@ -87,6 +87,45 @@ static void print_plans(const Plans *p)
         printf("  no context fits here\n");
 }
 
+/* ---- what layers remember ---- */
+
+enum { KINDS_MOST = 16 };
+
+static json_t *state_json(const Cli *cli, const CliModel *m)
+{
+    bt_state_info kinds[KINDS_MOST];
+    int32_t n = bt_model_state(m->model, session_options(cli).kv, kinds, KINDS_MOST);
+    json_t *list = json_array();
+    for (int32_t i = 0; i < n; i++)
+        json_array_append_new(list, json_pack("{s:s,s:i,s:i,s:I,s:I}", "kind", kinds[i].kind,
+                                              "layers", kinds[i].n_layers, "span", kinds[i].span,
+                                              "token_bytes", (json_int_t)kinds[i].token_bytes,
+                                              "fixed_bytes", (json_int_t)kinds[i].fixed_bytes));
+    return list;
+}
+
+static void print_state(const Cli *cli, const CliModel *m)
+{
+    bt_state_info kinds[KINDS_MOST];
+    int32_t n = bt_model_state(m->model, session_options(cli).kv, kinds, KINDS_MOST);
+    for (int32_t i = 0; i < n; i++) {
+        const bt_state_info *k = &kinds[i];
+        char bytes[32];
+        bytes_text(k->token_bytes ? k->token_bytes : k->fixed_bytes, bytes);
+        printf("%s%d layer%s ", i ? "              " : "state         ", k->n_layers,
+               k->n_layers == 1 ? "" : "s");
+        if (!strcmp(k->kind, "shared"))
+            printf("read%s what other layers remember\n", k->n_layers == 1 ? "s" : "");
+        else if (k->fixed_bytes)
+            printf("recurrent: %s, whatever the length\n", bytes);
+        else if (k->span)
+            printf("of a %s of %d tokens: %s a token\n", k->kind, k->span, bytes);
+        else
+            printf("of all tokens%s: %s a token\n", strcmp(k->kind, "all") ? ", compressed" : "",
+                   bytes);
+    }
+}
+
 /* ---- tensor types ---- */
 
 typedef struct Types {
@@ -170,7 +209,8 @@ static void print_metadata(const Gguf *g)
 
 /* ---- the whole ---- */
 
-static int print_json(const CliModel *m, const Gguf *g, const Plans *p, const Types *t)
+static int print_json(const Cli *cli, const CliModel *m, const Gguf *g, const Plans *p,
+                      const Types *t)
 {
     const bt_model_info *i = &m->info;
     json_t *sizes = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "layers", i->n_layers,
@@ -188,6 +228,7 @@ static int print_json(const CliModel *m, const Gguf *g, const Plans *p, const Ty
     json_object_set_new(root, "bos", json_integer(i->bos));
     json_object_set_new(root, "eos", json_integer(i->eos));
     json_object_set_new(root, "add_bos", json_boolean(i->add_bos));
+    json_object_set_new(root, "state", state_json(cli, m));
     json_object_set_new(root, "largest_ctx", json_integer(p->largest));
     json_object_set_new(root, "available", json_integer((json_int_t)os_memory_available()));
     json_object_set_new(root, "chat_template", json_text(i->chat_template));
@@ -219,6 +260,7 @@ static void print_text(const Cli *cli, const CliModel *m, const Gguf *g, const P
                                  : i->chat_template ? "none that is known (--template names one)"
                                                     : "none");
     print_types(g, t);
+    print_state(cli, m);
     print_plans(p);
     if (cli->verbose) print_metadata(g);
 }
@@ -237,7 +279,7 @@ int cmd_info(Cli *cli)
         Types types = count_types(g);
         make_plans(cli, &m, &plans);
         if (opts_flag(o, OPT_JSON))
-            code = print_json(&m, g, &plans, &types);
+            code = print_json(cli, &m, g, &plans, &types);
         else
             print_text(cli, &m, g, &plans, &types);
     }

@@ -1,4 +1,6 @@
 /* What a session would need, computed by running the forward with the plan backend. */
+#include <string.h>
+
 #include "engine/model.h"
 
 #include "base/checked.h"
@@ -96,8 +98,7 @@ static bt_status does_not_fit(const bt_memory_plan *plan, int32_t n_ctx, int32_t
     if (fits >= KV_BLOCK)
         return bt_fail(err, BT_E_MEMORY,
                        "context %d needs %llu MiB, %llu MiB are available; a context of %d fits",
-                       n_ctx, mib(plan->total), (unsigned long long)(plan->available >> 20),
-                       fits);
+                       n_ctx, mib(plan->total), (unsigned long long)(plan->available >> 20), fits);
     return bt_fail(err, BT_E_MEMORY,
                    "the model needs %llu MiB (weights %llu, work %llu) and %llu MiB are available: "
                    "no context fits; close programs or take a smaller model",
@@ -177,4 +178,44 @@ uint64_t bt_model_bytes_per_token(const bt_model *m, int32_t depth, bt_kv_type k
             w->n_mats > 1 ? all / (uint64_t)w->n_mats * (uint64_t)m->hyper.n_experts_used : all;
     }
     return bytes;
+}
+
+static const char *kind_of(const LayerSpec *l)
+{
+    if (l->kind == STATE_KV_SHARED) return "shared";
+    if (l->kind == STATE_KV_WINDOW) return "window";
+    if (l->kind == STATE_KV_CHUNK) return "chunk";
+    return l->v_in_k ? "compressed" : "all";
+}
+
+static void add_to(bt_state_info *list, int32_t *n, int32_t capacity, bt_state_info one)
+{
+    int32_t i = 0;
+    while (i < *n && (strcmp(list[i].kind, one.kind) || list[i].span != one.span)) i++;
+    if (i == *n && *n == capacity) return;
+    if (i == *n) list[(*n)++] = (bt_state_info){.kind = one.kind, .span = one.span};
+    list[i].n_layers++;
+    list[i].token_bytes += one.token_bytes;
+    list[i].fixed_bytes += one.fixed_bytes;
+}
+
+int32_t bt_model_state(const bt_model *m, bt_kv_type kv, bt_state_info *out, int32_t capacity)
+{
+    StateSpec spec = model_state_spec(m, 1, 1, 1, kv);
+    int32_t n = 0;
+    if (!m->arch) return 0;
+    for (int32_t l = 0; l < spec.n_layers; l++) {
+        const LayerSpec *layer = &spec.layers[l];
+        uint64_t token = state_layer_token_bytes(layer, spec.type);
+        uint64_t fixed = state_layer_fixed_bytes(layer);
+        bool spans = layer->kind == STATE_KV_WINDOW || layer->kind == STATE_KV_CHUNK;
+        if (token || layer->kind == STATE_KV_SHARED)
+            add_to(out, &n, capacity,
+                   (bt_state_info){.kind = kind_of(layer),
+                                   .span = spans ? layer->span : 0,
+                                   .token_bytes = token});
+        if (fixed)
+            add_to(out, &n, capacity, (bt_state_info){.kind = "recurrent", .fixed_bytes = fixed});
+    }
+    return n;
 }

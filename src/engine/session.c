@@ -4,24 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/model.h"
-
-struct bt_session {
-    bt_model *model;
-    Backend *backend;
-    State *state;
-    Arena arena;
-    StepRow *rows;    /* (n_batch) of the step that runs */
-    bt_row *feed;     /* (n_batch) of bt_session_feed */
-    int32_t *added;   /* (n_sequences) rows of each in the step */
-    int32_t *lost;    /* (n_sequences) lengths to feed again after a failed step */
-    bool taking_back;
-    bt_token *tokens; /* (n_sequences, n_ctx) what was fed */
-    int32_t n_ctx, n_sequences, n_batch, n_logits;
-    float *logits; /* of the last step, in the arena */
-    int32_t n_wanted;
-    atomic_bool cancel;
-};
+#include "engine/session.h"
 
 static bt_status allocate(bt_session *s, bt_kv_type kv, bt_error *err)
 {
@@ -30,6 +13,7 @@ static bt_status allocate(bt_session *s, bt_kv_type kv, bt_error *err)
     StateSpec spec = model_state_spec(m, s->n_ctx, s->n_sequences, s->n_batch, kv);
     size_t step = model_step_bytes(m, s->n_batch, s->n_logits, err);
     if (!step) return err ? err->status : BT_E_MEMORY;
+    s->kv_type = spec.type;
     bt_status status = cpu_open(&sizes, m->team, m->features, &s->backend, err);
     if (!status) status = state_open(&spec, &s->state, err);
     if (status) return status;
@@ -102,12 +86,12 @@ int32_t bt_session_length(const bt_session *s, int32_t sequence)
     return sequence < 0 || sequence >= s->n_sequences ? 0 : state_length(s->state, sequence);
 }
 
-static bt_token *tokens_of(bt_session *s, int32_t sequence)
+bt_token *session_tokens(const bt_session *s, int32_t sequence)
 {
     return s->tokens + (size_t)sequence * (size_t)s->n_ctx;
 }
 
-static bt_status check_sequence(const bt_session *s, int32_t sequence, bt_error *err)
+bt_status session_check_sequence(const bt_session *s, int32_t sequence, bt_error *err)
 {
     if (sequence >= 0 && sequence < s->n_sequences) return BT_OK;
     return bt_fail(err, BT_E_ARGUMENT, "sequence %d does not exist; the session has %d", sequence,
@@ -122,7 +106,7 @@ static bt_status place_rows(bt_session *s, const bt_row *rows, size_t n, bt_erro
     memset(s->added, 0, (size_t)s->n_sequences * sizeof *s->added);
     s->n_wanted = 0;
     for (size_t i = 0; i < n; i++) {
-        bt_status status = check_sequence(s, rows[i].sequence, err);
+        bt_status status = session_check_sequence(s, rows[i].sequence, err);
         if (status) return status;
         if (rows[i].token < 0 || rows[i].token >= s->model->hyper.n_vocab)
             return bt_fail(err, BT_E_ARGUMENT, "token %d is outside the vocabulary of %d",
@@ -181,7 +165,7 @@ static bt_status feed_again(bt_session *s, int32_t sequence, int32_t length, bt_
 {
     int32_t held = state_length(s->state, sequence);
     if (held >= length) return BT_OK;
-    return bt_session_feed(s, sequence, tokens_of(s, sequence) + held, (size_t)(length - held),
+    return bt_session_feed(s, sequence, session_tokens(s, sequence) + held, (size_t)(length - held),
                            err);
 }
 
@@ -222,7 +206,7 @@ bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error 
         return status;
     }
     for (size_t i = 0; i < n; i++)
-        tokens_of(s, rows[i].sequence)[s->rows[i].position] = rows[i].token;
+        session_tokens(s, rows[i].sequence)[s->rows[i].position] = rows[i].token;
     for (int32_t q = 0; q < s->n_sequences; q++) {
         state_commit(s->state, q, s->added[q]);
         if (s->added[q] > 1) state_checkpoint(s->state, q); /* a prompt: what turns go back to */
@@ -233,7 +217,7 @@ bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error 
 bt_status bt_session_feed(bt_session *s, int32_t sequence, const bt_token *tokens, size_t n,
                           bt_error *err)
 {
-    bt_status status = check_sequence(s, sequence, err);
+    bt_status status = session_check_sequence(s, sequence, err);
     if (status) return status;
     size_t held = (size_t)state_length(s->state, sequence);
     if (n > (size_t)s->n_ctx - held)
@@ -260,7 +244,7 @@ float *bt_session_logits(bt_session *s, int32_t i)
 
 bt_status bt_session_truncate(bt_session *s, int32_t sequence, int32_t length, bt_error *err)
 {
-    bt_status status = check_sequence(s, sequence, err);
+    bt_status status = session_check_sequence(s, sequence, err);
     if (status) return status;
     if (length < 0 || length > state_length(s->state, sequence))
         return bt_fail(err, BT_E_ARGUMENT, "cannot cut %d tokens to %d",
@@ -273,17 +257,31 @@ bt_status bt_session_truncate(bt_session *s, int32_t sequence, int32_t length, b
  * for every kind of layer and every KV type, at the price of one prefill. */
 bt_status bt_session_shift(bt_session *s, int32_t sequence, int32_t keep, int32_t n, bt_error *err)
 {
-    bt_status status = check_sequence(s, sequence, err);
+    bt_status status = session_check_sequence(s, sequence, err);
     if (status) return status;
     int32_t length = state_length(s->state, sequence);
     if (keep < 0 || n < 0 || keep > length || n > length - keep)
         return bt_fail(err, BT_E_ARGUMENT, "cannot forget %d tokens after %d of %d", n, keep,
                        length);
-    bt_token *tokens = tokens_of(s, sequence);
+    bt_token *tokens = session_tokens(s, sequence);
     status = bt_session_truncate(s, sequence, keep, err);
     if (status) return status;
     memmove(tokens + keep, tokens + keep + n, (size_t)(length - keep - n) * sizeof *tokens);
     return bt_session_feed(s, sequence, tokens + keep, (size_t)(length - keep - n), err);
+}
+
+bt_status bt_session_share(bt_session *s, int32_t from, int32_t to, int32_t length, bt_error *err)
+{
+    bt_status status = session_check_sequence(s, from, err);
+    if (!status) status = session_check_sequence(s, to, err);
+    if (status) return status;
+    if (length < 0 || length > state_length(s->state, from))
+        return bt_fail(err, BT_E_ARGUMENT, "cannot share %d tokens of %d", length,
+                       state_length(s->state, from));
+    if (from == to) return bt_session_truncate(s, to, length, err);
+    memcpy(session_tokens(s, to), session_tokens(s, from), (size_t)length * sizeof(bt_token));
+    state_share(s->state, from, to, length);
+    return feed_again(s, to, length, err);
 }
 
 void bt_session_cancel(bt_session *s)

@@ -75,6 +75,11 @@ static Group *kv_group(Group *groups, int *n, const LayerSpec *l)
     return group_of(groups, n, l->kind, l->kind == STATE_KV_FULL ? 0 : l->span, false);
 }
 
+uint64_t state_layer_token_bytes(const LayerSpec *layer, uint32_t type)
+{
+    return keeps_kv(layer) ? token_bytes(layer, type) : 0;
+}
+
 /* Puts `bytes` of a layer into a block of the group; where they lie there. */
 static size_t place(Group *g, uint64_t bytes)
 {
@@ -83,7 +88,7 @@ static size_t place(Group *g, uint64_t bytes)
     return at;
 }
 
-static uint64_t recurrent_bytes(const LayerSpec *l)
+uint64_t state_layer_fixed_bytes(const LayerSpec *l)
 {
     return ((uint64_t)l->conv + (uint64_t)l->recurrent) * sizeof(float);
 }
@@ -99,7 +104,7 @@ static bool shape(const StateSpec *spec, Group *groups, int *n, size_t *kv, size
         if (!a || !b) return false;
         size_t at = keeps_kv(layer) ? place(a, KV_BLOCK * token_bytes(layer, spec->type)) : 0;
         if (kv) kv[l] = at;
-        at = keeps_recurrent(layer) ? place(b, recurrent_bytes(layer)) : 0;
+        at = keeps_recurrent(layer) ? place(b, state_layer_fixed_bytes(layer)) : 0;
         if (recurrent) recurrent[l] = at;
     }
     for (int i = 0; i < *n; i++)
@@ -128,7 +133,7 @@ uint64_t state_read_bytes(const StateSpec *spec, int32_t depth)
         if (layer->kind == STATE_KV_SHARED) layer = &spec->layers[layer->from];
         int32_t seen = layer->kind == STATE_KV_FULL || depth < layer->span ? depth : layer->span;
         bytes += token_bytes(layer, spec->type) * (uint64_t)seen;
-        bytes += 2 * recurrent_bytes(&spec->layers[l]);
+        bytes += 2 * state_layer_fixed_bytes(&spec->layers[l]);
     }
     return bytes;
 }

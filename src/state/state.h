@@ -51,6 +51,10 @@ typedef struct State State;
 uint64_t state_bytes(const StateSpec *spec);
 /* Bytes that a decode step reads (recurrent states: and writes) at this depth. */
 uint64_t state_read_bytes(const StateSpec *spec, int32_t depth);
+/* Bytes of keys and values of one token in this layer (0: it keeps none), and of its recurrent
+ * state. */
+uint64_t state_layer_token_bytes(const LayerSpec *layer, uint32_t type);
+uint64_t state_layer_fixed_bytes(const LayerSpec *layer);
 /* Whether some layer forgets, so that checkpoints are needed to go back. */
 bool state_forgets(const LayerSpec *layers, int32_t n_layers);
 

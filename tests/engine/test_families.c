@@ -15,6 +15,7 @@
 #include "models/model.h"
 #include "support/compare.h"
 #include "support/run_model.h"
+#include "support/scratch.h"
 
 #define MOST_TOKENS   512
 #define MOST_FIXTURES 128
@@ -99,5 +100,8 @@ int main(void)
     }
     for (size_t i = 0; i < n; i++)
         tests[i] = (struct CMUnitTest){fixtures[i].name, holds, NULL, NULL, &fixtures[i]};
-    return _cmocka_run_group_tests("families", tests, n, NULL, NULL);
+    if (!scratch_open()) return 1;
+    int failed = _cmocka_run_group_tests("families", tests, n, NULL, NULL);
+    scratch_close();
+    return failed;
 }

@@ -15,6 +15,7 @@
 #include "base/cpu.h"
 #include "support/golden.h"
 #include "support/run_model.h"
+#include "support/scratch.h"
 
 #define MOST_TOKENS 9000
 
@@ -186,5 +187,8 @@ int main(void)
         tests[i] = (struct CMUnitTest){names[i], family_is_exact, NULL, NULL, names[i]};
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(chunks_are_left_behind);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(quantised_are_no_worse_than_the_peer);
-    return _cmocka_run_group_tests("golden", tests, (size_t)n, NULL, NULL);
+    if (!scratch_open()) return 1;
+    int failed = _cmocka_run_group_tests("golden", tests, (size_t)n, NULL, NULL);
+    scratch_close();
+    return failed;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/scratch.h"
+
 #define MOST_ROWS 512 /* of a step */
 
 static bt_status feed_chunks(bt_session *s, const bt_token *tokens, int n, int chunk, float *out,
@@ -50,6 +52,20 @@ static bt_status feed_truncated(bt_session *s, const bt_token *tokens, int n, fl
     return feed_chunks(s, tokens + keep, n - keep, 7, out + (size_t)keep * vocab, vocab, err);
 }
 
+static bt_status feed_restored(bt_session *s, const bt_token *tokens, int n, float *out,
+                               size_t vocab, bt_error *err)
+{
+    int keep = n / 2;
+    char path[1024];
+    snprintf(path, sizeof path, "%s", scratch_path("sequence.state"));
+    bt_status status = feed_chunks(s, tokens, keep, 7, out, vocab, err);
+    if (!status) status = bt_session_save(s, 0, path, err);
+    if (!status) status = bt_session_feed(s, 0, tokens, (size_t)(n - keep), err);
+    if (!status) status = bt_session_load(s, 0, path, err);
+    if (status) return status;
+    return feed_chunks(s, tokens + keep, n - keep, 7, out + (size_t)keep * vocab, vocab, err);
+}
+
 float *run_model(const char *path, const bt_token *tokens, int n, FeedMode mode, bt_kv_type kv,
                  uint64_t cpu_mask, int *n_vocab)
 {
@@ -70,6 +86,7 @@ float *run_model(const char *path, const bt_token *tokens, int n, FeedMode mode,
         int chunk = mode == FEED_AT_ONCE ? batch : mode == FEED_SEVENS ? 7 : 1;
         status = mode == FEED_INTERLEAVED ? feed_interleaved(s, tokens, n, out, vocab, &err)
                  : mode == FEED_TRUNCATED ? feed_truncated(s, tokens, n, out, vocab, &err)
+                 : mode == FEED_RESTORED  ? feed_restored(s, tokens, n, out, vocab, &err)
                                           : feed_chunks(s, tokens, n, chunk, out, vocab, &err);
     }
     if (status) {

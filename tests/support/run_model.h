@@ -11,6 +11,8 @@ typedef enum FeedMode {
     FEED_SEVENS,      /* chunks of 7 */
     FEED_INTERLEAVED, /* one by one beside three other sequences in the same steps */
     FEED_TRUNCATED,   /* wrong ids from a third on, cut off again and fed anew in chunks of 7 */
+    FEED_RESTORED,    /* in chunks of 7; in the middle saved, fed on wrongly, and loaded again; the
+                       * scratch folder must be open */
     FEED_MODES
 } FeedMode;
 
