@@ -125,10 +125,13 @@ static bt_status read_keys(Reading *r, Vocab *v, bt_error *err)
     s->add_bos = s->add_eos = s->add_space_prefix = -1;
     s->remove_extra_whitespaces = s->clean_spaces = -1;
     s->model = SPAN("no_vocab");
+    Span normalizer = SPAN("");
     bt_status status = gguf_get_span(r->g, KEY("model"), false, &s->model, err);
     if (status == BT_OK) status = gguf_get_span(r->g, KEY("pre"), false, &s->pre, err);
     if (status == BT_OK)
         status = gguf_get_span(r->g, "tokenizer.chat_template", false, &v->chat_template, err);
+    if (status == BT_OK)
+        status = gguf_get_span(r->g, KEY("normalizer"), false, &normalizer, err);
     if (status == BT_OK) status = strings(r->g, KEY("tokens"), &v->tokens, &s->n_tokens, err);
     if (status == BT_OK) status = strings(r->g, KEY("merges"), &r->merges, &s->n_merges, err);
     if (status == BT_OK) status = numbers(r, err);
@@ -137,6 +140,11 @@ static bt_status read_keys(Reading *r, Vocab *v, bt_error *err)
     if (status != BT_OK) return status;
     s->tokens = v->tokens;
     s->merges = r->merges;
+    s->nfc = span_is(normalizer, "NFC");
+    if (normalizer.size && !s->nfc)
+        return bt_fail(err, BT_E_UNSUPPORTED, "%s: " KEY("normalizer") " is '%.*s' (NFC is known)",
+                       gguf_path(r->g), (int)(normalizer.size < 40 ? normalizer.size : 40),
+                       normalizer.data);
     bool none = span_is(s->model, "no_vocab") || span_is(s->model, "none");
     if (!none && !s->n_tokens)
         return bt_fail(err, BT_E_FORMAT, "%s: " KEY("tokens") " is missing or empty",

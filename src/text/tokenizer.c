@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "text/nfc.h"
 #include "text/tok.h"
 #include "text/utf8.h"
 
@@ -87,6 +88,7 @@ static void set_defaults(Tokenizer *t, const TokSource *source)
     bool usual = spm || wpm || (t->rule && t->rule->add_bos);
     t->add_bos = source->add_bos >= 0 ? source->add_bos != 0 : usual;
     if (span_is(source->model, "gemma4")) t->add_bos = true; /* released files say false, wrongly */
+    t->nfc = source->nfc;
     t->space_prefix = spm && source->add_space_prefix != 0;
 }
 
@@ -167,16 +169,23 @@ typedef struct Encode {
 
 static void encode_text(Encode *e, const char *p, size_t n)
 {
+    Buf normal = {0};
     if (n == 0 || e->failed) return;
-    bool ok = true;
+    if (e->t->nfc && nfc_text(p, n, &normal)) {
+        p = normal.data;
+        n = normal.size;
+    }
+    bool ok = !normal.failed;
+    if (!ok) n = 0;
     switch (e->t->kind) {
     case TOK_KIND_SPM: ok = tok_spm_encode(e->t, p, n, e->first, &e->scratch, &e->ids); break;
     case TOK_KIND_BPE: ok = tok_bpe_encode(e->t, p, n, &e->scratch, &e->ids); break;
     case TOK_KIND_WPM: ok = tok_wpm_encode(e->t, p, n, &e->ids); break;
     case TOK_KIND_NONE: break;
     }
-    e->failed = !ok || e->ids.failed;
+    e->failed = !ok || normal.failed || e->ids.failed;
     e->first = false;
+    buf_close(&normal);
 }
 
 static bool is_blank(char c)

@@ -33,6 +33,8 @@ typedef struct TokSource {
     const Span *merges;   /* "a b", in rank order */
     uint64_t n_merges;
     int32_t bos, eos, unk, sep, pad, cls, mask, eot, eom; /* -1: none */
+    bool nfc; /* texts are normalised (NFC) first; GGUF has no key for it, ours is
+               * tokenizer.ggml.normalizer */
     /* -1: the file does not say (the kind's own default holds), else 0 or 1 */
     int add_bos, add_eos, add_space_prefix, remove_extra_whitespaces, clean_spaces;
 } TokSource;

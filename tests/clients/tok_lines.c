@@ -1,38 +1,37 @@
-/* Tokenizes texts for tests/clients/compare_tokenizers.py: frames of a 4-byte little-endian length
- * and that many bytes on stdin, a line of ids on stdout for each; special tokens are recognised. */
+/* Tokenizes texts for the scripts of tests/clients: frames of a 4-byte little-endian length and
+ * that many bytes on stdin, a line of ids on stdout for each; special tokens are recognised. The
+ * model is a GGUF file or a maker's folder. */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/mem.h"
-#include "models/vocab.h"
+#include "bantam/bantam.h"
 
 int main(int argc, char **argv)
 {
-    Gguf *g = NULL;
-    Vocab *v = NULL;
+    bt_model *model = NULL;
+    bt_model_options options = {.vocab_only = true, .no_cache = true};
     bt_error err = {0};
     unsigned char head[4];
     if (argc != 2) return 2;
-    if (gguf_open(argv[1], NULL, &g, &err) || vocab_load(g, &v, &err)) {
+    if (bt_model_open(argv[1], &options, &model, &err)) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
     while (fread(head, 1, 4, stdin) == 4) {
-        size_t n = head[0] | head[1] << 8 | head[2] << 16 | (size_t)head[3] << 24, n_ids;
+        size_t n = head[0] | head[1] << 8 | head[2] << 16 | (size_t)head[3] << 24;
         char *text = malloc(n + 1);
-        int32_t *ids;
-        if (!text || fread(text, 1, n, stdin) != n) return 1;
-        TokPart part = {{text, n}, true};
-        if (tok_encode(v->tok, &part, 1, false, &ids, &n_ids, &err)) {
+        bt_token *ids = malloc((n + 1) * sizeof *ids);
+        if (!text || !ids || fread(text, 1, n, stdin) != n) return 1;
+        int64_t count = bt_model_tokenize(model, text, n, 0, ids, n + 1, &err);
+        if (count < 0 || count > (int64_t)n + 1) {
             fprintf(stderr, "%s\n", err.text);
             return 1;
         }
-        for (size_t i = 0; i < n_ids; i++) printf("%s%d", i ? " " : "", (int)ids[i]);
+        for (int64_t i = 0; i < count; i++) printf("%s%d", i ? " " : "", (int)ids[i]);
         putchar('\n');
-        mem_free(ids);
+        free(ids);
         free(text);
     }
-    vocab_close(&v);
-    gguf_close(&g);
+    bt_model_close(&model);
     return 0;
 }
