@@ -130,8 +130,7 @@ static bt_status read_keys(Reading *r, Vocab *v, bt_error *err)
     if (status == BT_OK) status = gguf_get_span(r->g, KEY("pre"), false, &s->pre, err);
     if (status == BT_OK)
         status = gguf_get_span(r->g, "tokenizer.chat_template", false, &v->chat_template, err);
-    if (status == BT_OK)
-        status = gguf_get_span(r->g, KEY("normalizer"), false, &normalizer, err);
+    if (status == BT_OK) status = gguf_get_span(r->g, KEY("normalizer"), false, &normalizer, err);
     if (status == BT_OK) status = strings(r->g, KEY("tokens"), &v->tokens, &s->n_tokens, err);
     if (status == BT_OK) status = strings(r->g, KEY("merges"), &r->merges, &s->n_merges, err);
     if (status == BT_OK) status = numbers(r, err);

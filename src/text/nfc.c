@@ -9,8 +9,16 @@
 #include "text/nfc_tables.inc"
 #include "text/utf8.h"
 
-enum { HANGUL = 0xAC00, LEADS = 19, VOWELS = 21, TAILS = 28, LEAD = 0x1100, VOWEL = 0x1161,
-       TAIL = 0x11A7, SYLLABLES = LEADS * VOWELS * TAILS };
+enum {
+    HANGUL = 0xAC00,
+    LEADS = 19,
+    VOWELS = 21,
+    TAILS = 28,
+    LEAD = 0x1100,
+    VOWEL = 0x1161,
+    TAIL = 0x11A7,
+    SYLLABLES = LEADS * VOWELS * TAILS
+};
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define RAW      0x80000000u /* a byte that is no UTF-8 */
