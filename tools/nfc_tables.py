@@ -4,8 +4,8 @@
 usage: tools/nfc_tables.py [FOLDER] > src/text/nfc_tables.inc
 
 FOLDER holds UnicodeData.txt, DerivedAge.txt and CompositionExclusions.txt (Debian: unicode-data).
-Characters younger than Unicode 9 are left alone: so does the normaliser of the `tokenizers` package,
-with which the vocabularies were made, and ids must be the same.
+Characters younger than Unicode 9 are left alone: so does the normaliser of the `tokenizers`
+package, with which the vocabularies were made, and ids must be the same.
 """
 import re
 import sys

@@ -129,3 +129,9 @@ void put_ints(Convert *c, const char *key, const int32_t *values, uint64_t n)
     char name[160];
     if (!plan_failed(c)) gguf_put_i32s(c->writer, full_key(c, key, name), values, n);
 }
+
+void put_bools(Convert *c, const char *key, const bool *values, uint64_t n)
+{
+    char name[160];
+    if (!plan_failed(c)) gguf_put_bools(c->writer, full_key(c, key, name), values, n);
+}

@@ -23,6 +23,7 @@ static void put_rules(Convert *c, const KeyRule *rules)
 {
     for (const KeyRule *r = rules; r && r->kind != KEY_END && !plan_failed(c); r++) {
         if (!conf_has(c, r->from)) continue;
+        if ((c->own & OWN_CONTEXT) && strcmp(r->to, "context_length") == 0) continue;
         switch (r->kind) {
         case KEY_U32: put_int(c, r->to, conf_int(c, r->from, 0)); break;
         case KEY_F32: put_real(c, r->to, conf_real(c, r->from, 0)); break;
@@ -62,13 +63,6 @@ static int32_t number_or_list(Convert *c, const char *from, int32_t fallback, co
     return -most;
 }
 
-/* Writes the key unless the list was written already (a negative size); gives the size. */
-static int32_t put_size(Convert *c, const char *key, int32_t value)
-{
-    if (value > 0) put_int(c, key, value);
-    return value < 0 ? -value : value;
-}
-
 static void check_width(Convert *c, const char *what, int64_t value)
 {
     if (!plan_failed(c) && (value < 0 || value > PLAN_MOST_WIDTH))
@@ -95,23 +89,43 @@ static void read_sizes(Convert *c)
     if (s->experts) put_int(c, "expert_count", s->experts);
 }
 
+/* A size, or a list of them that was written: then the largest. */
+static int32_t size_of(Convert *c, const char *from, int32_t fallback, const char *key,
+                       unsigned own)
+{
+    int32_t value = number_or_list(c, from, fallback, key);
+    if (value < 0) c->own |= own;
+    return value < 0 ? -value : value;
+}
+
 static void read_heads(Convert *c)
 {
     ConvSize *s = &c->size;
-    s->ff = put_size(c, "feed_forward_length",
-                     number_or_list(c, "intermediate_size|ffn_dim|n_inner|ffn_hidden_size", 0,
-                                    "feed_forward_length"));
-    s->heads = put_size(
-        c, "attention.head_count",
-        number_or_list(c, "num_attention_heads|n_head|num_heads", 0, "attention.head_count"));
-    s->kv_heads = put_size(c, "attention.head_count_kv",
-                           number_or_list(c, "num_key_value_heads|n_head_kv|num_kv_heads", s->heads,
-                                          "attention.head_count_kv"));
+    s->ff = size_of(c, "intermediate_size|ffn_dim|n_inner|ffn_hidden_size", 0,
+                    "feed_forward_length", OWN_FF);
+    s->heads =
+        size_of(c, "num_attention_heads|n_head|num_heads", 0, "attention.head_count", OWN_HEADS);
+    s->kv_heads = size_of(c, "num_key_value_heads|n_head_kv|num_kv_heads", s->heads,
+                          "attention.head_count_kv", OWN_KV);
     check_width(c, "the number of heads", s->heads);
-    int32_t usual = s->heads ? s->embd / s->heads : 0;
-    s->head_dim = conf_int(c, "head_dim", usual);
+    s->head_dim = conf_int(c, "head_dim", s->heads ? s->embd / s->heads : 0);
     check_width(c, "head_dim", s->head_dim);
-    if (conf_has(c, "head_dim")) {
+}
+
+/* After the family's own setup, which may know better. */
+static void put_heads(Convert *c)
+{
+    const ConvSize *s = &c->size;
+    bool mla = conf_has(c, "kv_lora_rank"); /* one head that all share, compressed */
+    int32_t rank = mla ? conf_int(c, "kv_lora_rank", 0) : 0;
+    if (s->ff && !(c->own & OWN_FF)) put_int(c, "feed_forward_length", s->ff);
+    if (s->heads && !(c->own & OWN_HEADS)) put_int(c, "attention.head_count", s->heads);
+    if (s->heads && !(c->own & OWN_KV))
+        put_int(c, "attention.head_count_kv", mla ? 1 : s->kv_heads);
+    if (mla) {
+        put_int(c, "attention.key_length", rank + (int64_t)conf_int(c, "qk_rope_head_dim", 0));
+        put_int(c, "attention.value_length", rank);
+    } else if (conf_has(c, "head_dim") && s->heads && !(c->own & OWN_WIDTH)) {
         put_int(c, "attention.key_length", s->head_dim);
         put_int(c, "attention.value_length", s->head_dim);
     }
@@ -163,9 +177,10 @@ void plan_keys(Convert *c)
     put_general(c);
     read_sizes(c);
     read_heads(c);
-    put_rules(c, common);
-    put_rules(c, c->family->keys);
     check_activation(c);
     if (!plan_failed(c) && c->family->setup) c->family->setup(c);
+    put_heads(c);
+    put_rules(c, common);
+    put_rules(c, c->family->keys);
     if (!plan_failed(c)) plan_rope(c);
 }

@@ -43,6 +43,8 @@ typedef struct ConvSize {
     int32_t ssm_heads, ssm_groups, ssm_inner, ssm_state; /* value heads, key heads or groups ... */
 } ConvSize;
 
+enum { OWN_HEADS = 1, OWN_KV = 2, OWN_FF = 4, OWN_CONTEXT = 8, OWN_WIDTH = 16 };
+
 typedef void (*ConvOp)(Convert *c, ConvOut *o, int arg);
 
 /* A tensor's way. `from`: the maker's name without prefix, '#' for the layer, '*' for the expert,
@@ -86,6 +88,7 @@ struct Convert {
     ConvOut **outs;
     size_t n_outs, outs_capacity;
     ConvSize size;
+    unsigned own; /* OWN_ bits: keys that the family wrote itself */
     bool put;     /* the tensors were given to the writer */
     void **items; /* memory that lives as long as the plan */
     size_t n_items, items_capacity;
@@ -123,6 +126,7 @@ void put_real(Convert *c, const char *key, double value);
 void put_bool(Convert *c, const char *key, bool value);
 void put_text(Convert *c, const char *key, Span value);
 void put_ints(Convert *c, const char *key, const int32_t *values, uint64_t n);
+void put_bools(Convert *c, const char *key, const bool *values, uint64_t n);
 
 /* ---- keys.c, rope.c ---- */
 /* Sizes, then general.* and the architecture's keys. */
@@ -143,6 +147,15 @@ void op_transpose(Convert *c, ConvOut *o, int arg);
 void op_rows(Convert *c, ConvOut *o, int arg);    /* part arg & 15 of arg >> 4 equal ones */
 void op_squeeze(Convert *c, ConvOut *o, int arg); /* (n, 1, k) becomes (n, k) */
 void op_f32(Convert *c, ConvOut *o, int arg);
+void op_transpose_rows(Convert *c, ConvOut *o, int arg); /* op_transpose, then op_rows */
+void op_alternate(Convert *c, ConvOut *o, int arg);      /* every second row, from row arg */
+void op_experts_turned(Convert *c, ConvOut *o, int arg);
+void op_group_qkv(Convert *c, ConvOut *o, int arg);
+void op_ungroup_qkv(Convert *c, ConvOut *o, int arg);
+void op_kv_b(Convert *c, ConvOut *o, int arg);
+void op_vector(Convert *c, ConvOut *o, int arg);
+void op_column(Convert *c, ConvOut *o, int arg); /* arg 1: -exp(x) */
+void op_groups(Convert *c, ConvOut *o, int arg);
 #define PART(i, n) ((n) << 4 | (i))
 /* "tensor 'NAME' is A x B; C x D is expected" */
 void plan_misshapen(Convert *c, const StTensor *t, const char *expected);

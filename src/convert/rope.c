@@ -97,13 +97,29 @@ static void longrope(Convert *c, JdocRef p)
     plan_made(c, "rope_factors_short.weight", shorter, half);
 }
 
+static double stretch(double factor, double mscale)
+{
+    return factor > 1 ? 1 + 0.1 * mscale * log(factor) : 1;
+}
+
+/* What cos and sin are multiplied by, where it is not YaRN's usual 1 + 0.1 ln factor: readers apply
+ * that, so the key holds the rest. MLA and Mistral 3 have a key of their own for it. */
+static void magnitude(Convert *c, JdocRef p, double factor)
+{
+    double one = number_of(c, p, "mscale", 0), all = number_of(c, p, "mscale_all_dim", 0);
+    double usual = stretch(factor, 1);
+    double wanted = one > 0 && all > 0 ? stretch(factor, one) / stretch(factor, all) : usual;
+    wanted = number_of(c, p, "attention_factor", wanted);
+    if (conf_has(c, "kv_lora_rank") || strcmp(c->family->arch, "mistral3") == 0) return;
+    if (fabs(wanted / usual - 1) > 1e-7) put_real(c, "rope.scaling.attn_factor", wanted / usual);
+}
+
 static void yarn(Convert *c, JdocRef p)
 {
     static const struct {
         const char *from, *to;
     } more[] = {{"beta_fast", "rope.scaling.yarn_beta_fast"},
-                {"beta_slow", "rope.scaling.yarn_beta_slow"},
-                {"attention_factor", "rope.scaling.yarn_attn_factor"}};
+                {"beta_slow", "rope.scaling.yarn_beta_slow"}};
     double original =
         number_of(c, p, "original_max_position_embeddings",
                   conf_int(c, "original_max_position_embeddings|max_position_embeddings", 0));
@@ -113,6 +129,7 @@ static void yarn(Convert *c, JdocRef p)
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
         if (jdoc_type(c->config, jdoc_get(c->config, p, more[i].from)) == JDOC_NUMBER)
             put_real(c, more[i].to, number_of(c, p, more[i].from, 0));
+    if (!plan_failed(c)) magnitude(c, p, positive(c, p, "factor"));
 }
 
 static void scaling(Convert *c, JdocRef p, double base)

@@ -1,13 +1,41 @@
-/* The tables of rules that families.def names, each in the file of its kind (rules_*.c). */
+/* The tables of rules and the functions that families.def names. */
 #ifndef CONVERT_RULES_H
 #define CONVERT_RULES_H
 
 #include "convert/plan.h"
 
 /* rules_dense.c */
-extern const TensorRule rules_llama[];
+extern const TensorRule rules_llama[], rules_phi2[], rules_fused[], rules_gemma[], rules_gemma2[],
+    rules_gemma4[], rules_after[], rules_starcoder2[], rules_stablelm[], rules_gpt2[],
+    rules_gptneox[], rules_falcon[], rules_internlm2[], rules_nemotron[], rules_hunyuan[],
+    rules_seed_oss[];
 
 /* rules_moe.c */
-extern const TensorRule rules_qwen_moe[];
+extern const TensorRule rules_qwen_moe[], rules_deepseek[], rules_deepseek2[], rules_glm4moe[],
+    rules_bailing[], rules_ernie_moe[], rules_block_moe[], rules_granite[], rules_granite_hybrid[],
+    rules_granite_hybrid_dense[], rules_falcon_h1[], rules_mamba2[], rules_mamba[], rules_jamba[],
+    rules_llama4[], rules_gpt_oss[], rules_lfm2[];
+
+/* setup.c: what no table says; called after the common keys, before RoPE and tensors */
+void setup_window(Convert *c);
+void setup_gemma(Convert *c);
+void setup_llama4(Convert *c);
+void setup_mistral(Convert *c);
+void setup_deepseek2(Convert *c);
+void setup_granite_hybrid(Convert *c);
+void setup_falcon(Convert *c);
+void setup_gpt2(Convert *c);
+void setup_mamba(Convert *c);
+void setup_mamba2(Convert *c);
+void setup_jamba(Convert *c);
+void setup_lfm2(Convert *c);
+void setup_ernie_moe(Convert *c);
+void setup_olmo(Convert *c);
+void setup_sections(Convert *c);
+void setup_sigmoid(Convert *c);
+void setup_gpt_oss(Convert *c);
+
+/* setup.c: keys of some families */
+extern const KeyRule keys_moe[], keys_granite[], keys_scaled_logits[], keys_gemma[];
 
 #endif

@@ -228,9 +228,6 @@ static void first_piece(Convert *c, ConvOut *o, const TensorRule *rule, const St
     if (!plan_failed(c) && rule->op) rule->op(c, o, rule->arg);
     o->pieces[0] = NULL;
     if (expert && o->n_dims < 3) o->ne[o->n_dims++] = o->n_pieces;
-    if (f8 && o->transposed)
-        plan_fail(c, BT_E_UNSUPPORTED, "tensor '%.*s': F8 weights of this family are not read",
-                  (int)t->name.size, t->name.data);
 }
 
 static void add_piece(Convert *c, const char *name, const TensorRule *rule, const StTensor *t,
@@ -365,7 +362,10 @@ static void check_head(Convert *c)
                   "tensor 'embed_tokens.weight' is missing; the folder is incomplete");
         return;
     }
-    if (said && !tied && !head)
+    JdocRef classes = jdoc_get(c->config, 0, "architectures");
+    Span kind = jdoc_text(c->config, jdoc_at(c->config, classes, 0));
+    bool bare = kind.size > 5 && memcmp(kind.data + kind.size - 5, "Model", 5) == 0;
+    if (said && !tied && !head && !bare)
         plan_fail(c, BT_E_FORMAT,
                   "tensor 'lm_head.weight' is missing, and config.json says that it is not tied");
     if (said && tied && head)

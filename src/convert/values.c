@@ -59,18 +59,27 @@ static void load(const StTensor *t, uint64_t at, uint64_t step, uint64_t n, floa
 
 /* ---- F8 ---- */
 
-/* Scales are one number, one a row, or one a block of 128 x 128. */
-static void apply_scale(const StTensor *s, uint64_t rows, uint64_t row, uint64_t cols, float *x)
+/* Scales are one number, one a row, or one a block of 128 x 128, of t's own rows. */
+static float scale_of(const StTensor *s, const StTensor *t, uint64_t row, uint64_t column)
 {
     float scale;
     uint64_t n = s->n_dims ? s->shape[0] : 1, wide = s->n_dims == 2 ? s->shape[1] : 1;
-    for (uint64_t c = 0; c < cols; c += F8_BLOCK) {
-        uint64_t end = c + F8_BLOCK < cols ? c + F8_BLOCK : cols;
-        uint64_t at = n * wide == 1            ? 0
-                      : n == rows && wide == 1 ? row
-                                               : row / F8_BLOCK * wide + c / F8_BLOCK;
-        load(s, at, 1, 1, &scale);
-        for (uint64_t i = c; i < end; i++) x[i] *= scale;
+    uint64_t at = n * wide == 1                   ? 0
+                  : n == t->shape[0] && wide == 1 ? row
+                                                  : row / F8_BLOCK * wide + column / F8_BLOCK;
+    load(s, at, 1, 1, &scale);
+    return scale;
+}
+
+/* Multiplies a row, or when `turned` the part of a column from row `row` on. */
+static void apply_scale(const StTensor *s, const StTensor *t, uint64_t row, uint64_t column,
+                        bool turned, uint64_t n, float *x)
+{
+    float scale = 1;
+    for (uint64_t i = 0; i < n; i++) {
+        if (turned || i % F8_BLOCK == 0)
+            scale = turned ? scale_of(s, t, row + i, column) : scale_of(s, t, row, i);
+        x[i] *= scale;
     }
 }
 
@@ -85,9 +94,10 @@ static void float_row(const ConvOut *o, const StTensor *t, const StTensor *scale
     float *to = o->col_of ? spare : out;
     if (o->transposed) {
         load(t, base + from, o->src_cols, o->src_rows, to);
+        if (scale) apply_scale(scale, t, mat * o->src_rows, from, true, o->src_rows, to);
     } else {
         load(t, base + from * o->src_cols, 1, o->src_cols, to);
-        if (scale) apply_scale(scale, o->src_rows, from, o->src_cols, to);
+        if (scale) apply_scale(scale, t, mat * o->src_rows + from, 0, false, o->src_cols, to);
     }
     if (o->col_of)
         for (uint64_t i = 0; i < o->cols; i++) out[i] = spare[o->col_of[i]];
@@ -116,7 +126,7 @@ const void *out_plain(const ConvOut *o)
     const StTensor *t = o->pieces[0];
     unsigned width = st_type_bytes(t->type);
     const unsigned char *p = (const unsigned char *)t->data + o->row0 * o->src_cols * width;
-    if (o->row0 + o->rows != o->src_rows && o->mats > 1) return NULL;
+    if (o->rows != o->src_rows && o->mats > 1) return NULL; /* gaps between the matrices */
     return (uintptr_t)p % width ? NULL : p;
 }
 

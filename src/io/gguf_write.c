@@ -183,6 +183,12 @@ void gguf_put_i32s(GgufWriter *w, const char *key, const int32_t *values, uint64
     if (put_array(w, key, GGUF_I32, count)) buf_add(&w->keys, values, count * sizeof *values);
 }
 
+void gguf_put_bools(GgufWriter *w, const char *key, const bool *values, uint64_t count)
+{
+    if (!put_array(w, key, GGUF_BOOL, count)) return;
+    for (uint64_t i = 0; i < count; i++) buf_char(&w->keys, values[i] ? 1 : 0);
+}
+
 void gguf_put_f32s(GgufWriter *w, const char *key, const float *values, uint64_t count)
 {
     if (put_array(w, key, GGUF_F32, count)) buf_add(&w->keys, values, count * sizeof *values);

@@ -18,6 +18,7 @@ void gguf_put_string(GgufWriter *w, const char *key, const char *value);
 void gguf_put_span(GgufWriter *w, const char *key, Span value);
 void gguf_put_spans(GgufWriter *w, const char *key, const Span *values, uint64_t count);
 void gguf_put_i32s(GgufWriter *w, const char *key, const int32_t *values, uint64_t count);
+void gguf_put_bools(GgufWriter *w, const char *key, const bool *values, uint64_t count);
 void gguf_put_f32s(GgufWriter *w, const char *key, const float *values, uint64_t count);
 /* Copies a key of an open file as it is. split.* keys are left out: the writer makes one file.
  * general.alignment, put or copied, is followed. */

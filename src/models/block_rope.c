@@ -36,6 +36,7 @@ static Yarn read_yarn(Loader *ld, int32_t width, int32_t original, float base, b
 typedef struct RopeKeys {
     int32_t width, original;
     float base, factor, attn; /* attn < 0: the file does not say */
+    float all;                /* YaRN's mscale_all_dim; with MLA it acts elsewhere */
     bool yarn, longrope, scaled;
     Yarn mix;
 } RopeKeys;
@@ -48,6 +49,7 @@ static RopeKeys read_keys(Loader *ld, float base, bool rounded)
     k.base = loader_float(ld, "rope.freq_base", base);
     k.factor = loader_float(ld, "rope.scaling.factor", loader_float(ld, "rope.scale_linear", 1));
     k.attn = loader_float(ld, "rope.scaling.attn_factor", -1);
+    k.all = loader_float(ld, "rope.scaling.yarn_log_multiplier", 0);
     k.original =
         loader_int(ld, "rope.scaling.original_context_length", 1, INT32_MAX, h->n_ctx_train);
     k.yarn = span_is(scaling, "yarn");
@@ -110,7 +112,8 @@ static float magnitude(const Loader *ld, const RopeKeys *k)
 {
     double attn = k->attn > 0 ? (double)k->attn : 1;
     double stretch = (double)ld->hyper.n_ctx_train / k->original;
-    if (k->yarn && k->mix.extrapolate > 0) attn *= 1 + 0.1 * log((double)k->factor);
+    if (k->yarn && k->mix.extrapolate > 0)
+        attn *= (1 + 0.1 * log((double)k->factor)) / (1 + 0.1 * k->all * log((double)k->factor));
     if (k->longrope && k->attn < 0 && stretch > 1)
         attn = sqrt(1 + log(stretch) / log((double)k->original));
     return (float)attn;

@@ -1,5 +1,5 @@
-/* Unicode normalisation form C, as vocabularies that ask for it were trained with (Qwen's, for one).
- * Of the characters of Unicode 9; younger ones stay as they are (see tools/nfc_tables.py). Source:
+/* Unicode normalisation form C, as vocabularies that ask for it were trained with (Qwen's, say). Of
+ * the characters of Unicode 9; younger ones stay as they are (see tools/nfc_tables.py). Source:
  * Unicode Standard Annex 15. */
 #ifndef TEXT_NFC_H
 #define TEXT_NFC_H

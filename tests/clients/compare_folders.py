@@ -8,7 +8,8 @@ and read from there: what the pre-tokenizer is, which normaliser, which tokens a
 recognised. Texts are N (10,000) random strings of code points assigned in Unicode 14 - all of them,
 not only common scripts - a few made of common pieces and special tokens, and every file *.inp of
 DIR. In the made-up ones a written U+2581 becomes "_" where it stands for a space in tokens: GGUF
-cannot tell the two apart. Needs the package (pip install tokenizers) and the file; neither is part of `make test`.
+cannot tell the two apart. Needs the package (pip install tokenizers) and the file; neither is part
+of `make test`.
 """
 import argparse
 import glob
