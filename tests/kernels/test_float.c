@@ -51,6 +51,12 @@ static void rmsnorm_edges(void **state)
     for (int i = 0; i < 40; i++) x[i] = i & 1 ? 2 : -2;
     k->rmsnorm(x, w, 0, 40, out);
     for (int i = 0; i < 40; i++) assert_float_equal(out[i], x[i] / 2, 1e-6);
+    for (int i = 0; i < 40; i++) x[i] = 1e19f; /* the sum of the squares is out of range */
+    k->rmsnorm(x, w, 0, 40, out);
+    for (int i = 0; i < 40; i++) assert_float_equal(out[i], 1, 1e-6);
+    x[3] = 1e20f; /* a square is */
+    k->rmsnorm(x, w, 0, 40, out);
+    for (int i = 0; i < 40; i++) assert_true(out[i] == 0);
 }
 
 static void swiglu_edges(void **state)

@@ -5,10 +5,11 @@
 
 #include "kernels/parts.h"
 
+/* Squares are float32's: those of numbers beyond 1.8e19 are infinite, and all results then 0. */
 static void rmsnorm(const float *x, const float *weight, float eps, size_t n, float *out)
 {
     double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
+    for (size_t i = 0; i < n; i++) sum += (double)(x[i] * x[i]);
     float factor = (float)(1.0 / sqrt(sum / (double)(n ? n : 1) + eps));
     for (size_t i = 0; i < n; i++) out[i] = x[i] * factor * (weight ? weight[i] : 1);
 }

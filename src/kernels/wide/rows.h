@@ -3,6 +3,8 @@
 #ifndef KERNELS_WIDE_ROWS_H
 #define KERNELS_WIDE_ROWS_H
 
+#include <float.h>
+
 #include "kernels/parts.h"
 #include "kernels/wide/wide.h"
 
@@ -154,9 +156,20 @@ static float dot(const float *a, const float *b, size_t n)
     return vf_sum(vf_add(vf_add(s0, s1), vf_add(s2, s3)));
 }
 
+/* Where only the sum of the squares is out of float32's range, it is taken in float64. */
+static float mean_square(const float *x, size_t n)
+{
+    double sum = (double)dot(x, x, n);
+    if (sum > FLT_MAX) {
+        sum = 0;
+        for (size_t i = 0; i < n; i++) sum += (double)(x[i] * x[i]);
+    }
+    return (float)(sum / (double)(n ? n : 1));
+}
+
 static void rmsnorm(const float *x, const float *weight, float eps, size_t n, float *out)
 {
-    float mean = dot(x, x, n) / (float)(n ? n : 1);
+    float mean = mean_square(x, n);
     vf factor = vf_set(1 / sqrtf(mean + eps));
     size_t i = 0;
     if (!weight) {
