@@ -41,3 +41,31 @@ void block_keep_state(Loader *ld, int32_t layer, int64_t floats)
                     ld->arch, layer, (long long)floats, STATE_MOST_FLOATS);
     if (!loader_failed(ld)) ld->layers[layer].recurrent = (int32_t)floats;
 }
+
+SsmSizes block_ssm_sizes(Loader *ld)
+{
+    SsmSizes n = {.inner = loader_int(ld, "ssm.inner_size", 1, MODEL_MOST_WIDTH, LOADER_REQUIRED),
+                  .state = loader_int(ld, "ssm.state_size", 1, SSM_MOST_STATE, LOADER_REQUIRED),
+                  .rank =
+                      loader_int(ld, "ssm.time_step_rank", 1, MODEL_MOST_WIDTH, LOADER_REQUIRED),
+                  .groups = loader_int(ld, "ssm.group_count", 0, MODEL_MOST_WIDTH, 1),
+                  .taps = loader_int(ld, "ssm.conv_kernel", 2, CONV_MOST_TAPS, LOADER_REQUIRED)};
+    if (!loader_failed(ld) && n.groups * (int64_t)n.state > MODEL_MOST_WIDTH)
+        loader_fail(ld, BT_E_FORMAT,
+                    "key '%s.ssm.group_count': %d groups with a state of %d are too wide; the file "
+                    "is damaged, fetch or convert it again",
+                    ld->arch, n.groups, n.state);
+    return n;
+}
+
+SsmSizes block_ssm_heads(Loader *ld)
+{
+    SsmSizes n = block_ssm_sizes(ld);
+    if (loader_failed(ld)) return n;
+    if (n.groups < 1 || n.inner % n.rank || n.rank % n.groups)
+        loader_fail(ld, BT_E_FORMAT,
+                    "keys '%s.ssm.*': %d channels cannot be cut into %d heads of %d groups; the "
+                    "file is damaged, fetch or convert it again",
+                    ld->arch, n.inner, n.rank, n.groups);
+    return n;
+}

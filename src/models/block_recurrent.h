@@ -14,6 +14,7 @@
 #include "models/block_decoder.h"
 
 #define CONV_MOST_TAPS    16
+#define SSM_MOST_STATE    4096
 #define STATE_MOST_FLOATS (1 << 24) /* of a layer: 64 MB; models have a twentieth of it */
 
 typedef Tensor (*Mixer)(Step *s, const Decoder *m, int32_t layer, const RopeTable *ropes, Tensor x);
@@ -39,6 +40,19 @@ const void *block_delta_load(Loader *ld, int32_t layer, bool tiled);
 Tensor block_delta(Step *s, const Decoder *m, int32_t layer, const RopeTable *ropes, Tensor x);
 
 /* ---- what they share ---- */
+
+/* The keys ssm.*; not all layers have every one. */
+typedef struct SsmSizes {
+    int32_t inner;  /* channels */
+    int32_t state;  /* numbers of a channel's state */
+    int32_t rank;   /* Mamba: of the step's matrix; else heads */
+    int32_t groups; /* heads of b and c, of keys; may be 0 */
+    int32_t taps;   /* of the convolution */
+} SsmSizes;
+
+SsmSizes block_ssm_sizes(Loader *ld);
+/* The same, refused unless channels can be cut into heads and heads into groups. */
+SsmSizes block_ssm_heads(Loader *ld);
 
 /* A causal depthwise convolution. */
 typedef struct Conv {

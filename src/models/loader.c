@@ -448,7 +448,9 @@ const float *loader_floats(Loader *ld, int32_t layer, const char *name, int64_t 
 static const Norm *norm_of(Loader *ld, int32_t layer, const char *name, int64_t n, int64_t heads,
                            bool centred, LoaderNeed need)
 {
-    const GgufTensor *t = find(ld, layer, name, "weight", need);
+    const GgufTensor *t = find(ld, layer, name, "weight", OPTIONAL);
+    if (!t) t = find(ld, layer, name, "", OPTIONAL); /* some files leave the suffix out */
+    if (!t) t = find(ld, layer, name, "weight", need);
     const GgufTensor *bias = t ? find(ld, layer, name, "bias", OPTIONAL) : NULL;
     Norm *norm = t ? loader_memory(ld, 1, sizeof *norm) : NULL;
     if (!norm) return NULL;
