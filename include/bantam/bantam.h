@@ -214,6 +214,53 @@ BT_API int64_t bt_chat_tokenize(const bt_model *model, const char *template_name
 BT_API const char *bt_chat_template(const bt_model *model);
 BT_API void bt_free(void *memory);
 
+/* ---- answers: text, reasoning and tool calls ------------------------------ */
+
+/* A model's answer taken apart while it comes. The form in which a family writes reasoning and tool
+ * calls is found by its chat template; docs/answers.md lists the forms. */
+typedef enum bt_answer_kind {
+    BT_ANSWER_TEXT,
+    BT_ANSWER_REASONING,
+    BT_ANSWER_CALL,      /* a tool call begins: index, id and name */
+    BT_ANSWER_ARGUMENTS, /* a piece of its arguments, JSON text */
+    BT_ANSWER_CALL_END,  /* the pieces joined are one JSON object */
+    BT_ANSWER_CALL_VOID, /* the call was broken: forget it; it follows as text */
+} bt_answer_kind;
+
+typedef struct bt_answer_event {
+    bt_answer_kind kind;
+    int32_t index;         /* of the call, from 0; -1 for text and reasoning */
+    const char *id, *name; /* BT_ANSWER_CALL only, else NULL */
+    const char *text;      /* UTF-8, `length` bytes (no NUL); NULL for a call */
+    size_t length;
+} bt_answer_event;
+
+typedef struct bt_answer_options {
+    const char *format; /* one of bt_answer_format_name; NULL: by the model's template */
+    const char *tools;  /* JSON array of tool definitions, as of the OpenAI API; types the arguments
+                         * that a form writes as text. NULL: none; calls without markup are text */
+    const char *prompt; /* the rendered prompt, or its end: it may have opened a thought already */
+    bool whole_calls;   /* no event of a call before it is whole; never gives BT_ANSWER_CALL_VOID */
+    uint64_t id_seed;   /* of the ids of calls; 0: random */
+} bt_answer_options;
+
+typedef struct bt_answer bt_answer;
+/* The model may be NULL (no tokens then, and `format` is needed); else it must outlive the object.
+ */
+BT_API bt_status bt_answer_open(const bt_model *model, const bt_answer_options *options,
+                                bt_answer **out, bt_error *err);
+BT_API void bt_answer_close(bt_answer **answer);
+/* Adds a token, or text; events not yet taken stay. After BT_E_MEMORY the answer is lost. */
+BT_API bt_status bt_answer_token(bt_answer *answer, bt_token id);
+BT_API bt_status bt_answer_text(bt_answer *answer, const char *text, size_t length);
+/* Nothing more comes: what waited is decided. */
+BT_API bt_status bt_answer_end(bt_answer *answer);
+/* Takes the next event; false: none now. Its strings stand until more is added. */
+BT_API bool bt_answer_next(bt_answer *answer, bt_answer_event *out);
+/* Name of the form in use; the i-th of all names, NULL past the last. */
+BT_API const char *bt_answer_format(const bt_answer *answer);
+BT_API const char *bt_answer_format_name(size_t i);
+
 /* ---- session ------------------------------------------------------------- */
 
 typedef struct bt_session bt_session;

@@ -1,0 +1,121 @@
+/* bt_answer of bantam.h: the parser of text/answer.h fed with a model's tokens. Special tokens that
+ * are markup of the form are given to it as text; others are left out, as in every text shown. Any
+ * bytes may come: what is no UTF-8 becomes U+FFFD before it is read. */
+#include "base/mem.h"
+#include "base/os.h"
+#include "engine/model.h"
+#include "text/answer.h"
+#include "text/utf8_stream.h"
+
+struct bt_answer {
+    const Tokenizer *tok; /* NULL: text only */
+    Answer *parser;
+    const char *form;
+    Utf8Stream utf8;
+    bool first; /* nothing, or a special token, stands before */
+    char *bytes;
+    size_t capacity;
+    Buf piece;
+};
+
+bt_status bt_answer_open(const bt_model *model, const bt_answer_options *options, bt_answer **out,
+                         bt_error *err)
+{
+    static const bt_answer_options none;
+    const bt_answer_options *o = options ? options : &none;
+    Span jinja = model ? model_chat_template(model) : (Span){NULL, 0};
+    const AnswerForm *form = o->format ? answer_form_named(o->format) : answer_form_of(jinja);
+    *out = NULL;
+    if (!form)
+        return bt_fail(err, BT_E_ARGUMENT,
+                       "'%.60s' is no form of answers; bt_answer_format_name "
+                       "lists them",
+                       o->format);
+    AnswerSource source = {.form = form,
+                           .think = answer_think_of(form, jinja),
+                           .tools = o->tools,
+                           .prompt = {o->prompt, o->prompt ? strlen(o->prompt) : 0},
+                           .whole_calls = o->whole_calls,
+                           .id_seed = o->id_seed};
+    if (!source.id_seed && !os_random(&source.id_seed, sizeof source.id_seed))
+        return bt_fail(err, BT_E_SYSTEM, "the system gave no random bytes");
+    bt_answer *a = mem_zalloc(1, sizeof *a);
+    if (!a) return bt_fail_memory(err, "an answer", sizeof *a);
+    a->tok = model ? model_tokenizer(model) : NULL;
+    a->form = form->name;
+    a->first = true;
+    a->capacity = 256;
+    a->bytes = mem_alloc(a->capacity);
+    bt_status status = a->bytes ? answer_open(&source, &a->parser, err)
+                                : bt_fail_memory(err, "an answer", a->capacity);
+    if (status)
+        bt_answer_close(&a);
+    else
+        *out = a;
+    return status;
+}
+
+void bt_answer_close(bt_answer **answer)
+{
+    if (!answer || !*answer) return;
+    answer_close(&(*answer)->parser);
+    buf_close(&(*answer)->piece);
+    mem_free((*answer)->bytes);
+    mem_free(*answer);
+    *answer = NULL;
+}
+
+static bt_status add_piece(bt_answer *a)
+{
+    bt_status status = a->piece.failed ? BT_E_MEMORY : BT_OK;
+    if (!status) status = answer_add(a->parser, a->piece.data, a->piece.size);
+    buf_clear(&a->piece);
+    return status;
+}
+
+bt_status bt_answer_text(bt_answer *a, const char *text, size_t length)
+{
+    utf8_stream_add(&a->utf8, text, length, &a->piece);
+    return add_piece(a);
+}
+
+bt_status bt_answer_token(bt_answer *a, bt_token id)
+{
+    if (!a->tok) return BT_E_ARGUMENT;
+    bool special = tok_is_special(a->tok, id);
+    int64_t n = tok_text(a->tok, id, true, a->first, a->bytes, a->capacity);
+    if (n < 0) return BT_E_ARGUMENT;
+    if ((uint64_t)n > a->capacity) {
+        char *bytes = mem_realloc(a->bytes, (size_t)n);
+        if (!bytes) return BT_E_MEMORY;
+        a->bytes = bytes;
+        a->capacity = (size_t)n;
+        tok_text(a->tok, id, true, a->first, bytes, (size_t)n);
+    }
+    a->first = special;
+    if (special && !answer_knows(a->parser, (Span){a->bytes, (size_t)n})) return BT_OK;
+    return bt_answer_text(a, a->bytes, (size_t)n);
+}
+
+bt_status bt_answer_end(bt_answer *a)
+{
+    utf8_stream_end(&a->utf8, &a->piece);
+    bt_status status = add_piece(a);
+    return status ? status : answer_end(a->parser);
+}
+
+bool bt_answer_next(bt_answer *a, bt_answer_event *out)
+{
+    return answer_next(a->parser, out);
+}
+
+const char *bt_answer_format(const bt_answer *a)
+{
+    return a->form;
+}
+
+const char *bt_answer_format_name(size_t i)
+{
+    const AnswerForm *form = answer_form_at(i);
+    return form ? form->name : NULL;
+}

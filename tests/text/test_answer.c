@@ -1,0 +1,279 @@
+/* Answers taken apart: committed cases of our own (tests/data/answers), and, where golden templates
+ * and python3 with jinja2 are there, what each released template writes for messages that
+ * tests/support/answer_cases.py makes up: the parser must give content, reasoning and calls back.
+ * Each text is cut in many ways, and the events must be the same; its beginnings and damaged
+ * variants must lose nothing; and every allocation is made to fail. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "answer_read.h"
+#include "base/mem.h"
+#include "support/golden.h"
+#include "text/json_scan.h"
+
+#define MOST_LINE (1 << 16)
+
+typedef struct Case {
+    const char *name;
+    json_t *root;
+    AnswerSource source;
+    const char *text;
+    size_t size;
+} Case;
+
+static const char *field(const json_t *root, const char *key)
+{
+    const char *text = json_string_value(json_object_get(root, key));
+    return text ? text : "";
+}
+
+static bool case_open(Case *c, const char *name, const char *line, Span jinja)
+{
+    json_error_t where;
+    *c = (Case){.name = name, .root = json_loads(line, JSON_ALLOW_NUL, &where)};
+    if (!c->root) fail_msg("%s: %s in %s", name, where.text, line);
+    const AnswerForm *form = answer_form_of(jinja);
+    const char *named = field(c->root, "form"), *tools = field(c->root, "tools");
+    if (*named) form = answer_form_named(named);
+    if (!form) fail_msg("%s: no form '%s'", name, named);
+    c->source = (AnswerSource){.form = form,
+                               .think = answer_think_of(form, jinja),
+                               .tools = *tools ? tools : NULL,
+                               .prompt = span_of(field(c->root, "prompt")),
+                               .id_seed = 1};
+    c->text = field(c->root, "text");
+    c->size = json_string_length(json_object_get(c->root, "text"));
+    return true;
+}
+
+static void check_whole(Case *c)
+{
+    Read read;
+    json_t *want = json_pack("{s:O,s:O,s:O}", "content", json_object_get(c->root, "content"),
+                             "reasoning", json_object_get(c->root, "reasoning"), "calls",
+                             json_object_get(c->root, "calls"));
+    assert_non_null(want);
+    for (int whole = 0; whole < 2; whole++) {
+        c->source.whole_calls = whole;
+        read_answer(&c->source, c->text, c->size, NULL, 0, &read);
+        assert_int_equal(read.status, BT_OK);
+        json_t *got = read_json(&read);
+        if (!got || !json_equal(got, want)) {
+            char *expected = json_dumps(want, 0);
+            fail_msg("%s (%s)\n--- text\n%s\n--- expected\n%s\n--- events%s\n---", c->name,
+                     c->source.form->name, c->text, expected, read.all.data);
+        }
+        json_decref(got);
+        read_close(&read);
+    }
+    json_decref(want);
+}
+
+static const size_t cut_sizes[][3] = {{1, 1, 1}, {2, 2, 2}, {3, 3, 3}, {1, 7, 2}, {5, 1, 11}};
+
+/* Byte by byte, by twos and threes, and in two at every place. */
+static void check_cuts(Case *c)
+{
+    const size_t(*sizes)[3] = cut_sizes, n_sizes = sizeof cut_sizes / sizeof *cut_sizes;
+    Read whole, cut;
+    for (int hold = 0; hold < 2; hold++) {
+        c->source.whole_calls = hold;
+        read_answer(&c->source, c->text, c->size, NULL, 0, &whole);
+        for (size_t i = 0; i < n_sizes + c->size; i++) {
+            size_t two[2] = {i - n_sizes + 1, c->size};
+            if (i < n_sizes)
+                read_answer(&c->source, c->text, c->size, sizes[i], 3, &cut);
+            else
+                read_answer(&c->source, c->text, c->size, two, 2, &cut);
+            assert_int_equal(cut.status, BT_OK);
+            if (strcmp(whole.all.data, cut.all.data) != 0)
+                fail_msg("%s, cut %zu\n--- text\n%s\n--- at once%s\n--- cut%s\n---", c->name, i,
+                         c->text, whole.all.data, cut.all.data);
+            read_close(&cut);
+        }
+        read_close(&whole);
+    }
+}
+
+/* Bytes that are no white space and occur in `part` occur in `whole`, in order. */
+static bool within(const char *part, size_t n, const char *whole)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (json_is_space(part[i])) continue;
+        whole = strchr(whole, part[i]);
+        if (!whole) return false;
+        whole++;
+    }
+    return true;
+}
+
+/* Every beginning of the text: each call is whole or given back as text, the text comes from it. */
+static void check_beginnings(Case *c)
+{
+    c->source.whole_calls = true;
+    for (size_t n = 0; n <= c->size; n++) {
+        Read read;
+        if (((unsigned char)c->text[n] & 0xC0) == 0x80) continue; /* inside a character */
+        read_answer(&c->source, c->text, n, NULL, 0, &read);
+        assert_int_equal(read.status, BT_OK);
+        json_t *got = read_json(&read);
+        if (!got && !json_is_true(json_object_get(c->root, "broken")))
+            fail_msg("%s, first %zu bytes: a call is broken%s", c->name, n, read.all.data);
+        json_decref(got);
+        if (!within(read.text.data, read.text.size, c->text))
+            fail_msg("%s, first %zu bytes: text of its own%s", c->name, n, read.all.data);
+        read_close(&read);
+    }
+}
+
+/* ---- cases of our own ---- */
+
+typedef void CaseCheck(Case *c);
+
+static int each_case(FILE *in, const char *name, Span jinja, CaseCheck *const *checks, size_t n)
+{
+    static char line[MOST_LINE];
+    int count = 0;
+    while (fgets(line, sizeof line, in)) {
+        Case c;
+        char label[160];
+        if (*line == '\n' || *line == '#') continue;
+        count++;
+        snprintf(label, sizeof label, "%s, case %d", name, count);
+        case_open(&c, label, line, jinja);
+        for (size_t i = 0; i < n; i++) checks[i](&c);
+        json_decref(c.root);
+    }
+    return count;
+}
+
+static FILE *own_cases(void)
+{
+    char path[4096];
+    const char *root = getenv("BANTAM_SOURCE");
+    snprintf(path, sizeof path, "%s/tests/data/answers/cases.jsonl", root ? root : ".");
+    FILE *in = fopen(path, "rb");
+    assert_non_null(in);
+    return in;
+}
+
+static void own_cases_are_read(void **state)
+{
+    (void)state;
+    static CaseCheck *const checks[] = {check_whole, check_cuts, check_beginnings};
+    FILE *in = own_cases();
+    int n = each_case(in, "cases.jsonl", (Span){"", 0}, checks, 3);
+    fclose(in);
+    assert_true(n >= 60);
+}
+
+static void torture(Case *c)
+{
+    Read read;
+    for (uint64_t at = 1;; at++) {
+        int64_t live = mem_live();
+        mem_fail_at(at);
+        Answer *a = NULL;
+        bt_error err;
+        bt_status status = answer_open(&c->source, &a, &err);
+        if (!status) status = answer_add(a, c->text, c->size);
+        if (!status) status = answer_end(a);
+        mem_fail_at(0);
+        answer_close(&a);
+        assert_int_equal(mem_live(), live);
+        if (status == BT_OK) break;
+        assert_int_equal(status, BT_E_MEMORY);
+    }
+    read_answer(&c->source, c->text, c->size, NULL, 0, &read);
+    read_close(&read);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    static CaseCheck *const checks[] = {torture};
+    FILE *in = own_cases();
+    each_case(in, "cases.jsonl", (Span){"", 0}, checks, 1);
+    fclose(in);
+}
+
+/* ---- released templates ---- */
+
+static Buf read_file(const char *path)
+{
+    Buf text = {0};
+    char block[4096];
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    for (size_t n; (n = fread(block, 1, sizeof block, file));) buf_add(&text, block, n);
+    fclose(file);
+    return text;
+}
+
+/* As check_cuts, without the cuts in two at every place: there are many answers. */
+static void check_some_cuts(Case *c)
+{
+    Read whole, cut;
+    read_answer(&c->source, c->text, c->size, NULL, 0, &whole);
+    for (size_t i = 0; i < sizeof cut_sizes / sizeof *cut_sizes; i++) {
+        read_answer(&c->source, c->text, c->size, cut_sizes[i], 3, &cut);
+        assert_string_equal(whole.all.data, cut.all.data);
+        read_close(&cut);
+    }
+    read_close(&whole);
+}
+
+static void released_templates_come_back(void **state)
+{
+    (void)state;
+    static char line[MOST_LINE];
+    char command[9000], label[4200], last[4096] = "";
+    const char *folder = golden_path("templates"), *root = getenv("BANTAM_SOURCE");
+    int templates = 0, cases = 0;
+    Buf jinja = {0};
+    if (!folder) skip();
+    snprintf(command, sizeof command, "python3 '%s/tests/support/answer_cases.py' '%s'",
+             root ? root : ".", folder);
+    FILE *in = popen(command, "r");
+    assert_non_null(in);
+    while (fgets(line, sizeof line, in)) {
+        Case c;
+        json_t *root_of = json_loads(line, JSON_ALLOW_NUL, NULL);
+        if (strcmp(field(root_of, "template"), last) != 0) {
+            snprintf(last, sizeof last, "%s", field(root_of, "template"));
+            buf_close(&jinja);
+            jinja = read_file(last);
+            templates++;
+        }
+        json_decref(root_of);
+        snprintf(label, sizeof label, "%s, answer %d", strrchr(last, '/'), ++cases);
+        case_open(&c, label, line, (Span){jinja.data, jinja.size});
+        check_whole(&c);
+        check_some_cuts(&c);
+        json_decref(c.root);
+    }
+    buf_close(&jinja);
+    int status = pclose(in);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) skip(); /* no jinja2 here */
+    assert_int_equal(status, 0);
+    print_message("%d templates, %d answers\n", templates, cases);
+    assert_true(templates >= 60);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(own_cases_are_read),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(released_templates_come_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
