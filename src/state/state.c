@@ -493,7 +493,10 @@ static bool visit_layer(const State *s, int32_t l, int32_t sequence, StateVisitF
     const KvLayer *kv = &s->layers[l];
     const int32_t *table = kv->tables + (size_t)sequence * (size_t)kv->table_stride;
     Group g = {.kind = spec->kind, .span = spec->span};
-    for (int32_t at = group_first_needed(&g, length), end; at < length; at = end) {
+    /* whole blocks from the start: all that a holder has from its first block on can be seen again
+     * when it is cut */
+    int32_t begin = group_first_needed(&g, length) / KV_BLOCK * KV_BLOCK;
+    for (int32_t at = begin, end; at < length; at = end) {
         end = (at / KV_BLOCK + 1) * KV_BLOCK < length ? (at / KV_BLOCK + 1) * KV_BLOCK : length;
         int32_t first = at % KV_BLOCK;
         if (!visit_block(kv, table[at / KV_BLOCK], first, first + end - at, visit, arg))
