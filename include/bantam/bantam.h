@@ -169,6 +169,8 @@ BT_API bt_status bt_convert(const char *folder, const char *path, const bt_conve
 
 #define BT_TOKENIZE_NO_SPECIAL 1u /* text of special tokens stays text */
 #define BT_TOKENIZE_ADD_BOS 2u    /* put BOS first, if the vocabulary has one */
+#define BT_TOKENIZE_WHOLE 4u      /* a text on its own: BOS (or CLS) first and EOS (or SEP) last,
+                                   * each if the file asks for it */
 
 /* UTF-8 bytes (any bytes are accepted) to ids. Returns the number of ids, which may exceed
  * `capacity` (then only `capacity` were written: call again), or a negative bt_status. */
@@ -269,9 +271,11 @@ typedef struct bt_session_options {
     int32_t n_ctx;       /* tokens a sequence may hold; 0: what memory allows, at most trained */
     int32_t n_sequences; /* 0: 1 */
     int32_t n_batch;     /* most rows of one step; 0: 512 */
-    int32_t n_logits;    /* most rows of one step whose logits are wanted; 0: n_sequences */
-    bt_kv_type kv;       /* 0: bf16 */
+    int32_t n_logits;    /* most rows of one step whose logits are wanted; 0: n_sequences, or for
+                          * embeddings n_batch */
+    bt_kv_type kv;       /* 0: bf16, or for embeddings f32 */
     uint64_t memory_limit; /* bytes for weights and session; 0: what is available now */
+    bool embeddings;       /* steps give hidden states, not logits: see below */
 } bt_session_options;
 
 /* One row of a step. */
@@ -322,6 +326,55 @@ BT_API bt_status bt_session_load(bt_session *session, int32_t sequence, const ch
 /* Makes the running or next step end early with BT_E_CANCELLED, leaving the session as before
  * the step. Async-signal-safe; cleared when the step returns. */
 BT_API void bt_session_cancel(bt_session *session);
+
+/* ---- embeddings ---------------------------------------------------------- */
+
+/* How the rows of a text become one vector. */
+typedef enum bt_pooling {
+    BT_POOLING_DEFAULT, /* as the file says; else an encoder's mean, the last row of others */
+    BT_POOLING_NONE,    /* they do not: a vector for each token */
+    BT_POOLING_MEAN,
+    BT_POOLING_CLS, /* the first row */
+    BT_POOLING_LAST
+} bt_pooling;
+
+typedef struct bt_embedding_info {
+    bool encoder;       /* rows see each other both ways: a text goes whole into a step */
+    bool embeds;        /* the file was made for this: it has no logits */
+    bt_pooling pooling; /* what BT_POOLING_DEFAULT means here */
+    int32_t n_dims;     /* of a pooled vector */
+    /* What stands before a text, in so many words; NULL: neither the file nor what is known of its
+     * family names any. */
+    const char *query_prefix, *document_prefix;
+} bt_embedding_info;
+
+BT_API bt_embedding_info bt_model_embedding(const bt_model *model);
+
+/* A text as ids: bt_model_tokenize gives them, with BT_TOKENIZE_WHOLE. */
+typedef struct bt_ids {
+    const bt_token *ids;
+    size_t n;
+} bt_ids;
+
+typedef struct bt_embed_options {
+    bt_pooling pooling;
+    int32_t dimensions; /* only the first so many (models trained for that); 0: all */
+    bool keep_length;   /* else each vector is divided by its Euclidean length */
+} bt_embed_options;
+
+/* The vector of each of n texts, in order: out (n, dimensions), or with BT_POOLING_NONE one for
+ * each token (tokens of all texts, dimensions), of n_embd numbers and without the matrices that
+ * pooled vectors go through. The session was opened with `embeddings`; several texts share a step,
+ * n_batch and n_sequences say how many; the vectors do not depend on which. What the sequences
+ * hold is forgotten. BT_E_ARGUMENT for a text without tokens, BT_E_CONTEXT for one longer than the
+ * context: the text names it and both counts, and `out` is not complete. BT_E_UNSUPPORTED for the
+ * pooling of a reranker. `options` may be NULL. */
+BT_API bt_status bt_session_embed(bt_session *session, const bt_ids *texts, size_t n,
+                                  const bt_embed_options *options, float *out, bt_error *err);
+/* Hidden state (n_embd floats, after the last norm) of the i-th row of the last step that wanted
+ * it (want_logits); i = -1: the last. NULL when there is none, or the session is not for
+ * embeddings. Valid until the next step. */
+BT_API const float *bt_session_hidden(bt_session *session, int32_t i);
 
 /* ---- sampling ------------------------------------------------------------ */
 

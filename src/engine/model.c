@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "convert/convert.h"
 #include "engine/folder.h"
+#include "engine/prefixes.h"
 #include "tensor/dtype.h"
 
 static bt_status copy_text(const Gguf *g, const char *key, char **out, bt_error *err)
@@ -78,6 +79,9 @@ static bt_status read_model(bt_model *m, const bt_model_options *o, bt_error *er
     if (!status) status = copy_text(m->gguf, "general.architecture", &m->architecture, err);
     if (!status) status = copy_text(m->gguf, "general.name", &m->name, err);
     if (!status) status = copy_text(m->gguf, "tokenizer.chat_template", &m->chat_template, err);
+    if (!status)
+        status = prefixes_read(m->gguf, m->architecture, m->name, &m->query_prefix,
+                               &m->document_prefix, err);
     if (!status) status = vocab_load(m->gguf, &m->vocab, err);
     if (!status && !o->vocab_only) status = load_weights(m, err);
     if (!status && o->vocab_only) read_sizes(m);
@@ -138,6 +142,8 @@ void bt_model_close(bt_model **model)
     mem_free(m->architecture);
     mem_free(m->name);
     mem_free(m->chat_template);
+    mem_free(m->query_prefix);
+    mem_free(m->document_prefix);
     mem_free(m->cache_dir);
     pthread_mutex_destroy(&m->lock);
     mem_free(m);

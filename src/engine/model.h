@@ -27,6 +27,7 @@ struct bt_model {
     int n_threads;
     uint32_t features;                         /* CPU_* bits in use */
     char *architecture, *name, *chat_template; /* copies, NUL-terminated */
+    char *query_prefix, *document_prefix;      /* see prefixes.h; NULL: none known */
     char *cache_dir;                           /* NULL: no sidecars */
     char type_summary[16];
     uint64_t n_params;
@@ -51,15 +52,31 @@ Span model_chat_template(const bt_model *model);
 
 /* Sizes of a CPU backend that runs steps of n_batch rows. */
 CpuSizes model_cpu_sizes(const bt_model *model, int32_t n_batch);
-/* Bytes of arena that a step of n_batch rows, n_wanted of them with logits, takes: the forward is
- * run by the plan backend. 0 after a failure. */
-size_t model_step_bytes(const bt_model *model, int32_t n_batch, int32_t n_wanted, bt_error *err);
-StateSpec model_state_spec(const bt_model *model, int32_t n_ctx, int32_t n_sequences,
-                           int32_t n_batch, bt_kv_type kv);
-/* As bt_model_plan, with the rows whose logits are wanted; `limit` 0: what is available. */
-bt_status model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
-                     int32_t n_wanted, bt_kv_type kv, uint64_t limit, bt_memory_plan *out,
-                     bt_error *err);
-#define MODEL_BATCH 512 /* rows of a step when nothing is asked */
+/* What a session is made for. */
+typedef struct SessionShape {
+    int32_t n_ctx; /* 0: the most that fits, at most what the model was trained for */
+    int32_t n_sequences, n_batch;
+    int32_t n_wanted; /* rows of a step that give logits, or hidden states */
+    bt_kv_type kv;
+    bool hidden; /* steps give hidden states: what a model that embeds does in any case */
+} SessionShape;
+
+/* Bytes of arena that a step of this shape takes: the forward is run by the plan backend. 0 after
+ * a failure. */
+size_t model_step_bytes(const bt_model *model, const SessionShape *shape, bt_error *err);
+StateSpec model_state_spec(const bt_model *model, const SessionShape *shape);
+/* As bt_model_plan. `limit` 0: what is available. Fields of `shape` that are 0 or out of keeping
+ * are set: a step of an encoder takes n_ctx rows at least. */
+bt_status model_plan(const bt_model *model, SessionShape *shape, uint64_t limit,
+                     bt_memory_plan *out, bt_error *err);
+#define MODEL_BATCH     512   /* rows of a step when nothing is asked */
+#define MODEL_MOST_ROWS 65536 /* of a step */
+
+/* ---- embed.c ---- */
+
+/* Bytes that a session for embeddings keeps beside its steps. */
+size_t model_pool_bytes(const bt_model *model, int32_t n_sequences);
+/* Pooled vectors x (n, D) through the matrices that the model has for them; x where it has none. */
+Tensor model_dense(Step *step, const bt_model *model, Tensor x);
 
 #endif

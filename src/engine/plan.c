@@ -23,46 +23,58 @@ CpuSizes model_cpu_sizes(const bt_model *m, int32_t n_batch)
     return s;
 }
 
-size_t model_step_bytes(const bt_model *m, int32_t n_batch, int32_t n_wanted, bt_error *err)
+/* The vectors of a step's texts through the model's last matrices. */
+static void plan_dense(Step *s, const bt_model *m, int32_t n_vectors)
+{
+    arena_reset(s->arena, 0);
+    Tensor x = step_tensor(s, n_vectors, 1, m->hyper.n_embd, false);
+    model_dense(s, m, x);
+}
+
+size_t model_step_bytes(const bt_model *m, const SessionShape *shape, bt_error *err)
 {
     Arena arena;
     arena_open(&arena, 0);
-    StepRow *rows = mem_zalloc((size_t)n_batch, sizeof *rows);
+    StepRow *rows = mem_zalloc((size_t)shape->n_batch, sizeof *rows);
     if (!rows) {
-        bt_fail_memory(err, "the plan of a step", (uint64_t)n_batch * sizeof *rows);
+        bt_fail_memory(err, "the plan of a step", (uint64_t)shape->n_batch * sizeof *rows);
         return 0;
     }
     Step s = {.backend = backend_plan(),
               .arena = &arena,
               .layers = m->layers,
               .rows = rows,
-              .n_rows = n_batch,
-              .n_wanted = n_wanted,
+              .n_rows = shape->n_batch,
+              .n_wanted = shape->n_wanted,
+              .hidden = shape->hidden,
               .err = err};
     m->arch->forward(&s, m->weights);
-    if (n_wanted == n_batch && n_wanted > 1) { /* fewer must be gathered first: that can be more */
-        arena_reset(&arena, 0);
+    if (shape->n_wanted == shape->n_batch && shape->n_wanted > 1) {
+        arena_reset(&arena, 0); /* fewer must be gathered first: that can be more */
         s.n_wanted--;
         m->arch->forward(&s, m->weights);
     }
+    if (shape->hidden) plan_dense(&s, m, shape->n_sequences);
     mem_free(rows);
     return step_failed(&s) ? 0 : arena.peak;
 }
 
-StateSpec model_state_spec(const bt_model *m, int32_t n_ctx, int32_t n_sequences, int32_t n_batch,
-                           bt_kv_type kv)
+StateSpec model_state_spec(const bt_model *m, const SessionShape *shape)
 {
     static const uint32_t types[] = {DT_BF16, DT_F32, DT_BF16, DT_F16, DT_Q8_0};
-    size_t i = (size_t)kv < sizeof types / sizeof *types ? (size_t)kv : 0;
+    size_t i = (size_t)shape->kv < sizeof types / sizeof *types ? (size_t)shape->kv : 0;
     int32_t n = m->hyper.n_layers;
+    bool forgets = state_forgets(m->layers, n);
     return (StateSpec){.layers = m->layers,
                        .n_layers = n,
                        .type = types[i],
-                       .n_ctx = n_ctx,
-                       .n_sequences = n_sequences,
-                       .n_batch = n_batch,
+                       .n_ctx = shape->n_ctx,
+                       .n_sequences = shape->n_sequences,
+                       .n_batch = shape->n_batch,
+                       /* texts that become vectors are held for one step, the longest for some */
+                       .n_tokens = shape->hidden ? shape->n_batch : 0,
                        /* each sequence's last prompt, and some to choose from */
-                       .n_checkpoints = state_forgets(m->layers, n) ? n_sequences + 2 : 0};
+                       .n_checkpoints = forgets ? shape->n_sequences + 2 : 0};
 }
 
 /* Bytes resident once loaded: panels, plus the rows that are read straight from the file. */
@@ -122,28 +134,22 @@ static int32_t longest(StateSpec spec, uint64_t bytes)
     return low * KV_BLOCK;
 }
 
-bt_status model_plan(const bt_model *m, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
-                     int32_t n_wanted, bt_kv_type kv, uint64_t limit, bt_memory_plan *out,
-                     bt_error *err)
+static bt_status plan_shape(const bt_model *m, SessionShape *shape, uint64_t limit,
+                            bt_memory_plan *out, bt_error *err)
 {
-    if (!m->arch)
-        return bt_fail(err, BT_E_ARGUMENT, "the model was opened for its vocabulary only");
-    if (n_sequences < 1) n_sequences = 1;
-    if (n_batch < 1) n_batch = MODEL_BATCH;
-    if (n_wanted < 1 || n_wanted > n_batch) n_wanted = n_wanted < 1 ? 1 : n_batch;
-    if (*n_ctx < 0 || *n_ctx > MOST_CONTEXT || n_sequences > 65536 || n_batch > 65536)
-        return bt_fail(err, BT_E_ARGUMENT, "context %d, %d sequences, %d rows a step: out of range",
-                       *n_ctx, n_sequences, n_batch);
-    StateSpec spec = model_state_spec(m, KV_BLOCK, n_sequences, n_batch, kv);
+    SessionShape block = *shape;
+    block.n_ctx = KV_BLOCK;
+    StateSpec spec = model_state_spec(m, &block);
     bt_status status = state_check(&spec, err);
     if (status) return status;
-    CpuSizes sizes = model_cpu_sizes(m, n_batch);
-    size_t step = model_step_bytes(m, n_batch, n_wanted, err);
+    CpuSizes sizes = model_cpu_sizes(m, shape->n_batch);
+    size_t step = model_step_bytes(m, shape, err);
     if (!step) return err ? err->status : BT_E_INTERNAL;
     const Panels *panels = m->panels;
     uint64_t loaded = panels && !panels_mapped(panels) ? panels_bytes(panels) : 0;
     out->weights = weight_bytes(m);
     out->scratch = step + cpu_work_bytes(&sizes, m->n_threads);
+    if (shape->hidden) out->scratch += model_pool_bytes(m, shape->n_sequences);
     out->available = os_memory_available();
     /* Where the system does not say, nothing is refused on a guess. */
     out->available = out->available ? out->available + loaded : UINT64_MAX;
@@ -152,24 +158,71 @@ bt_status model_plan(const bt_model *m, int32_t *n_ctx, int32_t n_sequences, int
     /* a twentieth is left to the rest of the machine */
     uint64_t usable = out->available - out->available / 20;
     int32_t fits = usable > fixed ? longest(spec, usable - fixed) : 0;
-    if (*n_ctx == 0) *n_ctx = fits < m->hyper.n_ctx_train ? fits : m->hyper.n_ctx_train;
-    spec.n_ctx = *n_ctx > 0 ? *n_ctx : KV_BLOCK;
+    if (shape->n_ctx == 0) shape->n_ctx = fits < m->hyper.n_ctx_train ? fits : m->hyper.n_ctx_train;
+    spec.n_ctx = shape->n_ctx > 0 ? shape->n_ctx : KV_BLOCK;
     out->state = context_bytes(&spec);
     if (!ck_add(fixed, out->state, &out->total)) out->total = UINT64_MAX;
     if (out->total <= usable) return BT_OK;
     return does_not_fit(out, spec.n_ctx, fits, least, err);
 }
 
+/* The context of an encoder sets the rows of its step, so what fits is found by trying. */
+static bt_status plan_encoder(const bt_model *m, SessionShape *shape, uint64_t limit,
+                              bt_memory_plan *out, bt_error *err)
+{
+    SessionShape asked = *shape;
+    int32_t n_ctx = asked.n_ctx ? asked.n_ctx : m->hyper.n_ctx_train;
+    if (!asked.n_ctx && n_ctx > MODEL_MOST_ROWS) n_ctx = MODEL_MOST_ROWS;
+    if (n_ctx > MODEL_MOST_ROWS)
+        return bt_fail(err, BT_E_ARGUMENT, "context %d: an encoder reads at most %d tokens at once",
+                       n_ctx, MODEL_MOST_ROWS);
+    for (;; n_ctx /= 2) {
+        *shape = asked;
+        shape->n_ctx = n_ctx;
+        if (shape->n_batch < n_ctx) shape->n_batch = n_ctx;
+        if (asked.n_wanted < 1) shape->n_wanted = shape->n_batch;
+        bt_status status = plan_shape(m, shape, limit, out, err);
+        if (status != BT_E_MEMORY || asked.n_ctx || n_ctx < 2 * KV_BLOCK) return status;
+    }
+}
+
+bt_status model_plan(const bt_model *m, SessionShape *shape, uint64_t limit, bt_memory_plan *out,
+                     bt_error *err)
+{
+    if (!m->arch)
+        return bt_fail(err, BT_E_ARGUMENT, "the model was opened for its vocabulary only");
+    if (m->hyper.embeds) shape->hidden = true;
+    if (shape->hidden && shape->kv == BT_KV_DEFAULT) shape->kv = BT_KV_F32;
+    if (shape->n_sequences < 1) shape->n_sequences = 1;
+    if (shape->n_batch < 1) shape->n_batch = MODEL_BATCH;
+    if (shape->n_ctx < 0 || shape->n_ctx > MOST_CONTEXT || shape->n_sequences > 65536 ||
+        shape->n_batch > MODEL_MOST_ROWS)
+        return bt_fail(err, BT_E_ARGUMENT, "context %d, %d sequences, %d rows a step: out of range",
+                       shape->n_ctx, shape->n_sequences, shape->n_batch);
+    if (!m->hyper.causal) return plan_encoder(m, shape, limit, out, err);
+    if (shape->n_wanted < 1) shape->n_wanted = shape->hidden ? shape->n_batch : 1;
+    if (shape->n_wanted > shape->n_batch) shape->n_wanted = shape->n_batch;
+    return plan_shape(m, shape, limit, out, err);
+}
+
 bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,
                         bt_kv_type kv, bt_memory_plan *out, bt_error *err)
 {
-    return model_plan(model, n_ctx, n_sequences, n_batch, n_sequences, kv, 0, out, err);
+    SessionShape shape = {.n_ctx = *n_ctx,
+                          .n_sequences = n_sequences,
+                          .n_batch = n_batch,
+                          .n_wanted = model->hyper.embeds ? 0 : n_sequences,
+                          .kv = kv};
+    bt_status status = model_plan(model, &shape, 0, out, err);
+    *n_ctx = shape.n_ctx;
+    return status;
 }
 
 uint64_t bt_model_bytes_per_token(const bt_model *m, int32_t depth, bt_kv_type kv)
 {
-    StateSpec spec = model_state_spec(m, 1, 1, 1, kv);
+    SessionShape one = {.n_ctx = 1, .n_sequences = 1, .n_batch = 1, .kv = kv};
     if (!m->arch || depth < 0) return 0;
+    StateSpec spec = model_state_spec(m, &one);
     uint64_t bytes = m->embedding->row_bytes + state_read_bytes(&spec, depth);
     for (size_t i = 0; i < m->n_matrices; i++) {
         const Weight *w = m->matrices[i];
@@ -201,9 +254,10 @@ static void add_to(bt_state_info *list, int32_t *n, int32_t capacity, bt_state_i
 
 int32_t bt_model_state(const bt_model *m, bt_kv_type kv, bt_state_info *out, int32_t capacity)
 {
-    StateSpec spec = model_state_spec(m, 1, 1, 1, kv);
+    SessionShape one = {.n_ctx = 1, .n_sequences = 1, .n_batch = 1, .kv = kv};
     int32_t n = 0;
     if (!m->arch) return 0;
+    StateSpec spec = model_state_spec(m, &one);
     for (int32_t l = 0; l < spec.n_layers; l++) {
         const LayerSpec *layer = &spec.layers[l];
         uint64_t token = state_layer_token_bytes(layer, spec.type);

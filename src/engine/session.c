@@ -1,17 +1,18 @@
 /* Sessions: sequences of one model with their state, and the steps that advance them. All memory
  * is reserved at open; a step allocates nothing. */
-#include <stdatomic.h>
+#include "engine/session.h"
+
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/session.h"
 
-static bt_status allocate(bt_session *s, bt_kv_type kv, bt_error *err)
+static bt_status allocate(bt_session *s, const SessionShape *shape, bt_error *err)
 {
     bt_model *m = s->model;
+    size_t n = (size_t)s->n_sequences, width = (size_t)m->hyper.n_embd;
     CpuSizes sizes = model_cpu_sizes(m, s->n_batch);
-    StateSpec spec = model_state_spec(m, s->n_ctx, s->n_sequences, s->n_batch, kv);
-    size_t step = model_step_bytes(m, s->n_batch, s->n_logits, err);
+    StateSpec spec = model_state_spec(m, shape);
+    size_t step = model_step_bytes(m, shape, err);
     if (!step) return err ? err->status : BT_E_MEMORY;
     s->kv_type = spec.type;
     bt_status status = cpu_open(&sizes, m->team, m->features, &s->backend, err);
@@ -19,34 +20,57 @@ static bt_status allocate(bt_session *s, bt_kv_type kv, bt_error *err)
     if (status) return status;
     s->rows = mem_zalloc((size_t)s->n_batch, sizeof *s->rows);
     s->feed = mem_zalloc((size_t)s->n_batch, sizeof *s->feed);
-    s->added = mem_zalloc((size_t)s->n_sequences, sizeof *s->added);
-    s->lost = mem_zalloc((size_t)s->n_sequences, sizeof *s->lost);
-    s->tokens = mem_zalloc((size_t)s->n_sequences * (size_t)s->n_ctx, sizeof *s->tokens);
-    if (!s->rows || !s->feed || !s->added || !s->lost || !s->tokens || !arena_open(&s->arena, step))
+    s->added = mem_zalloc(n, sizeof *s->added);
+    s->lost = mem_zalloc(n, sizeof *s->lost);
+    s->tokens = mem_zalloc(n * (size_t)s->n_ctx, sizeof *s->tokens);
+    bool pools = true;
+    if (s->hidden) {
+        s->pooled = mem_zalloc(n * width, sizeof *s->pooled);
+        s->sum = mem_zalloc(width, sizeof *s->sum);
+        pools = s->pooled && s->sum;
+    }
+    if (!s->rows || !s->feed || !s->added || !s->lost || !s->tokens || !pools ||
+        !arena_open(&s->arena, step))
         return bt_fail_memory(err, "a session", step);
     return BT_OK;
+}
+
+static bt_status prepare(bt_session *s, const bt_session_options *o, bt_error *err)
+{
+    bt_memory_plan plan;
+    SessionShape shape = {.n_ctx = o->n_ctx,
+                          .n_sequences = o->n_sequences > 0 ? o->n_sequences : 1,
+                          .n_batch = o->n_batch > 0 ? o->n_batch : MODEL_BATCH,
+                          .n_wanted = o->n_logits > 0 ? o->n_logits : 0,
+                          .kv = o->kv,
+                          .hidden = o->embeddings};
+    if (!shape.n_wanted && !o->embeddings) shape.n_wanted = shape.n_sequences;
+    if (s->model->hyper.embeds && !o->embeddings)
+        return bt_fail(err, BT_E_UNSUPPORTED,
+                       "%s: this model turns text into vectors and does not continue it; "
+                       "'bantam embed' gives them",
+                       gguf_path(s->model->gguf));
+    bt_status status = model_plan(s->model, &shape, o->memory_limit, &plan, err);
+    if (!status) status = model_prepare(s->model, err);
+    if (status) return status;
+    s->n_ctx = shape.n_ctx;
+    s->n_sequences = shape.n_sequences;
+    s->n_batch = shape.n_batch;
+    s->n_logits = shape.n_wanted;
+    s->hidden = shape.hidden;
+    return allocate(s, &shape, err);
 }
 
 bt_status bt_session_open(bt_model *model, const bt_session_options *options, bt_session **out,
                           bt_error *err)
 {
     static const bt_session_options defaults;
-    const bt_session_options *o = options ? options : &defaults;
-    bt_memory_plan plan;
     *out = NULL;
     bt_error_clear(err);
     bt_session *s = mem_zalloc(1, sizeof *s);
     if (!s) return bt_fail_memory(err, "a session", sizeof *s);
     s->model = model;
-    s->n_ctx = o->n_ctx;
-    s->n_sequences = o->n_sequences > 0 ? o->n_sequences : 1;
-    s->n_batch = o->n_batch > 0 ? o->n_batch : MODEL_BATCH;
-    s->n_logits = o->n_logits > 0 ? o->n_logits : s->n_sequences;
-    if (s->n_logits > s->n_batch) s->n_logits = s->n_batch;
-    bt_status status = model_plan(model, &s->n_ctx, s->n_sequences, s->n_batch, s->n_logits, o->kv,
-                                  o->memory_limit, &plan, err);
-    if (!status) status = model_prepare(model, err);
-    if (!status) status = allocate(s, o->kv, err);
+    bt_status status = prepare(s, options ? options : &defaults, err);
     if (status) {
         bt_session_close(&s);
         return status;
@@ -67,6 +91,8 @@ void bt_session_close(bt_session **session)
     mem_free(s->added);
     mem_free(s->lost);
     mem_free(s->tokens);
+    mem_free(s->pooled);
+    mem_free(s->sum);
     mem_free(s);
     *session = NULL;
 }
@@ -112,6 +138,12 @@ static bt_status place_rows(bt_session *s, const bt_row *rows, size_t n, bt_erro
             return bt_fail(err, BT_E_ARGUMENT, "token %d is outside the vocabulary of %d",
                            rows[i].token, s->model->hyper.n_vocab);
         int32_t at = state_length(s->state, rows[i].sequence) + s->added[rows[i].sequence]++;
+        bool follows = i > 0 && rows[i - 1].sequence == rows[i].sequence;
+        if (at > 0 && !follows && !s->model->hyper.causal)
+            return bt_fail(err, BT_E_ARGUMENT,
+                           "an encoder reads a sequence whole: all rows of sequence %d, one after "
+                           "the other, in one step",
+                           rows[i].sequence);
         s->rows[i] = (StepRow){.token = rows[i].token,
                                .sequence = rows[i].sequence,
                                .position = at,
@@ -140,13 +172,14 @@ static bt_status run_rows(bt_session *s, size_t n, bt_error *err)
                  .n_rows = (int32_t)n,
                  .n_wanted = s->n_wanted,
                  .n_ctx = s->n_ctx,
+                 .hidden = s->hidden,
                  .cancel = &s->cancel,
                  .err = err};
     arena_reset(&s->arena, 0);
     pthread_mutex_lock(&s->model->lock);
-    Tensor logits = s->model->arch->forward(&step, s->model->weights);
+    Tensor answer = s->model->arch->forward(&step, s->model->weights);
     pthread_mutex_unlock(&s->model->lock);
-    s->logits = logits.data;
+    s->answer = answer.data;
     if (!step_failed(&step)) step.status = model_check_files(s->model, err);
     return step.status;
 }
@@ -155,7 +188,10 @@ static bt_status reserve(bt_session *s, bt_error *err)
 {
     for (int32_t q = 0; q < s->n_sequences; q++)
         if (s->added[q] && !state_reserve(s->state, q, s->added[q]))
-            return bt_fail(err, BT_E_INTERNAL, "no block is left for sequence %d", q);
+            return bt_fail(err, BT_E_CONTEXT,
+                           "sequence %d: %d tokens more are too many; a session for embeddings "
+                           "holds %d of all sequences together",
+                           q, s->added[q], s->n_batch > s->n_ctx ? s->n_batch : s->n_ctx);
     return BT_OK;
 }
 
@@ -191,7 +227,7 @@ static void take_back(bt_session *s)
 
 bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error *err)
 {
-    s->logits = NULL;
+    s->answer = NULL;
     bt_status status = place_rows(s, rows, n, err);
     if (status) {
         atomic_store(&s->cancel, false);
@@ -201,7 +237,7 @@ bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error 
     if (!status) status = run_rows(s, n, err);
     atomic_store(&s->cancel, false);
     if (status) {
-        s->logits = NULL;
+        s->answer = NULL;
         take_back(s);
         return status;
     }
@@ -235,11 +271,34 @@ bt_status bt_session_feed(bt_session *s, int32_t sequence, const bt_token *token
     return status;
 }
 
-float *bt_session_logits(bt_session *s, int32_t i)
+static float *answer_row(bt_session *s, int32_t i, int32_t width)
 {
     if (i == -1) i = s->n_wanted - 1;
-    if (!s->logits || i < 0 || i >= s->n_wanted) return NULL;
-    return s->logits + (size_t)i * (size_t)s->model->hyper.n_vocab;
+    if (!s->answer || i < 0 || i >= s->n_wanted) return NULL;
+    return s->answer + (size_t)i * (size_t)width;
+}
+
+float *bt_session_logits(bt_session *s, int32_t i)
+{
+    return s->hidden ? NULL : answer_row(s, i, s->model->hyper.n_vocab);
+}
+
+const float *bt_session_hidden(bt_session *s, int32_t i)
+{
+    return s->hidden ? answer_row(s, i, s->model->hyper.n_embd) : NULL;
+}
+
+bt_status session_dense(bt_session *s, int32_t n, Tensor *out, bt_error *err)
+{
+    Step step = {.backend = s->backend, .arena = &s->arena, .n_rows = n, .err = err};
+    s->answer = NULL;
+    arena_reset(&s->arena, 0);
+    Tensor x = step_tensor(&step, n, 1, s->model->hyper.n_embd, false);
+    if (x.data) memcpy(x.data, s->pooled, (size_t)n * tensor_row(x) * sizeof(float));
+    pthread_mutex_lock(&s->model->lock);
+    *out = model_dense(&step, s->model, x);
+    pthread_mutex_unlock(&s->model->lock);
+    return step.status;
 }
 
 bt_status bt_session_truncate(bt_session *s, int32_t sequence, int32_t length, bt_error *err)

@@ -9,14 +9,20 @@ int64_t bt_model_tokenize(const bt_model *model, const char *text, size_t length
                           bt_token *ids, size_t capacity, bt_error *err)
 {
     TokPart part = {{text, length}, !(flags & BT_TOKENIZE_NO_SPECIAL)};
-    bool bos = flags & BT_TOKENIZE_ADD_BOS;
-    int32_t *all;
+    const Tokenizer *tok = model_tokenizer(model);
+    bool whole = flags & BT_TOKENIZE_WHOLE;
+    bool bos = flags & BT_TOKENIZE_ADD_BOS || (whole && tok_adds_bos(tok));
+    int32_t *all, last = whole ? tok_closing(tok) : -1;
     size_t n;
-    if (flags & ~(BT_TOKENIZE_NO_SPECIAL | BT_TOKENIZE_ADD_BOS))
+    if (flags & ~(BT_TOKENIZE_NO_SPECIAL | BT_TOKENIZE_ADD_BOS | BT_TOKENIZE_WHOLE))
         return bt_fail(err, BT_E_ARGUMENT, "unknown flags %#x", flags);
-    bt_status status = tok_encode(model_tokenizer(model), &part, 1, bos, &all, &n, err);
+    bt_status status = tok_encode(tok, &part, 1, bos, &all, &n, err);
     if (status) return status;
     if (ids && capacity) memcpy(ids, all, (n < capacity ? n : capacity) * sizeof *ids);
+    if (last >= 0 && (!n || all[n - 1] != last)) { /* WordPiece has put its own */
+        if (ids && n < capacity) ids[n] = last;
+        n++;
+    }
     mem_free(all);
     return (int64_t)n;
 }

@@ -56,6 +56,7 @@ Attention block_attention_load(Loader *ld, int32_t layer, const AttentionOptions
     }
     a.options.scale = loader_float(ld, "attention.scale", 0);
     if (!(a.options.scale > 0)) a.options.scale = 1 / sqrtf((float)a.e_k);
+    a.options.see = h->causal ? ATTEND_PAST : ATTEND_BOTH;
     a.clip = loader_float(ld, "attention.clamp_kqv", 0);
     projections(ld, &a, layer, o, (int64_t)heads * a.e_k, (int64_t)kv * a.e_k, (int64_t)kv * a.e_v);
     a.wo = loader_matrix(ld, layer, "attn_output", (int64_t)heads * a.e_v, h->n_embd, REQUIRED);
@@ -70,6 +71,13 @@ void block_attention_span(Loader *ld, Attention *a, int32_t layer, StateKind kin
     if (loader_failed(ld)) return;
     a->options.see = kind == STATE_KV_CHUNK ? ATTEND_CHUNK : ATTEND_WINDOW;
     a->options.span = span;
+    if (!ld->hyper.causal) { /* what lies ahead is seen too: nothing can be forgotten */
+        if (kind == STATE_KV_CHUNK)
+            loader_fail(ld, BT_E_UNSUPPORTED, "chunked attention both ways (key '%s.%s' is false)",
+                        ld->arch, "attention.causal");
+        a->options.see = ATTEND_AROUND;
+        return;
+    }
     if (ld->layers[layer].kind == STATE_KV_SHARED) return;
     ld->layers[layer].kind = kind;
     ld->layers[layer].span = span;

@@ -38,9 +38,11 @@ typedef struct Attention {
 } Attention;
 
 /* Reads attn_q, attn_k, attn_v (or attn_qkv), attn_output and the norms; scale 1/sqrt(e_k) unless
- * attention.scale is there. All layers see all the past and use rope table 0. */
+ * attention.scale is there. All layers see all the past, or with attention.causal false the whole
+ * sequence, and use rope table 0. */
 Attention block_attention_load(Loader *ld, int32_t layer, const AttentionOptions *options);
-/* Layer `layer` sees a window, or its chunk, of `span` tokens and keeps no more. */
+/* Layer `layer` sees a window, or its chunk, of `span` tokens and keeps no more. With
+ * attention.causal false it sees span / 2 tokens to either side. */
 void block_attention_span(Loader *ld, Attention *a, int32_t layer, StateKind kind, int32_t span);
 /* x (T,D), normed; returns (T,D). */
 Tensor block_attention(Step *s, const Attention *a, const RopeTable *ropes, int32_t layer,

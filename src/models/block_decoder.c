@@ -18,7 +18,8 @@ static void load_norms(Loader *ld, int32_t l, const DecoderOptions *o, DecoderLa
 {
     if (o->order != NORM_AFTER) {
         LoaderNeed need = o->parallel ? OPTIONAL : REQUIRED;
-        w->attn_norm = stream_norm(ld, l, "attn_norm", o, REQUIRED);
+        LoaderNeed first = o->first_bare && l == 0 ? OPTIONAL : REQUIRED;
+        w->attn_norm = stream_norm(ld, l, "attn_norm", o, first);
         if (o->no_ffn) return;
         w->ffn_norm = stream_norm(ld, l, o->ffn_norm ? o->ffn_norm : "ffn_norm", o, need);
     }
@@ -33,7 +34,7 @@ bool block_has_experts(Loader *ld)
     return loader_int(ld, "expert_count", 0, MODEL_MOST_EXPERTS, 0) > 0;
 }
 
-bool block_windowed(Loader *ld, int32_t layer, int32_t period)
+static bool windowed(Loader *ld, int32_t layer, int32_t period, bool first_full)
 {
     int32_t flags[MODEL_MOST_LAYERS];
     if (loader_int(ld, "attention.sliding_window", 0, INT32_MAX, 0) < 1) return false;
@@ -41,7 +42,17 @@ bool block_windowed(Loader *ld, int32_t layer, int32_t period)
                              MODEL_MOST_LAYERS);
     if (n > 1) return layer < n && flags[layer];
     if (n == 1) period = flags[0];
-    return period < 1 || (layer + 1) % period != 0;
+    return period < 1 || (first_full ? layer : layer + 1) % period != 0;
+}
+
+bool block_windowed(Loader *ld, int32_t layer, int32_t period)
+{
+    return windowed(ld, layer, period, false);
+}
+
+bool block_windowed_after(Loader *ld, int32_t layer, int32_t period)
+{
+    return windowed(ld, layer, period, true);
 }
 
 static FfnOptions ffn_options(const Loader *ld, const DecoderOptions *o, int32_t l)
@@ -130,7 +141,11 @@ static Tensor layer_forward(Step *s, const Decoder *m, int32_t l, const RopeTabl
 Tensor block_decoder_head(Step *s, const Decoder *m, Tensor x)
 {
     x = maybe_norm(s, op_wanted(s, x), m->norm);
-    if (s->hidden) return x;
+    if (s->hidden || step_failed(s)) return x;
+    if (!m->head) {
+        step_fail(s, BT_E_UNSUPPORTED, "the model gives embeddings and has no logits");
+        return x;
+    }
     x = maybe_scale(s, op_linear(s, x, m->head), m->logit_scale); /* (wanted,V) */
     return op_cap(s, x, m->logit_cap);
 }

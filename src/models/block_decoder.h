@@ -32,6 +32,7 @@ typedef struct DecoderOptions {
     const char *ffn_norm; /* its tensor; NULL: "ffn_norm" */
     const char *norm;     /* the last one's; NULL: "output_norm" */
     bool no_ffn;          /* a layer ends after its first part */
+    bool first_bare;      /* the first layer may have no attn_norm */
     QkNorm qk_norm;
     bool gated; /* see Attention */
     FfnOptions ffn;
@@ -75,6 +76,8 @@ bool block_has_experts(Loader *ld);
  * attention.sliding_window_pattern (a period, or a flag a layer). The window is
  * attention.sliding_window; without that key all layers see everything. False when layer l does. */
 bool block_windowed(Loader *ld, int32_t layer, int32_t period);
+/* The same where the first of each period sees everything: all but l % period == 0. */
+bool block_windowed_after(Loader *ld, int32_t layer, int32_t period);
 
 /* The end of every decoder: wanted rows, norm, head, scale and cap; or, when the step wants hidden
  * states, the normed rows. */

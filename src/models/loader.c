@@ -220,6 +220,10 @@ void loader_hyper(Loader *ld)
     if (h->n_ff_expert == 0) h->n_ff_expert = h->n_ff;
     h->eps = loader_float(ld, "attention.layer_norm_rms_epsilon",
                           loader_float(ld, "attention.layer_norm_epsilon", 1e-5f));
+    h->causal = loader_bool(ld, "attention.causal", !ld->encoder);
+    h->pooling =
+        (Pooling)loader_int(ld, "pooling_type", POOLING_UNSAID, POOLING_RANK, POOLING_UNSAID);
+    h->embeds = !h->causal || h->pooling > POOLING_NONE;
     check_hyper(ld);
     ld->layers = loader_memory(ld, (size_t)(h->n_layers > 0 ? h->n_layers : 1), sizeof *ld->layers);
     if (loader_failed(ld)) return;
@@ -499,10 +503,26 @@ const Weight *loader_embedding(Loader *ld)
     return table;
 }
 
+void loader_dense(Loader *ld)
+{
+    static const char *const names[] = {"dense_2", "dense_3"};
+    int64_t ne[3], k = ld->hyper.n_embd;
+    for (size_t i = 0, n = 0; i < sizeof names / sizeof *names && !loader_failed(ld); i++) {
+        if (!loader_shape(ld, -1, names[i], ne)) continue;
+        if (ne[1] < 1 || ne[1] > MODEL_MOST_WIDTH) {
+            loader_fail(ld, BT_E_FORMAT, "tensor '%s.weight' has %lld rows", names[i],
+                        (long long)ne[1]);
+            return;
+        }
+        ld->hyper.dense[n++] = loader_matrix(ld, -1, names[i], k, ne[1], REQUIRED);
+        k = ne[1];
+    }
+}
+
 const Weight *loader_head(Loader *ld)
 {
     const Hyper *h = &ld->hyper;
-    if (loader_failed(ld)) return NULL;
+    if (loader_failed(ld) || h->embeds) return NULL;
     const Weight *head = loader_matrix(ld, -1, "output", h->n_embd, h->n_vocab, OPTIONAL);
     if (head || loader_failed(ld)) return head;
     use_in_products(ld, ld->embedding);

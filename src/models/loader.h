@@ -14,6 +14,16 @@
 #define MODEL_MOST_EXPERTS 4096
 #define MODEL_MOST_USED    128 /* experts of one token */
 
+/* How the rows of a text become one vector; the numbers are those of key pooling_type. */
+typedef enum Pooling {
+    POOLING_UNSAID = -1,
+    POOLING_NONE,
+    POOLING_MEAN,
+    POOLING_CLS, /* the first row */
+    POOLING_LAST,
+    POOLING_RANK /* a score of two texts (rerankers) */
+} Pooling;
+
 /* What every architecture has, read once for all. */
 typedef struct Hyper {
     int32_t n_layers, n_embd, n_vocab, n_ctx_train;
@@ -22,6 +32,10 @@ typedef struct Hyper {
     int32_t e_k, e_v;
     int32_t n_experts, n_experts_used, n_ff_expert; /* 0 for a dense model */
     float eps;                                      /* of either kind of norm */
+    bool causal; /* a row sees no later ones; false: all of its sequence, which goes whole */
+    bool embeds; /* made to turn a text into a vector: there is no head, and no logits */
+    Pooling pooling;
+    const Weight *dense[2]; /* what a pooled vector goes through, in this order; NULL: no more */
 } Hyper;
 
 /* Memory that lives as long as the model. */
@@ -33,6 +47,7 @@ typedef struct ModelStore {
 typedef struct Loader {
     const Gguf *gguf;
     const char *arch; /* prefix of its keys */
+    bool encoder;     /* its rows see each other both ways, unless the file says otherwise */
     ModelStore *store;
     Hyper hyper;
     LayerSpec *layers; /* (n_layers) filled by the architecture */
@@ -106,9 +121,12 @@ const Norm *loader_norm_heads(Loader *ld, int32_t layer, const char *name, int64
                               bool centred);
 /* token_embd: rows are looked up, not multiplied. */
 const Weight *loader_embedding(Loader *ld);
+/* The matrices dense_2 and dense_3, which a pooled vector goes through, into hyper.dense. */
+void loader_dense(Loader *ld);
 /* Any other table of rows of n_embd to look up; NULL when absent. */
 const Weight *loader_table(Loader *ld, const char *name, int64_t k, LoaderNeed need);
-/* output.weight, or the embedding again when there is none (tied). */
+/* output.weight, or the embedding again when there is none (tied). NULL also for a model that
+ * embeds: what ends the forward then is the hidden state. */
 const Weight *loader_head(Loader *ld);
 
 #endif

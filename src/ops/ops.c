@@ -18,6 +18,10 @@ const char *op_name(Op op)
 static bool fits(Step *s, Op op, Tensor x, const Weight *w)
 {
     if (step_failed(s)) return false;
+    if (!w) { /* a head that models which embed do not have */
+        step_fail(s, BT_E_UNSUPPORTED, "%s: the model has no such matrix", op_name(op));
+        return false;
+    }
     if (w->k == (int64_t)tensor_row(x)) return true;
     step_fail(s, BT_E_INTERNAL, "%s: weight %s reads %lld values, its input has %zu", op_name(op),
               w->name, (long long)w->k, tensor_row(x));

@@ -22,6 +22,12 @@ bool group_size(Group *g, const StateSpec *spec)
         g->kept = sight / KV_BLOCK + 1 < all ? (int32_t)(sight / KV_BLOCK + 1) : all;
     }
     int64_t n = (int64_t)g->quota * spec->n_sequences + (int64_t)g->kept * spec->n_checkpoints;
+    if (spec->n_tokens > 0 && !g->recurrent) { /* each sequence may begin a block of its own */
+        int32_t most = spec->n_tokens > spec->n_ctx ? spec->n_tokens : spec->n_ctx;
+        int64_t all_sequences = (int64_t)blocks_of(most) + spec->n_sequences - 1;
+        int64_t some = all_sequences + (int64_t)g->kept * spec->n_checkpoints;
+        if (some < n) n = some;
+    }
     if (n > INT32_MAX) return false;
     g->n_blocks = (int32_t)n;
     return true;
@@ -57,7 +63,8 @@ static void release(Group *g, int32_t block)
     if (--g->shares[block] == 0) g->free_list[g->n_free++] = block;
 }
 
-/* The free list cannot run dry: no holder has more than its quota, and a share adds no block. */
+/* The free list cannot run dry: no holder has more than its quota, and a share adds no block; or,
+ * where there is less than all quotas together, it was asked before. */
 static int32_t take(Group *g)
 {
     int32_t block = g->free_list[--g->n_free];
@@ -102,6 +109,15 @@ void group_cut(Group *g, int32_t holder, int32_t length)
     if (g->recurrent) return;
     while (g->end[holder] > blocks_of(length)) release(g, group_table(g, holder)[--g->end[holder]]);
     if (g->begin[holder] > g->end[holder]) g->begin[holder] = g->end[holder];
+}
+
+bool group_has_room(const Group *g, int32_t holder, int32_t length, int32_t n)
+{
+    int32_t end = g->recurrent ? 1 : blocks_of(length + n), need = end - g->end[holder];
+    /* the last block, if others share it, is copied */
+    if (n > 0 && g->end[holder] > 0 && (g->recurrent || length % KV_BLOCK))
+        need += g->shares[group_table(g, holder)[g->end[holder] - 1]] > 1;
+    return need <= g->n_free;
 }
 
 void group_reserve(Group *g, int32_t holder, int32_t length, int32_t n)

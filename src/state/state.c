@@ -292,6 +292,8 @@ bool state_reserve(State *s, int32_t sequence, int32_t n)
 {
     int32_t length = s->lengths[sequence];
     if (n < 0 || n > s->spec.n_ctx - length || n > s->spec.n_batch) return false;
+    for (int i = 0; i < s->n_groups; i++)
+        if (!group_has_room(&s->groups[i], sequence, length, n)) return false;
     for (int i = 0; i < s->n_groups; i++) group_reserve(&s->groups[i], sequence, length, n);
     s->changing[sequence] = n > 0;
     return true;
@@ -516,6 +518,8 @@ bool state_make(State *s, int32_t sequence, int32_t length)
 {
     if (length < 0 || length > s->spec.n_ctx) return false;
     state_truncate(s, sequence, 0);
+    for (int i = 0; i < s->n_groups; i++)
+        if (!group_has_room(&s->groups[i], sequence, 0, length)) return false;
     for (int i = 0; i < s->n_groups; i++) group_make(&s->groups[i], sequence, length);
     s->lengths[sequence] = length;
     return true;

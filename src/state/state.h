@@ -42,6 +42,8 @@ typedef struct StateSpec {
     int32_t n_ctx; /* tokens a sequence may hold */
     int32_t n_sequences;
     int32_t n_batch;       /* most tokens a sequence gains in one step */
+    int32_t n_tokens;      /* most tokens of all sequences together, or a sequence's n_ctx if that
+                            * is more; 0: n_sequences times n_ctx */
     int32_t n_checkpoints; /* of all sequences together; of no use when all layers are full */
 } StateSpec;
 
@@ -68,7 +70,8 @@ void state_close(State **state);
 int32_t state_context(const State *state);
 int32_t state_length(const State *state, int32_t sequence); /* tokens remembered */
 /* Makes room for n more tokens of `sequence` (fresh blocks, copies of shared ones). False when
- * they do not fit: nothing is changed. The length grows by state_commit only. */
+ * they do not fit it, or (n_tokens) all of them: nothing is changed. The length grows by
+ * state_commit only. */
 bool state_reserve(State *state, int32_t sequence, int32_t n);
 void state_commit(State *state, int32_t sequence, int32_t n);
 /* The step that was reserved failed half way: goes back to before it, or, where a recurrent state

@@ -51,7 +51,7 @@ struct Tokenizer {
     const PreRule *rule; /* BPE */
     bool raw;            /* BPE over characters with U+2581 for spaces (Gemma 4) */
     bool nfc;            /* texts are normalised first */
-    bool add_bos, space_prefix;
+    bool add_bos, add_eos, space_prefix;
     int32_t bos, eos, unk, sep;
 
     const Span *tokens; /* borrowed */

@@ -87,6 +87,7 @@ static void set_defaults(Tokenizer *t, const TokSource *source)
     t->sep = or_default(t, source->sep, wpm ? 102 : -1);
     bool usual = spm || wpm || (t->rule && t->rule->add_bos);
     t->add_bos = source->add_bos >= 0 ? source->add_bos != 0 : usual;
+    t->add_eos = source->add_eos > 0;
     if (span_is(source->model, "gemma4")) t->add_bos = true; /* released files say false, wrongly */
     t->nfc = source->nfc;
     t->space_prefix = spm && source->add_space_prefix != 0;
@@ -288,6 +289,12 @@ int32_t tok_bos(const Tokenizer *tok)
 int32_t tok_eos(const Tokenizer *tok)
 {
     return tok->eos;
+}
+
+int32_t tok_closing(const Tokenizer *tok)
+{
+    if (tok->kind == TOK_KIND_WPM) return tok->sep;
+    return tok->add_eos ? tok->eos : -1;
 }
 
 static bool inside(const Tokenizer *tok, int32_t id)

@@ -1,0 +1,99 @@
+/* BERT (arXiv 1810.04805) and its kin: encoders, whose rows see each other both ways, with a
+ * LayerNorm of the stream after each sum: x = norm(x + attention x), x = norm(x + ffn x). BERT adds
+ * learned positions and the first token type to the embedding; Nomic BERT (arXiv 2402.01613) turns
+ * q and k by halves instead and has a gated feed-forward part. The hidden rows are the answer:
+ * there is no head. T tokens this step; D model. */
+#include "models/block_attention.h"
+#include "models/block_ffn.h"
+#include "models/block_rope.h"
+#include "models/model.h"
+
+typedef struct BertLayer {
+    Attention attention;
+    Ffn ffn;
+    const Norm *attn_norm, *ffn_norm; /* (D) of the sums */
+} BertLayer;
+
+typedef struct Bert {
+    int32_t n_layers;
+    Rope rope; /* Nomic BERT */
+    bool turns;
+    const Weight *embedding, *positions; /* positions NULL: turned by angles */
+    const float *type;                   /* (D) added to every row, or NULL */
+    const Norm *embedding_norm;
+    BertLayer *layer;
+} Bert;
+
+/* The first row of token_types: texts are not fed in pairs. */
+static const float *first_type(Loader *ld)
+{
+    int64_t ne[3];
+    if (loader_failed(ld) || !loader_shape(ld, -1, "token_types", ne)) return NULL;
+    if (ne[1] < 1 || ne[1] > MODEL_MOST_LAYERS) {
+        loader_fail(ld, BT_E_FORMAT, "tensor 'token_types.weight' has %lld rows", (long long)ne[1]);
+        return NULL;
+    }
+    return loader_floats(ld, -1, "token_types.weight", ld->hyper.n_embd, ne[1], REQUIRED);
+}
+
+static void load_layer(Loader *ld, int32_t l, const FfnOptions *ffn, bool turns, BertLayer *w)
+{
+    w->attention = block_attention_load(ld, l, &(AttentionOptions){0});
+    if (!turns) w->attention.rope = NO_ROPE;
+    w->attn_norm = loader_norm(ld, l, "attn_output_norm", ld->hyper.n_embd, true, REQUIRED);
+    w->ffn = block_ffn_load(ld, l, ffn);
+    w->ffn_norm = loader_norm(ld, l, "layer_output_norm", ld->hyper.n_embd, true, REQUIRED);
+}
+
+static const void *load(Loader *ld, const FfnOptions *ffn, bool turns)
+{
+    ld->encoder = true;
+    loader_hyper(ld);
+    Bert *m = loader_memory(ld, 1, sizeof *m);
+    if (loader_failed(ld)) return NULL;
+    const Hyper *h = &ld->hyper;
+    m->n_layers = h->n_layers;
+    m->turns = turns;
+    if (turns) m->rope = block_rope(ld, false, 10000);
+    m->embedding = loader_embedding(ld);
+    if (!turns) m->positions = loader_table(ld, "position_embd", h->n_embd, REQUIRED);
+    m->type = first_type(ld);
+    m->embedding_norm = loader_norm(ld, -1, "token_embd_norm", h->n_embd, true, REQUIRED);
+    m->layer = loader_memory(ld, (size_t)h->n_layers, sizeof *m->layer);
+    for (int32_t l = 0; l < h->n_layers && !loader_failed(ld); l++)
+        load_layer(ld, l, ffn, turns, &m->layer[l]);
+    return loader_failed(ld) ? NULL : m;
+}
+
+static Tensor bert_forward(Step *s, const void *model)
+{
+    const Bert *m = model;
+    RopeTable rope = {0};
+    if (m->turns) rope = op_rope_table(s, &m->rope);
+    size_t mark = step_mark(s);
+    Tensor x = op_embed(s, m->embedding, 1); /* (T,D) */
+    if (m->type) x = op_add_vector(s, x, m->type);
+    if (m->positions) x = op_add(s, x, op_embed_positions(s, m->positions));
+    x = step_keep(s, mark, op_norm(s, x, m->embedding_norm));
+    for (int32_t l = 0; l < m->n_layers; l++) {
+        const BertLayer *w = &m->layer[l];
+        Tensor a = op_add(s, x, block_attention(s, &w->attention, &rope, l, x));
+        x = step_keep(s, mark, op_norm(s, a, w->attn_norm));
+        Tensor f = op_add(s, x, block_ffn(s, &w->ffn, x));
+        x = step_keep(s, mark, op_norm(s, f, w->ffn_norm));
+    }
+    return op_wanted(s, x);
+}
+
+static const void *bert_load(Loader *ld)
+{
+    return load(ld, &(FfnOptions){.activation = ACT_GELU, .ungated = true}, false);
+}
+
+static const void *nomic_bert_load(Loader *ld)
+{
+    return load(ld, &(FfnOptions){.activation = ACT_SILU}, true);
+}
+
+const Arch arch_bert = {"bert", bert_load, bert_forward};
+const Arch arch_nomic_bert = {"nomic-bert", nomic_bert_load, bert_forward};
