@@ -27,7 +27,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import torch  # noqa: E402
 
 from fixtures import case  # noqa: E402
-from fixtures import axes, encoders, gemma, latent, others, plain, scaled  # noqa: E402,F401
+from fixtures import axes, encoders, gemma, latent, others  # noqa: E402,F401
+from fixtures import plain, recurrent, scaled  # noqa: E402,F401
 
 
 def main():
