@@ -73,8 +73,8 @@ StateSpec model_state_spec(const bt_model *m, const SessionShape *shape)
                        .n_batch = shape->n_batch,
                        /* texts that become vectors are held for one step, the longest for some */
                        .n_tokens = shape->hidden ? shape->n_batch : 0,
-                       /* each sequence's last prompt, and some to choose from */
-                       .n_checkpoints = forgets ? shape->n_sequences + 2 : 0};
+                       /* each sequence's last prompt, and one to choose from */
+                       .n_checkpoints = forgets ? shape->n_sequences + 1 : 0};
 }
 
 /* Bytes resident once loaded: panels, plus the rows that are read straight from the file. */

@@ -1,12 +1,12 @@
 /* The table of architectures (see model.h). */
 #include "models/model.h"
 
-#define X(name, object) extern const Arch object;
+#define X(name, object, family, features, state, template, verified) extern const Arch object;
 #include "models/models.def"
 #undef X
 
 static const Arch *const all[] = {
-#define X(name, object) &object,
+#define X(name, object, family, features, state, template, verified) &object,
 #include "models/models.def"
 #undef X
 };
@@ -21,7 +21,7 @@ const Arch *arch_find(Span name)
 const char *arch_list(void)
 {
     static const char list[] =
-#define X(name, object) ", " name
+#define X(name, object, family, features, state, template, verified) ", " name
 #include "models/models.def"
 #undef X
         ;

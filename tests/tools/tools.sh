@@ -128,4 +128,6 @@ echo '$ exit 3' >"$work/session.txt"
 ! "$source/tools/picture" "$work/session.txt" "$work/none.svg" >"$work/log" 2>&1 &&
     [ ! -e "$work/none.svg" ]
 row $? 'picture refuses a session that failed'
+"$source/tools/models_table.py" --check >"$work/log" 2>&1
+row $? 'docs/models.md is what the registry gives'
 echo "1..$(grep -c '' "$work/rows")"
