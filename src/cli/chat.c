@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "cli/answer.h"
 #include "cli/interrupt.h"
 #include "cli/line_input.h"
 #include "cli/run.h"
@@ -18,7 +19,7 @@ typedef struct Chat {
     Messages messages; /* [0] is the system message, if `system` */
     bool system, ended;
     uint64_t base_seed, turn;
-    Buf answer;
+    AnswerView view;
     int code;
 } Chat;
 
@@ -26,11 +27,18 @@ typedef struct Chat {
 
 static bool show_piece(void *user, const char *piece, size_t n)
 {
-    Chat *c = user;
-    for (size_t i = 0; i < n; i++)
-        if (piece[i]) buf_char(&c->answer, piece[i]); /* a message ends at a NUL byte */
-    fwrite(piece, 1, n, stdout);
-    return cli_flush() == CLI_GOOD;
+    const bt_answer_event event = {.index = -1, .text = piece, .length = n};
+    return view_event(user, &event);
+}
+
+/* What the conversation keeps of an answer; a message ends at a NUL byte, so it holds none. */
+static const char *kept_text(Buf *text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text->size; i++)
+        if (text->data[i]) text->data[n++] = text->data[i];
+    if (text->data) text->data[n] = '\0';
+    return text->data ? text->data : "";
 }
 
 /* With --context-shift the oldest exchanges are forgotten until the rest leaves room. */
@@ -91,7 +99,7 @@ static bool answer(Chat *c)
 {
     Run *r = c->r;
     Ids ids = {0};
-    buf_clear(&c->answer);
+    view_begin(&c->view, r->cli, false);
     const char *last = c->messages.list[c->messages.n - 1].content;
     bool raw = opts_flag(&r->cli->opts, OPT_RAW), kept = false;
     if (raw ? !raw_ids(c, last, &ids) : !ids_of_messages(r, c->messages.list, c->messages.n, &ids))
@@ -99,11 +107,12 @@ static bool answer(Chat *c)
     if (!raw && r->talk.context_shift && !forget_oldest(c, &ids)) goto done;
     interrupt_take();
     r->talk.sampling.seed = c->base_seed + c->turn++;
+    r->talk.answer = run_answer(r);
     TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
-    if (end != END_FAILED && end != END_CLOSED) putchar('\n');
+    if (end != END_FAILED && end != END_CLOSED) view_end(&c->view, true);
     fflush(stdout);
-    if (c->answer.size || end == END_STOP || end == END_LENGTH) {
-        kept = messages_add(&c->messages, "assistant", c->answer.data ? c->answer.data : "");
+    if (c->view.text.size || end == END_STOP || end == END_LENGTH) {
+        kept = messages_add(&c->messages, "assistant", kept_text(&c->view.text));
         if (!kept) cli_fail("not enough memory for the conversation");
     }
     after_answer(c, end);
@@ -328,7 +337,8 @@ int chat(Run *r, LineInput *input)
     Buf text = {0};
     bool pressed = false; /* Ctrl-C was the last thing that happened */
     r->talk.show = show_piece;
-    r->talk.user = &c;
+    r->talk.event = view_event;
+    r->talk.user = &c.view;
     if (system && messages_add(&c.messages, "system", system)) c.system = true;
     cli_say(r->cli, "/help lists what else you can type; Ctrl-D ends");
     while (!c.ended) {
@@ -354,7 +364,7 @@ int chat(Run *r, LineInput *input)
             ask(&c, text.data);
     }
     messages_close(&c.messages);
-    buf_close(&c.answer);
+    view_close(&c.view);
     buf_close(&text);
     return c.code;
 }

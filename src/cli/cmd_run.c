@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cli/answer.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/json.h"
@@ -36,24 +37,21 @@ void run_describe(const Run *r)
 
 /* ---- one answer ---- */
 
-typedef struct Answer {
-    Buf text;
-    bool collect; /* else it goes to standard output as it comes */
-    char last;
-} Answer;
-
+/* With --raw everything is text. */
 static bool show_piece(void *user, const char *piece, size_t n)
 {
-    Answer *a = user;
-    if (!n) return true;
-    a->last = piece[n - 1];
-    buf_add(&a->text, piece, n);
-    if (a->collect) return !a->text.failed;
-    fwrite(piece, 1, n, stdout);
-    return cli_flush() == CLI_GOOD;
+    const bt_answer_event event = {.index = -1, .text = piece, .length = n};
+    return view_event(user, &event);
 }
 
-static bool echo_prompt(Run *r, const Ids *ids, Answer *a)
+const bt_answer_options *run_answer(Run *r)
+{
+    if (opts_flag(&r->cli->opts, OPT_RAW)) return NULL;
+    r->answer = (bt_answer_options){.prompt = r->prompt, .whole_calls = true};
+    return &r->answer;
+}
+
+static bool echo_prompt(Run *r, const Ids *ids, AnswerView *a)
 {
     char piece[512];
     for (size_t i = 0; i < ids->n; i++) {
@@ -70,7 +68,7 @@ static double per_second(size_t n, double seconds)
     return n && seconds > 0 ? (double)n / seconds : 0;
 }
 
-static int print_object(const Run *r, const Answer *a, TalkEnd end)
+static int print_object(const Run *r, const AnswerView *a, TalkEnd end)
 {
     const Talk *t = &r->talk;
     size_t steps = t->n_answer > 1 ? t->n_answer - 1 : 0, read = t->n_prompt - t->n_cached;
@@ -82,11 +80,12 @@ static int print_object(const Run *r, const Answer *a, TalkEnd end)
                                 t->prompt_s, "prompt_per_s", per_second(read, t->prompt_s),
                                 "decode_s", t->decode_s, "decode_per_s",
                                 per_second(steps, t->decode_s), "first_token_s", t->first_token_s);
-    const char *text = a->text.data ? a->text.data : "";
-    return json_print(json_pack("{s:o,s:[],s:s,s:o,s:o,s:I,s:o}", "text",
-                                json_bytes(text, a->text.size), "tool_calls", "finish_reason",
-                                talk_end_name(end), "usage", usage, "timings", timings, "seed",
-                                (json_int_t)t->seed, "model", json_text(r->m.path)));
+    bool calls = end == END_STOP && json_array_size(a->calls);
+    return json_print(json_pack(
+        "{s:o,s:o,s:O,s:s,s:o,s:o,s:I,s:o}", "text", json_bytes(a->text.data, a->text.size),
+        "reasoning", json_bytes(a->reasoning.data, a->reasoning.size), "tool_calls", a->calls,
+        "finish_reason", calls ? "tool_calls" : talk_end_name(end), "usage", usage, "timings",
+        timings, "seed", (json_int_t)t->seed, "model", json_text(r->m.path)));
 }
 
 static int end_code(const Run *r, TalkEnd end)
@@ -107,7 +106,7 @@ static int end_code(const Run *r, TalkEnd end)
     return CLI_FAILED;
 }
 
-static bool prompt_ids(const Run *r, const Buf *text, Ids *out)
+static bool prompt_ids(Run *r, const Buf *text, Ids *out)
 {
     if (opts_flag(&r->cli->opts, OPT_RAW)) {
         unsigned flags = r->m.info.add_bos ? BT_TOKENIZE_ADD_BOS : 0;
@@ -118,7 +117,7 @@ static bool prompt_ids(const Run *r, const Buf *text, Ids *out)
     return ids_of_messages(r, messages + !system, system ? 2 : 1, out);
 }
 
-static bool store(const Run *r, const Buf *text, const Answer *a)
+static bool store(const Run *r, const Buf *text, const AnswerView *a)
 {
     const char *system = opts_text(&r->cli->opts, OPT_SYSTEM);
     const bt_message messages[] = {
@@ -129,25 +128,28 @@ static bool store(const Run *r, const Buf *text, const Answer *a)
 static int answer_once(Run *r, Buf *text)
 {
     bool json = opts_flag(&r->cli->opts, OPT_JSON);
-    Answer a = {.collect = json};
+    AnswerView a = {0};
     Ids ids = {0};
     int code = CLI_FAILED;
+    view_begin(&a, r->cli, json);
     r->talk.show = show_piece;
+    r->talk.event = view_event;
     r->talk.user = &a;
     if (!prompt_ids(r, text, &ids)) goto done;
     if (opts_flag(&r->cli->opts, OPT_RAW) && !echo_prompt(r, &ids, &a)) goto done;
+    r->talk.answer = run_answer(r);
     TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
     if (json && end != END_FAILED) {
         code = print_object(r, &a, end);
         if (code == CLI_GOOD) code = end_code(r, end);
     } else {
-        if (a.last && a.last != '\n' && end != END_CLOSED) putchar('\n');
+        if (end != END_CLOSED) view_end(&a, false);
         code = end_code(r, end);
     }
     if (end != END_FAILED && !store(r, text, &a)) code = CLI_FAILED;
 done:
     r->talk.user = NULL; /* it is gone with this frame */
-    buf_close(&a.text);
+    view_close(&a);
     ids_close(&ids);
     return code;
 }
@@ -204,6 +206,7 @@ int cmd_run(Cli *cli)
     if (code == CLI_GOOD) code = talks ? chat(&r, input) : answer_once(&r, &text);
 
     talk_close(&r.talk);
+    bt_free(r.prompt);
     bt_session_close(&r.session);
     model_close(&r.m);
     save_close(&r.save);

@@ -11,7 +11,9 @@ typedef struct Run {
     CliModel m;
     bt_session *session;
     Talk talk;
-    Save *save; /* NULL: nothing is stored */
+    Save *save;   /* NULL: nothing is stored */
+    char *prompt; /* bt_free: text of the last ids_of_messages, or NULL */
+    bt_answer_options answer;
 } Run;
 
 /* Prints what holds here: model, context and why, threads, sandbox. */
@@ -21,7 +23,9 @@ struct LineInput;
 int chat(Run *r, struct LineInput *input);
 /* Ids of text (flags as bt_model_tokenize) or of messages; false after a message. */
 bool ids_of_text(const CliModel *m, const char *text, size_t n, unsigned flags, Ids *out);
-bool ids_of_messages(const Run *r, const bt_message *messages, size_t n, Ids *out);
+bool ids_of_messages(Run *r, const bt_message *messages, size_t n, Ids *out);
+/* How the answer to the last ids_of_messages is taken apart; NULL with --raw: it is not. */
+const bt_answer_options *run_answer(Run *r);
 /* Ids written as "1, 2 3", appended; false after a message. */
 bool ids_parse(const char *text, Ids *out);
 /* All inside the vocabulary; false after a message. */

@@ -105,12 +105,26 @@ failed:
 
 typedef struct Writer {
     bt_sampler *sampler;
-    bt_text *text;
+    bt_text *text; /* one of these two */
+    bt_answer *answer;
 } Writer;
 
-static bool show(Talk *t, const char *piece, size_t n)
+/* Shows what a token has added, or (id -1) what waited at the end. */
+static TalkEnd show(Talk *t, Writer *w, bt_token id)
 {
-    return n == 0 || t->show(t->user, piece, n);
+    const char *piece = NULL;
+    size_t n = 0;
+    bt_status status;
+    bt_answer_event event;
+    if (w->answer) {
+        status = id < 0 ? bt_answer_end(w->answer) : bt_answer_token(w->answer, id);
+        while (status == BT_OK && bt_answer_next(w->answer, &event))
+            if (!t->event(t->user, &event)) return END_CLOSED;
+    } else {
+        status = id < 0 ? bt_text_end(w->text, &piece, &n) : bt_text_next(w->text, id, &piece, &n);
+        if (status == BT_OK && n && !t->show(t->user, piece, n)) return END_CLOSED;
+    }
+    return status == BT_OK ? END_STOP : no_memory();
 }
 
 /* Feeds the token just shown and leaves its logits in the session. */
@@ -133,9 +147,7 @@ static TalkEnd advance(Talk *t, bt_token token)
 
 static TalkEnd write_answer(Talk *t, Writer *w, double begun)
 {
-    const char *piece;
-    size_t length;
-    TalkEnd end = END_LENGTH;
+    TalkEnd end = END_LENGTH, shown;
     double start = os_seconds();
     while (t->max_tokens < 0 || (int64_t)t->n_answer < t->max_tokens) {
         if (interrupt_seen()) {
@@ -154,8 +166,8 @@ static TalkEnd write_answer(Talk *t, Writer *w, double begun)
             break;
         }
         t->n_answer++;
-        if (bt_text_next(w->text, token, &piece, &length) != BT_OK) return no_memory();
-        if (!show(t, piece, length)) return END_CLOSED;
+        shown = show(t, w, token);
+        if (shown != END_STOP) return shown;
         if (t->max_tokens >= 0 && (int64_t)t->n_answer >= t->max_tokens) break;
         TalkEnd step = advance(t, token);
         if (step != END_STOP) {
@@ -164,9 +176,8 @@ static TalkEnd write_answer(Talk *t, Writer *w, double begun)
         }
     }
     t->decode_s = os_seconds() - start;
-    if (bt_text_end(w->text, &piece, &length) == BT_OK && !show(t, piece, length))
-        return END_CLOSED;
-    return end;
+    shown = show(t, w, -1);
+    return shown == END_STOP ? end : shown;
 }
 
 /* The prompt must leave room for one token at least. */
@@ -205,7 +216,8 @@ TalkEnd talk_answer(Talk *t, const bt_token *prompt, size_t n)
     if (end != END_STOP) goto done;
     end = END_FAILED;
     if (bt_sampler_open(t->m->model, &t->sampling, &w.sampler, &err) != BT_OK ||
-        bt_text_open(t->m->model, t->show_special, &w.text, &err) != BT_OK) {
+        (t->answer ? bt_answer_open(t->m->model, t->answer, &w.answer, &err)
+                   : bt_text_open(t->m->model, t->show_special, &w.text, &err)) != BT_OK) {
         failed(t, &err);
         goto done;
     }
@@ -215,6 +227,7 @@ TalkEnd talk_answer(Talk *t, const bt_token *prompt, size_t n)
 done:
     interrupt_watch(NULL);
     bt_text_close(&w.text);
+    bt_answer_close(&w.answer);
     bt_sampler_close(&w.sampler);
     return end;
 }

@@ -35,6 +35,9 @@ typedef struct Talk {
     int32_t keep; /* tokens at the start that a context shift leaves alone */
     /* Given each piece of text; false ends the answer (END_CLOSED). */
     bool (*show)(void *user, const char *piece, size_t n);
+    /* In place of `show`, where `answer` says how answers are taken apart. */
+    const bt_answer_options *answer;
+    bool (*event)(void *user, const bt_answer_event *event);
     void *user;
 
     Ids held; /* the tokens in the session, in order */

@@ -63,6 +63,7 @@ load helpers
     [ "$(json usage.total_tokens < out)" = $(($(json usage.prompt_tokens < out) + 5)) ]
     [ "$(json usage.cached_tokens < out)" = 0 ]
     [ "$(json tool_calls < out)" = "[]" ]
+    [ "$(json reasoning < out)" = "" ]
     [ "$(json seed < out)" = 7 ]
     for key in load_s prompt_s prompt_per_s decode_s decode_per_s first_token_s; do
         json timings.$key < out
