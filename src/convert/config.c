@@ -135,3 +135,9 @@ void put_bools(Convert *c, const char *key, const bool *values, uint64_t n)
     char name[160];
     if (!plan_failed(c)) gguf_put_bools(c->writer, full_key(c, key, name), values, n);
 }
+
+void put_reals(Convert *c, const char *key, const float *values, uint64_t n)
+{
+    char name[160];
+    if (!plan_failed(c)) gguf_put_f32s(c->writer, full_key(c, key, name), values, n);
+}

@@ -54,8 +54,10 @@ typedef void (*ConvOp)(Convert *c, ConvOut *o, int arg);
 typedef struct TensorRule {
     const char *from, *to;
     ConvOp op; /* NULL: as it is */
-    int arg;
+    int arg;   /* of op; without op, what '*' counts: STACK_... */
 } TensorRule;
+
+enum { STACK_EXPERTS, STACK_HEADS, STACK_KV_HEADS, STACK_STREAMS };
 
 typedef enum KeyKind { KEY_END, KEY_U32, KEY_F32, KEY_BOOL, KEY_TEXT } KeyKind;
 
@@ -126,6 +128,7 @@ void put_real(Convert *c, const char *key, double value);
 void put_bool(Convert *c, const char *key, bool value);
 void put_text(Convert *c, const char *key, Span value);
 void put_ints(Convert *c, const char *key, const int32_t *values, uint64_t n);
+void put_reals(Convert *c, const char *key, const float *values, uint64_t n);
 void put_bools(Convert *c, const char *key, const bool *values, uint64_t n);
 
 /* ---- keys.c, rope.c ---- */

@@ -137,7 +137,9 @@ static void scaling(Convert *c, JdocRef p, double base)
     JdocRef t = jdoc_get(c->config, p, "rope_type");
     if (jdoc_type(c->config, t) != JDOC_STRING) t = jdoc_get(c->config, p, "type");
     Span type = jdoc_text(c->config, t);
-    if (plan_failed(c) || !type.size || span_is(type, "default") || span_is(type, "mrope")) return;
+    bool done = span_is(type, "default") || span_is(type, "mrope") ||
+                (span_is(type, "proportional") && strcmp(c->family->arch, "gemma4") == 0);
+    if (plan_failed(c) || !type.size || done) return;
     if (span_is(type, "linear")) {
         put_text(c, "rope.scaling.type", SPAN("linear"));
         put_real(c, "rope.scaling.factor", positive(c, p, "factor"));

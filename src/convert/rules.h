@@ -19,6 +19,9 @@ extern const TensorRule rules_qwen_moe[], rules_deepseek[], rules_deepseek2[], r
 /* setup.c: what no table says; called after the common keys, before RoPE and tensors */
 void setup_window(Convert *c);
 void setup_gemma(Convert *c);
+void setup_gemma3n(Convert *c); /* setup_gemma.c */
+void setup_gemma4(Convert *c);
+bool layer_is(Convert *c, int32_t layer, const char *kind); /* layer_types of config.json */
 void setup_llama4(Convert *c);
 void setup_mistral(Convert *c);
 void setup_deepseek2(Convert *c);

@@ -88,8 +88,8 @@ const TensorRule rules_gemma4[] = {
     {"layers.#.moe.gate_up_proj", "ffn_gate_up_exps.weight"},
     {"layers.#.moe.down_proj", "ffn_down_exps.weight"},
     {"layers.#.moe.per_expert_scale", "ffn_down_exps.scale"},
-    {"altup_projections.#", "altup_proj"},
-    {"altup_unembed_projections.#", "altup_unembd_proj"},
+    {"altup_projections.*", "altup_proj", NULL, STACK_STREAMS},
+    {"altup_unembed_projections.*", "altup_unembd_proj", NULL, STACK_STREAMS},
     {"layers.#.altup.correction_coefs", "altup_correct_coef"},
     {"layers.#.altup.prediction_coefs", "altup_predict_coef"},
     {"layers.#.altup.modality_router", "altup_router"},
@@ -120,8 +120,8 @@ const TensorRule rules_starcoder2[] = {
 };
 
 const TensorRule rules_stablelm[] = {
-    {"layers.#.self_attn.q_layernorm.norms.*", "attn_q_norm"},
-    {"layers.#.self_attn.k_layernorm.norms.*", "attn_k_norm"},
+    {"layers.#.self_attn.q_layernorm.norms.*", "attn_q_norm", NULL, STACK_HEADS},
+    {"layers.#.self_attn.k_layernorm.norms.*", "attn_k_norm", NULL, STACK_KV_HEADS},
     {0},
 };
 

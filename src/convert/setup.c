@@ -42,7 +42,7 @@ const KeyRule keys_gemma[] = {
 
 /* ---- windows ---- */
 
-static bool layer_is(Convert *c, int32_t layer, const char *kind)
+bool layer_is(Convert *c, int32_t layer, const char *kind)
 {
     JdocRef list = conf_find(c, "layer_types");
     return jdoc_is(c->config, jdoc_at(c->config, list, (uint32_t)layer), kind);

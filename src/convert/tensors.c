@@ -71,6 +71,11 @@ static bool read_name(const char *name, Name *out)
         if (*p == '.') out->shape[n++] = *p++;
     }
     out->shape[n] = '\0';
+    if (strncmp(out->shape, "altup_", 6) == 0 && out->layer >= 0) { /* streams, not layers */
+        *strchr(out->shape, '#') = '*';
+        out->expert = out->layer;
+        out->layer = -1;
+    }
     out->stem = ends_with(out->shape, n, ".weight") ? n - 7
                 : ends_with(out->shape, n, ".bias") ? n - 5
                                                     : n;
@@ -208,12 +213,23 @@ static bool same_shape(const StTensor *a, const StTensor *b)
            memcmp(a->shape, b->shape, sizeof a->shape) == 0;
 }
 
+/* How many pieces a '*' stands for. */
+static int32_t stack_of(Convert *c, const TensorRule *rule)
+{
+    switch (rule->op ? STACK_EXPERTS : rule->arg) {
+    case STACK_HEADS: return c->size.heads;
+    case STACK_KV_HEADS: return c->size.kv_heads;
+    case STACK_STREAMS: return conf_int(c, "altup_num_inputs", 1) - 1;
+    default: return c->size.experts;
+    }
+}
+
 static void first_piece(Convert *c, ConvOut *o, const TensorRule *rule, const StTensor *t,
                         bool expert)
 {
     bool mx = t->type == ST_U8 && ends_with(t->name.data, t->name.size, "_blocks");
     bool f8 = t->type == ST_F8_E4M3 || t->type == ST_F8_E5M2;
-    o->n_pieces = expert ? (uint32_t)c->size.experts : 1;
+    o->n_pieces = expert ? (uint32_t)stack_of(c, rule) : 1;
     o->pieces = plan_memory(c, o->n_pieces, sizeof *o->pieces);
     if (mx || f8) o->scales = plan_memory(c, o->n_pieces, sizeof *o->scales);
     if (plan_failed(c)) return;
@@ -235,9 +251,9 @@ static void add_piece(Convert *c, const char *name, const TensorRule *rule, cons
 {
     ConvOut *o = expert >= 0 ? find_out(c, name) : NULL;
     int32_t at = expert < 0 ? 0 : expert;
-    if (expert >= c->size.experts) {
-        plan_fail(c, BT_E_FORMAT, "tensor '%.*s': config.json says %d experts", (int)t->name.size,
-                  t->name.data, c->size.experts);
+    if (expert >= 0 && expert >= stack_of(c, rule)) {
+        plan_fail(c, BT_E_FORMAT, "tensor '%.*s': config.json says that there are %d",
+                  (int)t->name.size, t->name.data, stack_of(c, rule));
         return;
     }
     if (!o) {
