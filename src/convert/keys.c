@@ -174,6 +174,7 @@ static void put_general(Convert *c)
 void plan_keys(Convert *c)
 {
     if (plan_failed(c)) return;
+    c->tensors = c->family->tensors;
     put_general(c);
     read_sizes(c);
     read_heads(c);

@@ -29,6 +29,7 @@ typedef struct ConvOut {
     bool transposed;
     bool f32;                /* whatever type is asked */
     bool mxfp4;              /* pieces are 4-bit blocks, scales beside them */
+    const float *row_factor; /* (rows) what each row is multiplied by; NULL: 1 */
     float (*value)(float x); /* applied to each number; NULL: none */
     const float *made;       /* numbers without a source (rope factors) */
     const StTensor **pieces; /* (n_pieces) */
@@ -57,6 +58,18 @@ typedef struct TensorRule {
     int arg;   /* of op; without op, what '*' counts: STACK_... */
 } TensorRule;
 
+enum {
+    MULTIPLIED_EMBEDDING,
+    MULTIPLIED_HEAD,
+    MULTIPLIED_Q,
+    MULTIPLIED_K,
+    MULTIPLIED_O,
+    MULTIPLIED_GATE,
+    MULTIPLIED_DOWN,
+    MULTIPLIED_SSM_OUT,
+    MULTIPLIED_SSM_IN
+};
+enum { DELTA_AFTER_QK = 1, DELTA_WIDE = 2, DELTA_COLUMNS = 4, DELTA_NEG_EXP = 8, DELTA_CONV = 16 };
 enum { STACK_EXPERTS, STACK_HEADS, STACK_KV_HEADS, STACK_STREAMS };
 
 typedef enum KeyKind { KEY_END, KEY_U32, KEY_F32, KEY_BOOL, KEY_TEXT } KeyKind;
@@ -82,6 +95,7 @@ struct Convert {
     char *folder;
     ConvertOptions options;
     const Family *family;
+    const TensorRule *tensors;                          /* the family's, or those its setup chose */
     Jdoc *config, *tokenizer, *tok_config, *generation; /* NULL: the folder has none */
     JdocRef text;                                       /* of config: text_config, or the whole */
     Safetensors *st;
@@ -157,7 +171,10 @@ void op_group_qkv(Convert *c, ConvOut *o, int arg);
 void op_ungroup_qkv(Convert *c, ConvOut *o, int arg);
 void op_kv_b(Convert *c, ConvOut *o, int arg);
 void op_vector(Convert *c, ConvOut *o, int arg);
-void op_column(Convert *c, ConvOut *o, int arg); /* arg 1: -exp(x) */
+void op_column(Convert *c, ConvOut *o, int arg);     /* arg 1: -exp(x) */
+void op_multiplied(Convert *c, ConvOut *o, int arg); /* by numbers of config.json: MULTIPLIED_... */
+void op_delta_qkvz(Convert *c, ConvOut *o, int arg); /* arg 0: q, k, v; 1: z */
+void op_delta_heads(Convert *c, ConvOut *o, int arg); /* value heads in GGUF's order: DELTA_... */
 void op_groups(Convert *c, ConvOut *o, int arg);
 #define PART(i, n) ((n) << 4 | (i))
 /* "tensor 'NAME' is A x B; C x D is expected" */

@@ -14,7 +14,7 @@ extern const TensorRule rules_llama[], rules_phi2[], rules_fused[], rules_gemma[
 extern const TensorRule rules_qwen_moe[], rules_deepseek[], rules_deepseek2[], rules_glm4moe[],
     rules_bailing[], rules_ernie_moe[], rules_block_moe[], rules_granite[], rules_granite_hybrid[],
     rules_granite_hybrid_dense[], rules_falcon_h1[], rules_mamba2[], rules_mamba[], rules_jamba[],
-    rules_llama4[], rules_gpt_oss[], rules_lfm2[];
+    rules_llama4[], rules_gpt_oss[], rules_lfm2[], rules_qwen3next[], rules_qwen35[];
 
 /* setup.c: what no table says; called after the common keys, before RoPE and tensors */
 void setup_window(Convert *c);
@@ -37,8 +37,11 @@ void setup_olmo(Convert *c);
 void setup_sections(Convert *c);
 void setup_sigmoid(Convert *c);
 void setup_gpt_oss(Convert *c);
+void setup_falcon_h1(Convert *c);
+void setup_delta(Convert *c);
 
 /* setup.c: keys of some families */
-extern const KeyRule keys_moe[], keys_granite[], keys_scaled_logits[], keys_gemma[];
+extern const KeyRule keys_moe[], keys_granite[], keys_scaled_logits[], keys_gemma[],
+    keys_parallel[];
 
 #endif

@@ -112,14 +112,15 @@ const TensorRule rules_granite[] = {
     {0},
 };
 
-#define MAMBA2(from)                                                                               \
-    {from ".in_proj", "ssm_in"}, {from ".out_proj", "ssm_out"},                                    \
-        {from ".conv1d.weight", "ssm_conv1d.weight", op_squeeze, 0},                               \
+#define MAMBA2_STATE(from)                                                                         \
+    {from ".conv1d.weight", "ssm_conv1d.weight", op_squeeze, 0},                                   \
         {from ".conv1d.bias", "ssm_conv1d.bias"}, {from ".dt_bias", "ssm_dt.bias"},                \
         {from ".A_log", "ssm_a", op_column, 1}, {from ".D", "ssm_d", op_column, 0},                \
     {                                                                                              \
         from ".norm", "ssm_norm", op_groups, 0                                                     \
     }
+
+#define MAMBA2(from) {from ".in_proj", "ssm_in"}, {from ".out_proj", "ssm_out"}, MAMBA2_STATE(from)
 
 /* Granite 4: a shared part alone is its feed-forward where there are no experts. */
 const TensorRule rules_granite_hybrid[] = {
@@ -143,13 +144,22 @@ const TensorRule rules_granite_hybrid_dense[] = {
     {0},
 };
 
+/* Falcon H1 multiplies at every turn; its files hold weights that are multiplied already. */
 const TensorRule rules_falcon_h1[] = {
+    {"embed_tokens", "token_embd", op_multiplied, MULTIPLIED_EMBEDDING},
+    {"lm_head", "output", op_multiplied, MULTIPLIED_HEAD},
+    {"layers.#.self_attn.q_proj", "attn_q", op_multiplied, MULTIPLIED_Q},
+    {"layers.#.self_attn.k_proj", "attn_k", op_multiplied, MULTIPLIED_K},
+    {"layers.#.self_attn.v_proj", "attn_v", op_multiplied, MULTIPLIED_Q},
+    {"layers.#.self_attn.o_proj", "attn_output", op_multiplied, MULTIPLIED_O},
     {"final_layernorm", "output_norm"},
     {"layers.#.pre_ff_layernorm", "ffn_norm"},
-    {"layers.#.feed_forward.gate_proj", "ffn_gate"},
+    {"layers.#.feed_forward.gate_proj", "ffn_gate", op_multiplied, MULTIPLIED_GATE},
     {"layers.#.feed_forward.up_proj", "ffn_up"},
-    {"layers.#.feed_forward.down_proj", "ffn_down"},
-    MAMBA2("layers.#.mamba"),
+    {"layers.#.feed_forward.down_proj", "ffn_down", op_multiplied, MULTIPLIED_DOWN},
+    {"layers.#.mamba.in_proj", "ssm_in", op_multiplied, MULTIPLIED_SSM_IN},
+    {"layers.#.mamba.out_proj", "ssm_out", op_multiplied, MULTIPLIED_SSM_OUT},
+    MAMBA2_STATE("layers.#.mamba"),
     {0},
 };
 
@@ -243,5 +253,44 @@ const TensorRule rules_lfm2[] = {
     {"layers.#.feed_forward.experts.*.w1", "ffn_gate_exps"},
     {"layers.#.feed_forward.experts.*.w2", "ffn_down_exps"},
     {"layers.#.feed_forward.experts.*.w3", "ffn_up_exps"},
+    {0},
+};
+
+/* Norms of Qwen 3 Next and 3.5 hold w of (1 + w), but that of the delta net. */
+#define QWEN_NEXT                                                                                  \
+    {"norm", "output_norm", op_add_one, 0},                                                        \
+        {"layers.#.input_layernorm", "attn_norm", op_add_one, 0},                                  \
+        {"layers.#.post_attention_layernorm", "post_attention_norm", op_add_one, 0},               \
+        {"layers.#.self_attn.q_norm", "attn_q_norm", op_add_one, 0},                               \
+        {"layers.#.self_attn.k_norm", "attn_k_norm", op_add_one, 0},                               \
+        {"layers.#.linear_attn.norm", "ssm_norm"}, {"layers.#.mlp.gate", "ffn_gate_inp"}, EXPERTS, \
+        SHARED("shared_expert"),                                                                   \
+    {                                                                                              \
+        "layers.#.mlp.shared_expert_gate", "ffn_gate_inp_shexp", op_vector, 0                      \
+    }
+
+const TensorRule rules_qwen3next[] = {
+    QWEN_NEXT,
+    {"layers.#.linear_attn.in_proj_qkvz", "attn_qkv", op_delta_qkvz, 0},
+    {"layers.#.linear_attn.in_proj_qkvz", "attn_gate", op_delta_qkvz, 1},
+    {"layers.#.linear_attn.in_proj_ba", "ssm_ba"},
+    {"layers.#.linear_attn.conv1d.weight", "ssm_conv1d.weight", op_squeeze, 0},
+    {"layers.#.linear_attn.dt_bias", "ssm_dt.bias"},
+    {"layers.#.linear_attn.A_log", "ssm_a", op_neg_exp, 0},
+    {"layers.#.linear_attn.out_proj", "ssm_out"},
+    {0},
+};
+
+const TensorRule rules_qwen35[] = {
+    QWEN_NEXT,
+    {"layers.#.linear_attn.in_proj_qkv", "attn_qkv", op_delta_heads, DELTA_AFTER_QK | DELTA_WIDE},
+    {"layers.#.linear_attn.in_proj_z", "attn_gate", op_delta_heads, DELTA_WIDE},
+    {"layers.#.linear_attn.in_proj_a", "ssm_alpha", op_delta_heads, 0},
+    {"layers.#.linear_attn.in_proj_b", "ssm_beta", op_delta_heads, 0},
+    {"layers.#.linear_attn.conv1d.weight", "ssm_conv1d.weight", op_delta_heads,
+     DELTA_AFTER_QK | DELTA_WIDE | DELTA_CONV},
+    {"layers.#.linear_attn.dt_bias", "ssm_dt.bias", op_delta_heads, 0},
+    {"layers.#.linear_attn.A_log", "ssm_a", op_delta_heads, DELTA_NEG_EXP},
+    {"layers.#.linear_attn.out_proj", "ssm_out", op_delta_heads, DELTA_WIDE | DELTA_COLUMNS},
     {0},
 };

@@ -27,6 +27,11 @@ const KeyRule keys_granite[] = {
     {KEY_END, NULL, NULL},
 };
 
+const KeyRule keys_parallel[] = {
+    {KEY_BOOL, "use_parallel_residual", "use_parallel_residual"},
+    {KEY_END, NULL, NULL},
+};
+
 const KeyRule keys_scaled_logits[] = {
     {KEY_F32, "logit_scale", "logit_scale"},
     {KEY_END, NULL, NULL},
@@ -122,6 +127,7 @@ void setup_llama4(Convert *c)
     int32_t step = conf_int(c, "interleave_moe_layer_step", 1);
     put_int(c, "interleave_moe_layer_step", step);
     put_int(c, "expert_feed_forward_length", c->size.ff);
+    c->size.ff = conf_int(c, "intermediate_size_mlp", c->size.ff);
     if (conf_int(c, "attention_chunk_size", 8192) != 8192)
         put_int(c, "attention.sliding_window", conf_int(c, "attention_chunk_size", 8192));
     if (conf_has(c, "attn_scale") && conf_real(c, "attn_scale", 0.1) != 0.1)
@@ -246,6 +252,49 @@ void setup_mamba2(Convert *c)
                "conv_kernel");
 }
 
+void setup_falcon_h1(Convert *c)
+{
+    int32_t heads = conf_int(c, "mamba_n_heads", CONF_REQUIRED);
+    int32_t inner = conf_int(c, "mamba_d_ssm", 0);
+    if (!inner)
+        inner = (int32_t)(conf_int(c, "mamba_expand", 2) * (int64_t)c->size.embd & INT32_MAX);
+    put_mamba2(c, heads, inner, "mamba_n_groups", "mamba_d_state", "mamba_d_conv");
+    c->size.ssm_inner = inner;
+    c->size.ssm_state = conf_int(c, "mamba_d_state", 256);
+    c->size.ssm_heads = heads;
+}
+
+/* Gated delta net: key heads are groups, value heads time steps, in the words of state spaces. */
+void setup_delta(Convert *c)
+{
+    ConvSize *s = &c->size;
+    int32_t n = s->layers, keys = conf_int(c, "linear_num_key_heads", CONF_REQUIRED);
+    int32_t values = conf_int(c, "linear_num_value_heads", CONF_REQUIRED);
+    int32_t wide = conf_int(c, "linear_value_head_dim", CONF_REQUIRED);
+    int32_t every = conf_int(c, "full_attention_interval", 4);
+    if (plan_failed(c)) return;
+    if (keys < 1 || values < 1 || values % keys || wide > PLAN_MOST_WIDTH || every < 1) {
+        plan_fail(c, BT_E_FORMAT, "config.json: %d value heads cannot share %d key heads", values,
+                  keys);
+        return;
+    }
+    for (int32_t l = 0; l < n && conf_has(c, "layer_types"); l++)
+        if (layer_is(c, l, "full_attention") != ((l + 1) % every == 0))
+            plan_fail(c, BT_E_UNSUPPORTED,
+                      "config.json: 'layer_types' is not one full layer in %d: not known", every);
+    s->ssm_groups = keys;
+    s->ssm_heads = values;
+    s->ssm_inner = (int32_t)((int64_t)values * wide & INT32_MAX);
+    s->ssm_state = conf_int(c, "linear_key_head_dim", CONF_REQUIRED);
+    put_int(c, "ssm.conv_kernel", conf_int(c, "linear_conv_kernel_dim", 4));
+    put_int(c, "ssm.inner_size", s->ssm_inner);
+    put_int(c, "ssm.state_size", s->ssm_state);
+    put_int(c, "ssm.time_step_rank", values);
+    put_int(c, "ssm.group_count", keys);
+    put_int(c, "full_attention_interval", every);
+    setup_sections(c);
+}
+
 /* KV heads of each layer, none where it has a state. */
 static void put_attending(Convert *c, const bool *attends)
 {
@@ -259,6 +308,10 @@ static void put_attending(Convert *c, const bool *attends)
 void setup_granite_hybrid(Convert *c)
 {
     int32_t n = c->size.layers, heads = conf_int(c, "mamba_n_heads", 128);
+    if (!c->size.experts) {
+        c->tensors = rules_granite_hybrid_dense;
+        c->size.ff = conf_int(c, "shared_intermediate_size", CONF_REQUIRED);
+    }
     bool *attends = plan_memory(c, (size_t)n, sizeof *attends);
     for (int32_t l = 0; attends && l < n; l++)
         attends[l] = layer_is(c, l, "attention") || layer_is(c, l, "full_attention");
@@ -301,4 +354,11 @@ void setup_lfm2(Convert *c)
     put_attending(c, attends);
     put_int(c, "shortconv.l_cache", conf_int(c, "conv_L_cache", 3));
     if (c->size.experts) put_int(c, "expert_gating_func", 2);
+    if (!c->size.experts && conf_bool(c, "block_auto_adjust_ff_dim", true)) {
+        int64_t block = conf_int(c, "block_multiple_of", 256);
+        double ff = floor(2.0 * conf_int(c, "block_ff_dim|intermediate_size", 0) / 3);
+        ff = floor(ff * conf_real(c, "block_ffn_dim_multiplier", 1));
+        if (block > 0 && ff < PLAN_MOST_WIDTH)
+            c->size.ff = (int32_t)(((int64_t)ff + block - 1) / block * block);
+    }
 }

@@ -347,7 +347,7 @@ static void plan_tensor(Convert *c, const StTensor *t)
             plan_note(c, "layers past the last of %d are left out (%s ...)", c->size.layers, full);
         return;
     }
-    if (!follow(c, c->family->tensors, &n, t) && !follow(c, rules_common, &n, t) && !plan_failed(c))
+    if (!follow(c, c->tensors, &n, t) && !follow(c, rules_common, &n, t) && !plan_failed(c))
         plan_fail(c, BT_E_UNSUPPORTED, "tensor '%s' is not known in the architecture %s", full,
                   c->family->arch);
 }

@@ -103,6 +103,8 @@ static void float_row(const ConvOut *o, const StTensor *t, const StTensor *scale
         for (uint64_t i = 0; i < o->cols; i++) out[i] = spare[o->col_of[i]];
     if (o->value)
         for (uint64_t i = 0; i < o->cols; i++) out[i] = o->value(out[i]);
+    if (o->row_factor)
+        for (uint64_t i = 0; i < o->cols; i++) out[i] *= o->row_factor[row];
 }
 
 static uint32_t float_type(StType type)
@@ -117,7 +119,7 @@ static uint32_t float_type(StType type)
 static bool same_bytes(const ConvOut *o)
 {
     return !o->made && !o->mxfp4 && !o->transposed && !o->col_of && !o->value && !o->scales &&
-           float_type(o->pieces[0]->type) == o->type;
+           !o->row_factor && float_type(o->pieces[0]->type) == o->type;
 }
 
 const void *out_plain(const ConvOut *o)
