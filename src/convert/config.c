@@ -92,7 +92,7 @@ Span conf_text(const Convert *c, const char *from)
 
 static const char *full_key(const Convert *c, const char *key, char out[160])
 {
-    snprintf(out, 160, "%s.%s", c->family->arch, key);
+    snprintf(out, 160, "%s.%s", c->arch, key);
     return out;
 }
 

@@ -23,6 +23,8 @@ static void put_rules(Convert *c, const KeyRule *rules)
 {
     for (const KeyRule *r = rules; r && r->kind != KEY_END && !plan_failed(c); r++) {
         if (!conf_has(c, r->from)) continue;
+        bool eps = strstr(r->to, "epsilon") != NULL;
+        if (eps && (c->own & OWN_EPS)) continue;
         if ((c->own & OWN_CONTEXT) && strcmp(r->to, "context_length") == 0) continue;
         switch (r->kind) {
         case KEY_U32: put_int(c, r->to, conf_int(c, r->from, 0)); break;
@@ -131,6 +133,44 @@ static void put_heads(Convert *c)
     }
 }
 
+/* Settings that a forward takes for granted: another value is another model. */
+static void check_fixed(Convert *c)
+{
+    static const struct {
+        const char *arch, *from;
+        bool value;
+    } fixed[] = {
+        {"qwen3moe", "norm_topk_prob", true},
+        {"qwen3vlmoe", "norm_topk_prob", true},
+        {"qwen3next", "norm_topk_prob", true},
+        {"qwen35moe", "norm_topk_prob", true},
+        {"lfm2moe", "norm_topk_prob", true},
+        {"qwen2moe", "norm_topk_prob", false},
+        {"olmoe", "norm_topk_prob", false},
+        {"gpt2", "scale_attn_by_inverse_layer_idx", false},
+        {"deepseek2", "attention_bias", false},
+        {"bert", "is_decoder", false},
+        {"falcon", "bias", false},
+    };
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
+        if (strcmp(c->family->arch, fixed[i].arch) == 0 && conf_has(c, fixed[i].from) &&
+            conf_bool(c, fixed[i].from, fixed[i].value) != fixed[i].value)
+            plan_fail(c, BT_E_UNSUPPORTED, "config.json: '%s' is %s, which is not known for %s",
+                      fixed[i].from, fixed[i].value ? "false" : "true", fixed[i].arch);
+    if (strcmp(c->family->arch, "falcon-h1") == 0 && conf_bool(c, "mamba_rms_norm", false) &&
+        conf_bool(c, "mamba_norm_before_gate", true))
+        plan_fail(c, BT_E_UNSUPPORTED, "config.json: 'mamba_norm_before_gate' is not known");
+}
+
+/* Other programs drop these windows too: within them answers are the same. */
+static void note_window(Convert *c)
+{
+    int32_t window = conf_int(c, "sliding_window", 0);
+    if (c->windowed || !window || !conf_bool(c, "use_sliding_window", true)) return;
+    if (window < conf_int(c, "max_position_embeddings", 0))
+        plan_note(c, "its window of %d tokens is not kept: exact up to so many", window);
+}
+
 static void check_activation(Convert *c)
 {
     char wanted[80];
@@ -166,15 +206,24 @@ static void put_general(Convert *c)
                 break;
             }
     }
-    gguf_put_string(c->writer, "general.architecture", c->family->arch);
+    gguf_put_string(c->writer, "general.architecture", c->arch);
     gguf_put_string(c->writer, "general.type", "model");
     gguf_put_span(c->writer, "general.name", name);
+}
+
+/* EmbeddingGemma calls itself Gemma 3. */
+static bool is_two_way_gemma(Convert *c)
+{
+    return strcmp(c->family->arch, "gemma3") == 0 &&
+           conf_bool(c, "use_bidirectional_attention", false);
 }
 
 void plan_keys(Convert *c)
 {
     if (plan_failed(c)) return;
     c->tensors = c->family->tensors;
+    c->arch = c->family->arch;
+    if (is_two_way_gemma(c)) c->arch = "gemma-embedding";
     put_general(c);
     read_sizes(c);
     read_heads(c);
@@ -183,5 +232,7 @@ void plan_keys(Convert *c)
     put_heads(c);
     put_rules(c, common);
     put_rules(c, c->family->keys);
+    if (!plan_failed(c)) check_fixed(c);
+    if (!plan_failed(c)) note_window(c);
     if (!plan_failed(c)) plan_rope(c);
 }

@@ -58,7 +58,7 @@ void *plan_memory(Convert *c, size_t count, size_t size)
     return plan_failed(c) ? NULL : keep(c, mem_zalloc(count ? count : 1, size));
 }
 
-static char *path_of(Convert *c, const char *name)
+const char *plan_path(Convert *c, const char *name)
 {
     size_t n = strlen(c->folder), m = strlen(name);
     char *path = plan_memory(c, n + m + 2, 1);
@@ -77,7 +77,7 @@ static bool is_there(const char *path)
 
 void plan_json(Convert *c, const char *name, Jdoc **out)
 {
-    const char *path = path_of(c, name);
+    const char *path = plan_path(c, name);
     if (!is_there(path) || plan_failed(c)) return;
     c->status = jdoc_open_file(path, out, c->err);
 }
@@ -85,7 +85,7 @@ void plan_json(Convert *c, const char *name, Jdoc **out)
 Span plan_file(Convert *c, const char *name)
 {
     OsMap map;
-    const char *path = path_of(c, name);
+    const char *path = plan_path(c, name);
     if (!is_there(path) || plan_failed(c)) return (Span){0};
     c->status = os_map_open(path, &map, c->err);
     if (plan_failed(c)) return (Span){0};
@@ -176,6 +176,7 @@ static void open_plan(Convert *c)
     read_config(c);
     if (!plan_failed(c) && !c->options.vocab_only) c->status = st_open(c->folder, &c->st, c->err);
     plan_keys(c);
+    plan_pooling(c);
     plan_tensors(c);
     put_file_type(c);
     plan_vocab(c);

@@ -44,7 +44,15 @@ typedef struct ConvSize {
     int32_t ssm_heads, ssm_groups, ssm_inner, ssm_state; /* value heads, key heads or groups ... */
 } ConvSize;
 
-enum { OWN_HEADS = 1, OWN_KV = 2, OWN_FF = 4, OWN_CONTEXT = 8, OWN_WIDTH = 16 };
+enum {
+    OWN_HEADS = 1,
+    OWN_KV = 2,
+    OWN_FF = 4,
+    OWN_CONTEXT = 8,
+    OWN_WIDTH = 16,
+    OWN_ROPE = 32,
+    OWN_EPS = 64
+};
 
 typedef void (*ConvOp)(Convert *c, ConvOut *o, int arg);
 
@@ -95,7 +103,8 @@ struct Convert {
     char *folder;
     ConvertOptions options;
     const Family *family;
-    const TensorRule *tensors;                          /* the family's, or those its setup chose */
+    const char *arch;          /* the family\'s, or the one its config chose */
+    const TensorRule *tensors; /* the family's, or those its setup chose */
     Jdoc *config, *tokenizer, *tok_config, *generation; /* NULL: the folder has none */
     JdocRef text;                                       /* of config: text_config, or the whole */
     Safetensors *st;
@@ -104,9 +113,10 @@ struct Convert {
     ConvOut **outs;
     size_t n_outs, outs_capacity;
     ConvSize size;
-    unsigned own; /* OWN_ bits: keys that the family wrote itself */
-    bool put;     /* the tensors were given to the writer */
-    void **items; /* memory that lives as long as the plan */
+    bool windowed; /* the window of config.json is kept */
+    unsigned own;  /* OWN_ bits: keys that the family wrote itself */
+    bool put;      /* the tensors were given to the writer */
+    void **items;  /* memory that lives as long as the plan */
     size_t n_items, items_capacity;
     Buf notes;
     uint64_t bytes_done, bytes_all; /* of progress */
@@ -126,8 +136,12 @@ void *plan_memory(Convert *c, size_t count, size_t size); /* zeroed; NULL after 
 void plan_json(Convert *c, const char *name, Jdoc **out);
 /* Reads FOLDER/name into memory of the plan; {NULL, 0} when there is no such file. */
 Span plan_file(Convert *c, const char *name);
+const char *plan_path(Convert *c, const char *name); /* FOLDER/name; NULL after a failure */
 /* Adds a tensor without a source. */
 void plan_made(Convert *c, const char *name, const float *values, uint64_t n);
+
+void plan_made_matrix(Convert *c, const char *name, const float *values, uint64_t cols,
+                      uint64_t rows);
 
 /* ---- config.c: numbers of config.json, in the text model's part first ---- */
 JdocRef conf_find(const Convert *c, const char *from);
@@ -190,7 +204,8 @@ const void *out_plain(const ConvOut *o);
 uint64_t out_bytes(const ConvOut *o);
 uint64_t out_row_bytes(const ConvOut *o);
 
-/* ---- vocab.c ---- */
+/* ---- vocab.c, pooling.c ---- */
 void plan_vocab(Convert *c);
+void plan_pooling(Convert *c);
 
 #endif

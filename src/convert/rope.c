@@ -132,12 +132,23 @@ static void yarn(Convert *c, JdocRef p)
     if (!plan_failed(c)) magnitude(c, p, positive(c, p, "factor"));
 }
 
-static void scaling(Convert *c, JdocRef p, double base)
+static Span type_of(const Convert *c, JdocRef p)
 {
     JdocRef t = jdoc_get(c->config, p, "rope_type");
     if (jdoc_type(c->config, t) != JDOC_STRING) t = jdoc_get(c->config, p, "type");
-    Span type = jdoc_text(c->config, t);
+    return jdoc_text(c->config, t);
+}
+
+static bool is_type(const Convert *c, JdocRef p, const char *type)
+{
+    return span_is(type_of(c, p), type);
+}
+
+static void scaling(Convert *c, JdocRef p, double base)
+{
+    Span type = type_of(c, p);
     bool done = span_is(type, "default") || span_is(type, "mrope") ||
+                (span_is(type, "dynamic") && number_of(c, p, "alpha", 0) > 0) ||
                 (span_is(type, "proportional") && strcmp(c->family->arch, "gemma4") == 0);
     if (plan_failed(c) || !type.size || done) return;
     if (span_is(type, "linear")) {
@@ -157,6 +168,14 @@ static void scaling(Convert *c, JdocRef p, double base)
     }
 }
 
+/* Hunyuan's "dynamic" scaling with alpha raises the base, once for all lengths. */
+static double raised_base(Convert *c, JdocRef p, double base)
+{
+    double alpha = number_of(c, p, "alpha", 0), wide = c->size.rotary;
+    if (!(alpha > 0) || !is_type(c, p, "dynamic") || wide < 4) return base;
+    return (base > 0 ? base : 10000) * pow(alpha, wide / (wide - 2));
+}
+
 void plan_rope(Convert *c)
 {
     JdocRef p = parameters(c);
@@ -168,9 +187,11 @@ void plan_rope(Convert *c)
                             "partial_rotary_factor|rope_parameters.partial_rotary_factor|"
                             "rope_pct|rotary_pct",
                             1);
-    if (!c->size.rotary) c->size.rotary = (int32_t)(c->size.head_dim * part);
+    if (!c->size.rotary)
+        c->size.rotary = conf_int(c, "rotary_dim", (int32_t)(c->size.head_dim * part));
+    base = raised_base(c, p, base);
     if (plan_failed(c) || c->size.rotary < 2) return;
     put_int(c, "rope.dimension_count", c->size.rotary);
-    if (base > 0) put_real(c, "rope.freq_base", base);
+    if (base > 0 && !(c->own & OWN_ROPE)) put_real(c, "rope.freq_base", base);
     scaling(c, p, base > 0 ? base : 10000);
 }

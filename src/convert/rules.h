@@ -16,6 +16,9 @@ extern const TensorRule rules_qwen_moe[], rules_deepseek[], rules_deepseek2[], r
     rules_granite_hybrid_dense[], rules_falcon_h1[], rules_mamba2[], rules_mamba[], rules_jamba[],
     rules_llama4[], rules_gpt_oss[], rules_lfm2[], rules_qwen3next[], rules_qwen35[];
 
+/* rules_encoder.c */
+extern const TensorRule rules_bert[], rules_nomic[], rules_modern[];
+
 /* setup.c: what no table says; called after the common keys, before RoPE and tensors */
 void setup_window(Convert *c);
 void setup_gemma(Convert *c);
@@ -39,6 +42,9 @@ void setup_sigmoid(Convert *c);
 void setup_gpt_oss(Convert *c);
 void setup_falcon_h1(Convert *c);
 void setup_delta(Convert *c);
+void setup_encoder(Convert *c);
+void setup_modern(Convert *c);
+void setup_smollm3(Convert *c);
 
 /* setup.c: keys of some families */
 extern const KeyRule keys_moe[], keys_granite[], keys_scaled_logits[], keys_gemma[],

@@ -60,6 +60,7 @@ void setup_window(Convert *c)
     JdocRef list = conf_find(c, "layer_types");
     if (!window || !conf_bool(c, "use_sliding_window", true)) return;
     bool *flags = plan_memory(c, (size_t)n, sizeof *flags), any = false;
+    c->windowed = true;
     if (jdoc_type(c->config, list) == JDOC_ARRAY && jdoc_count(c->config, list) != (uint32_t)n)
         plan_fail(c, BT_E_FORMAT, "config.json: 'layer_types' has %u kinds for %d layers",
                   jdoc_count(c->config, list), n);
@@ -74,6 +75,21 @@ void setup_window(Convert *c)
 }
 
 /* ---- one function a family ---- */
+
+/* Its layers without RoPE are every fourth. */
+void setup_smollm3(Convert *c)
+{
+    JdocRef list = conf_find(c, "no_rope_layers");
+    for (uint32_t l = 0; l < jdoc_count(c->config, list); l++) {
+        int64_t turns = 1;
+        jdoc_integer(c->config, jdoc_at(c->config, list, l), &turns);
+        if ((turns != 0) != ((l + 1) % 4 != 0)) {
+            plan_fail(c, BT_E_UNSUPPORTED,
+                      "config.json: 'no_rope_layers' is not every fourth layer: not known");
+            return;
+        }
+    }
+}
 
 static void put_scale(Convert *c, const char *from)
 {
@@ -91,6 +107,9 @@ void setup_gemma(Convert *c)
     }
     put_scale(c, "query_pre_attn_scalar");
     setup_window(c);
+    if (conf_bool(c, "use_bidirectional_attention", false)) {
+        put_bool(c, "attention.causal", false);
+    }
 }
 
 /* M-RoPE: how many pairs turn by time, height and width. */
@@ -205,6 +224,35 @@ void setup_gpt2(Convert *c)
 {
     if (!c->size.ff) c->size.ff = (int32_t)(4 * (int64_t)c->size.embd);
     c->size.rotary = 1; /* none */
+}
+
+/* ---- encoders ---- */
+
+void setup_encoder(Convert *c)
+{
+    int32_t types = conf_int(c, "type_vocab_size", 0);
+    put_bool(c, "attention.causal", false);
+    c->own |= OWN_KV;
+    if (types && !plan_failed(c))
+        gguf_put_u32(c->writer, "tokenizer.ggml.token_type_count", (uint32_t)types);
+    if (strcmp(c->family->arch, "bert") == 0) c->size.rotary = 1; /* learned positions */
+}
+
+void setup_modern(Convert *c)
+{
+    int32_t every = conf_int(c, "global_attn_every_n_layers", 3), n = c->size.layers;
+    setup_encoder(c);
+    for (int32_t l = 0; l < n && every > 0 && conf_has(c, "layer_types"); l++)
+        if (layer_is(c, l, "full_attention") != (l % every == 0))
+            plan_fail(c, BT_E_UNSUPPORTED, "config.json: 'layer_types' has an order not known");
+    put_int(c, "attention.sliding_window", conf_int(c, "local_attention", 128));
+    put_int(c, "attention.sliding_window_pattern", every);
+    put_real(c, "attention.layer_norm_epsilon", conf_real(c, "norm_eps", 1e-5));
+    put_real(c, "rope.freq_base",
+             conf_real(c, "global_rope_theta|rope_parameters.full_attention.rope_theta", 160000));
+    put_real(c, "rope.freq_base_swa",
+             conf_real(c, "local_rope_theta|rope_parameters.sliding_attention.rope_theta", 10000));
+    c->own |= OWN_ROPE | OWN_EPS;
 }
 
 /* ---- state spaces ---- */

@@ -11,6 +11,7 @@ static void put_pattern(Convert *c)
     bool *flags = plan_memory(c, (size_t)n, sizeof *flags);
     for (int32_t l = 0; flags && l < n; l++) flags[l] = layer_is(c, l, "sliding_attention");
     if (!flags) return;
+    c->windowed = true;
     put_int(c, "attention.sliding_window", conf_int(c, "sliding_window", CONF_REQUIRED));
     put_bools(c, "attention.sliding_window_pattern", flags, (uint64_t)n);
     put_int(c, "attention.shared_kv_layers", conf_int(c, "num_kv_shared_layers", 0));

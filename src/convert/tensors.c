@@ -17,6 +17,7 @@ static const char *const prefixes[] = {"model.language_model.",
                                        "transformer.",
                                        "backbone.",
                                        "gpt_neox.",
+                                       "bert.",
                                        NULL};
 
 /* Parts of multimodal models that have a file of their own elsewhere, and buffers that are computed
@@ -115,6 +116,18 @@ void plan_made(Convert *c, const char *name, const float *values, uint64_t n)
     o->rows = o->ne[0] = n;
     o->n_dims = 1;
     o->f32 = true;
+}
+
+void plan_made_matrix(Convert *c, const char *name, const float *values, uint64_t cols,
+                      uint64_t rows)
+{
+    size_t before = c->n_outs;
+    plan_made(c, name, values, cols * rows);
+    if (c->n_outs == before) return;
+    ConvOut *o = c->outs[before];
+    o->ne[0] = cols;
+    o->ne[1] = rows;
+    o->n_dims = 2;
 }
 
 static ConvOut *find_out(Convert *c, const char *name)

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "convert/plan.h"
+#include "convert/values.h"
 #include "kernels/kernels.h"
 #include "tensor/dtype.h"
 #include "tensor/half.h"
@@ -37,8 +38,7 @@ static float f8_e5m2(uint8_t b)
     return f16_to_f32((uint16_t)(b << 8)); /* the upper half of a half */
 }
 
-/* n numbers, `step` elements apart, from element `at` of a tensor. */
-static void load(const StTensor *t, uint64_t at, uint64_t step, uint64_t n, float *out)
+void value_load(const StTensor *t, uint64_t at, uint64_t step, uint64_t n, float *out)
 {
     unsigned width = st_type_bytes(t->type);
     const unsigned char *p = (const unsigned char *)t->data + at * width;
@@ -67,7 +67,7 @@ static float scale_of(const StTensor *s, const StTensor *t, uint64_t row, uint64
     uint64_t at = n * wide == 1                   ? 0
                   : n == t->shape[0] && wide == 1 ? row
                                                   : row / F8_BLOCK * wide + column / F8_BLOCK;
-    load(s, at, 1, 1, &scale);
+    value_load(s, at, 1, 1, &scale);
     return scale;
 }
 
@@ -93,10 +93,10 @@ static void float_row(const ConvOut *o, const StTensor *t, const StTensor *scale
     uint64_t base = mat * o->src_rows * o->src_cols;
     float *to = o->col_of ? spare : out;
     if (o->transposed) {
-        load(t, base + from, o->src_cols, o->src_rows, to);
+        value_load(t, base + from, o->src_cols, o->src_rows, to);
         if (scale) apply_scale(scale, t, mat * o->src_rows, from, true, o->src_rows, to);
     } else {
-        load(t, base + from * o->src_cols, 1, o->src_cols, to);
+        value_load(t, base + from * o->src_cols, 1, o->src_cols, to);
         if (scale) apply_scale(scale, t, mat * o->src_rows + from, 0, false, o->src_cols, to);
     }
     if (o->col_of)

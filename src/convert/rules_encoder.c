@@ -1,0 +1,53 @@
+/* Names of tensors of encoders. */
+#include "convert/rules.h"
+
+#define BERT_LAYER(from)                                                                           \
+    {from ".attention.self.query", "attn_q"}, {from ".attention.self.key", "attn_k"},              \
+        {from ".attention.self.value", "attn_v"}, {from ".attention.output.dense", "attn_output"}, \
+        {from ".attention.output.LayerNorm", "attn_output_norm"},                                  \
+        {from ".intermediate.dense", "ffn_up"}, {from ".output.dense", "ffn_down"},                \
+    {                                                                                              \
+        from ".output.LayerNorm", "layer_output_norm"                                              \
+    }
+
+/* The pooler belongs to another task than embedding. */
+const TensorRule rules_bert[] = {
+    {"embeddings.word_embeddings", "token_embd"},
+    {"embeddings.position_embeddings", "position_embd"},
+    {"embeddings.token_type_embeddings", "token_types"},
+    {"embeddings.LayerNorm", "token_embd_norm"},
+    {"embeddings.position_ids", NULL},
+    {"pooler.dense", NULL},
+    BERT_LAYER("encoder.layer.#"),
+    {0},
+};
+
+const TensorRule rules_nomic[] = {
+    {"embeddings.word_embeddings", "token_embd"},
+    {"embeddings.token_type_embeddings", "token_types"},
+    {"emb_ln", "token_embd_norm"},
+    {"encoder.layers.#.attn.Wqkv", "attn_qkv"},
+    {"encoder.layers.#.attn.out_proj", "attn_output"},
+    {"encoder.layers.#.norm1", "attn_output_norm"},
+    {"encoder.layers.#.norm2", "layer_output_norm"},
+    {"encoder.layers.#.mlp.fc11", "ffn_up"},
+    {"encoder.layers.#.mlp.fc12", "ffn_gate"},
+    {"encoder.layers.#.mlp.fc2", "ffn_down"},
+    {0},
+};
+
+const TensorRule rules_modern[] = {
+    {"embeddings.tok_embeddings", "token_embd"},
+    {"embeddings.norm", "token_embd_norm"},
+    {"final_norm", "output_norm"},
+    {"layers.#.attn_norm", "attn_norm"},
+    {"layers.#.attn.Wqkv", "attn_qkv"},
+    {"layers.#.attn.Wo", "attn_output"},
+    {"layers.#.mlp_norm", "ffn_norm"},
+    {"layers.#.mlp.Wi", "ffn_up"},
+    {"layers.#.mlp.Wo", "ffn_down"},
+    {"head.dense", NULL}, /* of the masked language model */
+    {"head.norm", NULL},
+    {"decoder", NULL},
+    {0},
+};
