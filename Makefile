@@ -77,13 +77,12 @@ uninstall: ## removes what `make install PREFIX=...` put there
 	@ninja -C $(BUILD) -j $(JOBS) build.ninja
 	@tools/uninstall $(BUILD)
 
-test-clients: build ## our token ids against the Python package: TOKENIZER=tokenizer.json [PRE=rule]
-	@[ -n "$(TOKENIZER)" ] || \
-	  { echo 'name a file: make test-clients TOKENIZER=tokenizer.json' >&2; exit 2; }
+test-clients: build ## held against the reference implementations in Python; TOKENIZER=tokenizer.json: its ids
 	@$(PYTHON) -c 'import tokenizers' 2>/dev/null || \
-	  { echo 'needs the Python package: pip install tokenizers (PYTHON=... names the one)' >&2; exit 1; }
-	@$(PYTHON) tests/clients/compare_tokenizers.py $(BUILD) "$(TOKENIZER)" \
-	  $(or $(PRE),rules) $(ARGS)
+	  { echo 'needs Python packages: pip install tokenizers transformers torch (PYTHON=... names the one)' >&2; exit 1; }
+	@if [ -z "$(TOKENIZER)" ]; then $(PYTHON) tests/clients/convert_families.py $(BUILD) $(ARGS); \
+	elif [ -n "$(PRE)" ]; then $(PYTHON) tests/clients/compare_tokenizers.py $(BUILD) "$(TOKENIZER)" "$(PRE)" $(ARGS); \
+	else $(PYTHON) tests/clients/compare_folders.py $(BUILD) "$(TOKENIZER)" $(ARGS); fi
 
 fuzz: ## libFuzzer on every reader of untrusted bytes, TIME=60 seconds each
 	@tools/setup build fuzz

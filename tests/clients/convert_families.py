@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Holds the conversion of every family against `transformers`.
+
+usage: tests/clients/convert_families.py BUILD [NAME ...]
+
+For each case a tiny model with random weights is saved as its makers would publish it, converted
+with `bantam convert`, and the logits of random ids are held against the reference's: of the written
+file, and of the folder run as it is. Needs torch, transformers and numpy (PyPI); no part of `make
+test`. A case whose architecture this build does not run is told and passed over.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+import transformers
+from transformers import AutoModelForCausalLM
+
+BOUND = 1e-10
+N_IDS = 40
+BASE = {"vocab_size": 128, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512}
+WIDE = {**BASE, "head_dim": 16}
+EXPERTS = {**WIDE, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+SHARED = {**EXPERTS, "shared_expert_intermediate_size": 48}
+DELTA = {**WIDE, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+         "linear_value_head_dim": 8, "num_hidden_layers": 4}
+MAMBA2 = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16}
+GRANITE = {"embedding_multiplier": 3.0, "logits_scaling": 2.0, "residual_multiplier": 0.5,
+           "attention_multiplier": 0.2}
+HYBRID = {**BASE, **MAMBA2, **GRANITE, "shared_intermediate_size": 48,
+          "layer_types": ["mamba", "attention"]}
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 50000.0, "factor": 8.0, "low_freq_factor": 1.0,
+          "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+ALPHA = {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0, "rope_theta": 10000.0}
+PLAIN = {k: v for k, v in BASE.items() if k != "num_key_value_heads"}
+FALCON = {k: v for k, v in PLAIN.items() if k not in ("intermediate_size",
+                                                      "max_position_embeddings")}
+MLA = {**BASE, "num_key_value_heads": 4, "q_lora_rank": 32, "kv_lora_rank": 16,
+       "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 16, "n_routed_experts": 4,
+       "num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "moe_intermediate_size": 32,
+       "first_k_dense_replace": 1}
+
+# name: (configuration class, arguments, what else: "bf16" weights, a bound of its own)
+CASES = {
+    "llama": ("Llama", {**BASE, "rope_parameters": LLAMA3}, {}),
+    "llama-bf16": ("Llama", {**BASE, "tie_word_embeddings": True, "attention_bias": True,
+                             "mlp_bias": True}, {"dtype": torch.bfloat16}),
+    "mistral": ("Mistral", {**BASE, "head_dim": 32, "sliding_window": None}, {}),
+    "mixtral": ("Mixtral", {**BASE, "num_local_experts": 4}, {}),
+    "ministral3": ("Ministral3", WIDE, {}),
+    "smollm3": ("SmolLM3", {**BASE, "pad_token_id": 0, "num_hidden_layers": 4}, {}),
+    "arcee": ("Arcee", BASE, {}),
+    "qwen2": ("Qwen2", BASE, {}),
+    "qwen2-moe": ("Qwen2Moe", SHARED, {}),
+    "qwen3": ("Qwen3", {**BASE, "head_dim": 32}, {}),
+    "qwen3-moe": ("Qwen3Moe", {**EXPERTS, "norm_topk_prob": True}, {}),
+    "qwen3-next": ("Qwen3Next", {**SHARED, **DELTA}, {}),
+    "qwen3.5": ("Qwen3_5Text", DELTA, {}),
+    "qwen3.5-moe": ("Qwen3_5MoeText", {**SHARED, **DELTA}, {}),
+    "phi": ("Phi", BASE, {}),
+    "phi3": ("Phi3", {**BASE, "pad_token_id": 0}, {}),
+    "gemma": ("Gemma", WIDE, {}),
+    "gemma2": ("Gemma2", {**WIDE, "query_pre_attn_scalar": 24, "sliding_window": 16}, {}),
+    "gemma3": ("Gemma3Text", {**WIDE, "num_hidden_layers": 6, "query_pre_attn_scalar": 24,
+                              "sliding_window": 16}, {}),
+    "llama4": ("Llama4Text", {**WIDE, "num_local_experts": 4, "intermediate_size_mlp": 80,
+                              "num_hidden_layers": 4, "interleave_moe_layer_step": 2}, {}),
+    "deepseek-v3": ("DeepseekV3", MLA, {}),
+    "gpt-oss": ("GptOss", {**WIDE, "num_local_experts": 4}, {}),
+    "lfm2": ("Lfm2", {**BASE, "layer_types": ["conv", "full_attention"],
+                      "block_multiple_of": 8}, {}),
+    "lfm2-moe": ("Lfm2Moe", {**BASE, "layer_types": ["conv", "full_attention"], "num_experts": 4,
+                             "moe_intermediate_size": 32, "num_dense_layers": 1}, {}),
+    "granite": ("Granite", {**BASE, **GRANITE}, {}),
+    "granite-moe": ("GraniteMoe", {**BASE, **GRANITE, "num_local_experts": 4}, {}),
+    "granite-shared": ("GraniteMoeShared", {**BASE, "num_local_experts": 4,
+                                            "shared_intermediate_size": 48}, {}),
+    "granite-hybrid": ("GraniteMoeHybrid", {**HYBRID, "num_local_experts": 4}, {}),
+    "granite-hybrid-dense": ("GraniteMoeHybrid", {
+        **HYBRID, "num_local_experts": 0, "num_experts_per_tok": 0,
+        "position_embedding_type": "rope"}, {}),
+    "mamba": ("Mamba", {"vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2}, {}),
+    "mamba2": ("Mamba2", {"vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2,
+                          "num_heads": 8, "head_dim": 16, "state_size": 16, "n_groups": 2}, {}),
+    "jamba": ("Jamba", {**BASE, "num_experts": 4, "attn_layer_period": 2, "attn_layer_offset": 1,
+                        "expert_layer_period": 2, "expert_layer_offset": 1, "pad_token_id": 0,
+                        "use_mamba_kernels": False}, {}),
+    "falcon-h1": ("FalconH1", {
+        **BASE, **MAMBA2, "mamba_d_ssm": 128, "mamba_n_groups": 2, "embedding_multiplier": 2.5,
+        "lm_head_multiplier": 0.3, "key_multiplier": 0.7, "attention_in_multiplier": 1.3,
+        "attention_out_multiplier": 0.6, "ssm_in_multiplier": 1.2, "ssm_out_multiplier": 0.8,
+        "mlp_multipliers": [0.9, 1.1], "ssm_multipliers": [0.5, 0.6, 0.7, 0.8, 0.9]}, {}),
+    "nemotron": ("Nemotron", {**BASE, "attention_bias": True, "mlp_bias": True}, {}),
+    "glm4": ("Glm4", {**WIDE, "pad_token_id": 0}, {}),
+    "glm4-moe": ("Glm4Moe", {**WIDE, "n_routed_experts": 4, "num_experts_per_tok": 2,
+                             "moe_intermediate_size": 32, "n_group": 1, "topk_group": 1,
+                             "first_k_dense_replace": 1, "use_qk_norm": True}, {}),
+    "minimax-m2": ("MiniMaxM2", {**WIDE, "num_local_experts": 8, "num_experts_per_tok": 2}, {}),
+    "olmo": ("Olmo", {**BASE, "pad_token_id": 0, "clip_qkv": 0.5}, {}),
+    "olmo2": ("Olmo2", {**BASE, "pad_token_id": 0}, {}),
+    "olmoe": ("Olmoe", {**BASE, "num_experts": 8, "num_experts_per_tok": 2}, {}),
+    "ernie": ("Ernie4_5", WIDE, {}),
+    "ernie-moe": ("Ernie4_5_Moe", {**BASE, "moe_num_experts": 4, "moe_intermediate_size": 32,
+                                   "moe_k": 2}, {}),
+    "hunyuan": ("HunYuanDenseV1", {**WIDE, "pad_token_id": 0, "rope_parameters": ALPHA}, {}),
+    "hunyuan-moe": ("HunYuanMoEV1", {**WIDE, "num_experts": 4, "moe_topk": 2,
+                                     "pad_token_id": 0}, {}),
+    "exaone4": ("Exaone4", {**WIDE, "sliding_window": 16, "num_hidden_layers": 4}, {}),
+    "cohere": ("Cohere", {**BASE, "use_qk_norm": True}, {}),
+    "cohere2": ("Cohere2", {**BASE, "sliding_window": 16, "num_hidden_layers": 4}, {}),
+    "seed-oss": ("SeedOss", WIDE, {}),
+    "starcoder2": ("Starcoder2", BASE, {}),
+    "stablelm": ("StableLm", {**BASE, "qk_layernorm": True}, {}),
+    "stablelm-parallel": ("StableLm", {**BASE, "use_parallel_residual": True}, {}),
+    "gpt2": ("GPT2", {"vocab_size": 128, "n_embd": 64, "n_layer": 2, "n_head": 4,
+                      "n_positions": 512}, {}),
+    "gpt-neox": ("GPTNeoX", PLAIN, {"bound": 1e-7}),
+    "gpt-neox-serial": ("GPTNeoX", {**PLAIN, "use_parallel_residual": False,
+                                    "hidden_act": "gelu_new"}, {}),
+    "falcon": ("Falcon", FALCON, {"bound": 1e-7}),
+    "falcon-new": ("Falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2},
+                   {"bound": 1e-7}),
+}
+
+
+def make(config, dtype, folder):
+    """A model of random weights, saved; what the reference reads back from the folder."""
+    torch.manual_seed(0)
+    config._attn_implementation = "eager"
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.ndim >= 2:
+                p.normal_(0, 0.08)
+            elif "norm" in name and p.abs().sum() > 0:
+                p.copy_(1 + 0.1 * torch.randn_like(p))
+            else:
+                p.normal_(0, 0.1)
+    model.to(dtype).save_pretrained(folder)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def run(*arguments):
+    return subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          check=False)
+
+
+def check(bantam, name, folder):
+    """None when all is well, else what is not."""
+    kind, arguments, more = CASES[name]
+    config = getattr(transformers, kind + "Config")(**arguments)
+    model = make(config, more.get("dtype", torch.float32), folder)
+    out = folder + ".gguf"
+    done = run(bantam, "convert", folder, out)
+    if done.returncode:
+        return done.stderr.strip()
+    if "does not run here" in done.stderr:
+        return "passed over: this build does not run it"
+    ids = np.random.default_rng(1).integers(0, config.vocab_size, N_IDS).tolist()
+    with torch.no_grad():
+        want = model(torch.tensor([ids])).logits[0].numpy().astype(np.float64)
+    told = []
+    for path in (out, folder):
+        done = run(bantam, "logits", path, "--tokens", ",".join(map(str, ids)), "-o",
+                   folder + ".f32", "--no-cache")
+        if done.returncode:
+            return done.stderr.strip()
+        got = np.fromfile(folder + ".f32", "<f4").reshape(want.shape)
+        told.append(((got - want) ** 2).sum() / (want ** 2).sum())
+    print(f"{name}: nmse {told[0]:.1e}, from the folder {told[1]:.1e}", flush=True)
+    bound = more.get("bound", BOUND)
+    return None if max(told) <= bound else f"more than {bound:g}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("build")
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    bad = 0
+    for name in options.names or CASES:
+        with tempfile.TemporaryDirectory() as scratch:
+            fault = check(os.path.join(options.build, "bantam"), name,
+                          os.path.join(scratch, name))
+        if fault:
+            print(f"{name}: {fault}", flush=True)
+            bad += not fault.startswith("passed over")
+    sys.exit(1 if bad else 0)
+
+
+main()
