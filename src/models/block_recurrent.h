@@ -15,7 +15,7 @@
 
 #define CONV_MOST_TAPS    16
 #define SSM_MOST_STATE    4096
-#define STATE_MOST_FLOATS (1 << 24) /* of a layer: 64 MB; models have a twentieth of it */
+#define STATE_MOST_FLOATS (1 << 23) /* of a layer: 32 MB; models have a tenth of it */
 
 typedef Tensor (*Mixer)(Step *s, const Decoder *m, int32_t layer, const RopeTable *ropes, Tensor x);
 

@@ -103,6 +103,7 @@ typedef struct Row {
     const char *other;
     bt_status status;
     const char *says[3];
+    const char *fixture; /* instead of `make`: of tests/data/families */
 } Row;
 
 static void put(File *f, size_t at, const void *bytes, size_t n)
@@ -182,8 +183,13 @@ static void run_row(const Row *r)
 {
     char good[1024], bad[1024], what[128];
     bt_error err = {0};
+    const char *source = getenv("BANTAM_SOURCE");
     snprintf(good, sizeof good, "%s", scratch_path("good.gguf"));
-    if (make_model(&r->make, good, &err)) fail_msg("%s", err.text);
+    if (r->fixture)
+        snprintf(good, sizeof good, "%s/tests/data/families/%s.gguf", source ? source : ".",
+                 r->fixture);
+    else if (make_model(&r->make, good, &err))
+        fail_msg("%s", err.text);
     File f = read_file(good);
     if (r->damage != NOTHING) damage(&f, r);
     snprintf(bad, sizeof bad, "%s", scratch_write("bad.gguf", f.data, f.size));
@@ -342,10 +348,87 @@ static const Row rows[] = {
     {LLAMA, ELEMENT, "tokenizer.ggml.token_type", GGUF_STRING, 0, BT_E_FORMAT, {"token_type"}},
 };
 
+#define BAD(fixture_, damage_, where_, value_, other_, ...)                                        \
+    {                                                                                              \
+        .fixture = fixture_, .damage = damage_, .where = where_, .value = value_, .other = other_, \
+        .status = BT_E_FORMAT, .says = {                                                           \
+            where_,                                                                                \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+
+/* Layers with a recurrent state: their keys must fit each other and the tensors. */
+static const Row recurrent_rows[] = {
+    {.fixture = "mamba2", .damage = NOTHING, .where = "mamba2", .status = BT_OK},
+    BAD("mamba2", KEY, "mamba2.ssm.state_size", 0, 0, "between 1 and"),
+    BAD("mamba2", KEY, "mamba2.ssm.state_size", 0x7fffffff, 0, "between 1 and"),
+    BAD("mamba2", KEY, "mamba2.ssm.conv_kernel", 1, 0, "between 2 and"),
+    BAD("mamba2", KEY, "mamba2.ssm.conv_kernel", 1000, 0, "between 2 and"),
+    BAD("mamba2", KEY, "mamba2.ssm.time_step_rank", 0, 0, "between 1 and"),
+    BAD("mamba2", NO_KEY, "mamba2.ssm.inner_size", 0, 0, "missing"),
+    {.fixture = "mamba2",
+     .damage = KEY,
+     .where = "mamba2.ssm.group_count",
+     .value = 3,
+     .status = BT_E_FORMAT,
+     .says = {"mamba2.ssm.", "64 channels", "8 heads of 3 groups"}},
+    {.fixture = "mamba2",
+     .damage = KEY,
+     .where = "mamba2.ssm.time_step_rank",
+     .value = 7,
+     .status = BT_E_FORMAT,
+     .says = {"mamba2.ssm.", "7 heads"}},
+    {.fixture = "mamba2",
+     .damage = KEY,
+     .where = "mamba2.ssm.inner_size",
+     .value = 1 << 20,
+     .status = BT_E_FORMAT,
+     .says = {"mamba2.ssm.", "layer 0", "12582912"}},
+    {.fixture = "mamba2",
+     .damage = KEY,
+     .where = "mamba2.ssm.group_count",
+     .value = 1 << 20,
+     .status = BT_E_FORMAT,
+     .says = {"mamba2.ssm.group_count", "too wide"}},
+    {.fixture = "mamba2",
+     .damage = KEY,
+     .where = "mamba2.ssm.state_size",
+     .value = 13,
+     .status = BT_E_FORMAT,
+     .says = {"blk.0.ssm_in.weight", "188", "184"}},
+    BAD("mamba2", DIM1, "blk.1.ssm_conv1d.weight", 111, 0, "111", "112"),
+    BAD("mamba2", NAME, "blk.1.ssm_dt.bias", 0, "blk.1.ssm_dx.bias", "missing"),
+    BAD("mamba2", NAME, "blk.1.ssm_d", 0, "blk.1.ssm_x", "missing"),
+    BAD("mamba2", NUMBER, "blk.0.ssm_a", NAN_BITS, 0, "NaN or infinity"),
+    BAD("falcon-mamba", NAME, "blk.0.ssm_dt.bias", 0, "blk.0.ssm_dx.bias", "missing"),
+    BAD("falcon-mamba", NAME, "blk.1.ssm_x.weight", 0, "blk.1.ssm_y.weight", "missing"),
+    BAD("jamba", NAME, "blk.1.ssm_b_norm.weight", 0, "blk.1.ssm_x_norm.weight", "missing"),
+    BAD("lfm2", KEY, "lfm2.shortconv.l_cache", 0, 0, "between 2 and"),
+    {.fixture = "lfm2",
+     .damage = KEY,
+     .where = "lfm2.shortconv.l_cache",
+     .value = 3,
+     .status = BT_E_FORMAT,
+     .says = {"blk.0.shortconv.conv.weight", "4 x 32", "3 x 32"}},
+    BAD("lfm2", NAME, "blk.0.shortconv.conv.weight", 0, "blk.0.shortconv.cone.weight", "missing"),
+    BAD("qwen3next", KEY, "qwen3next.full_attention_interval", 3, 0, "layer 1", "attention"),
+    BAD("qwen3next", NAME, "blk.0.attn_gate.weight", 0, "blk.0.attn_gaze.weight", "missing"),
+    BAD("qwen35moe", NAME, "blk.2.ssm_alpha.weight", 0, "blk.2.ssm_alfha.weight", "missing"),
+    BAD("qwen35moe", DIM0, "blk.0.ssm_norm.weight", 7, 0, "7 x", "8 x"),
+    BAD("falcon-h1", NAME, "blk.0.ssm_out.weight", 0, "blk.0.ssm_oot.weight", "missing"),
+};
+
 static void damaged_files_are_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) run_row(&rows[i]);
+}
+
+static void damaged_recurrent_models_are_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof recurrent_rows / sizeof *recurrent_rows; i++)
+        run_row(&recurrent_rows[i]);
 }
 
 /* Every length up to the end of the header, then some: never a crash, always the file's name. */
@@ -472,6 +555,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(damaged_recurrent_models_are_refused),
         cmocka_unit_test(files_cut_anywhere_are_refused),
         cmocka_unit_test(what_is_no_file_is_refused),
         cmocka_unit_test(norms_may_be_of_half_width),
