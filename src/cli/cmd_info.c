@@ -207,6 +207,34 @@ static void print_metadata(const Gguf *g)
     }
 }
 
+/* ---- vectors ---- */
+
+static const char *const poolings[] = {"", "none", "mean", "cls", "last"}; /* bt_pooling */
+
+static json_t *embedding_json(const CliModel *m)
+{
+    bt_embedding_info e = bt_model_embedding(m->model);
+    if (!e.embeds) return json_null();
+    return json_pack("{s:b,s:s,s:i,s:o,s:o}", "encoder", e.encoder, "pooling", poolings[e.pooling],
+                     "dimensions", e.n_dims, "query_prefix", json_text(e.query_prefix),
+                     "document_prefix", json_text(e.document_prefix));
+}
+
+static void print_embedding(const CliModel *m)
+{
+    bt_embedding_info e = bt_model_embedding(m->model);
+    if (!e.embeds) return;
+    printf("vectors       of %d numbers, pooling %s%s\n", e.n_dims, poolings[e.pooling],
+           e.encoder ? "; tokens see each other both ways" : "");
+    const char *const prefixes[] = {e.query_prefix, e.document_prefix};
+    for (int i = 0; i < 2; i++) {
+        if (!prefixes[i] || !*prefixes[i]) continue;
+        printf("              before a %s: \"", i ? "document" : "query");
+        print_clean(prefixes[i], strlen(prefixes[i]));
+        puts("\"");
+    }
+}
+
 /* ---- the whole ---- */
 
 static int print_json(const Cli *cli, const CliModel *m, const Gguf *g, const Plans *p,
@@ -228,6 +256,7 @@ static int print_json(const Cli *cli, const CliModel *m, const Gguf *g, const Pl
     json_object_set_new(root, "bos", json_integer(i->bos));
     json_object_set_new(root, "eos", json_integer(i->eos));
     json_object_set_new(root, "add_bos", json_boolean(i->add_bos));
+    json_object_set_new(root, "embedding", embedding_json(m));
     json_object_set_new(root, "state", state_json(cli, m));
     json_object_set_new(root, "largest_ctx", json_integer(p->largest));
     json_object_set_new(root, "available", json_integer((json_int_t)os_memory_available()));
@@ -259,6 +288,7 @@ static void print_text(const Cli *cli, const CliModel *m, const Gguf *g, const P
     printf("template      %s\n", template           ? template
                                  : i->chat_template ? "none that is known (--template names one)"
                                                     : "none");
+    print_embedding(m);
     print_types(g, t);
     print_state(cli, m);
     print_plans(p);

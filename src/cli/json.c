@@ -7,14 +7,24 @@
 #include "cli/cli.h"
 #include "text/utf8.h"
 
-int json_print(json_t *root)
+static int print(json_t *root, size_t flags)
 {
     if (!root) return cli_fail("not enough memory for the answer in JSON");
-    int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(7));
+    int failed = json_dumpf(root, stdout, flags);
     json_decref(root);
     putchar('\n');
     int flushed = cli_flush();
     return failed ? CLI_FAILED : flushed;
+}
+
+int json_print(json_t *root)
+{
+    return print(root, JSON_INDENT(2) | JSON_REAL_PRECISION(7));
+}
+
+int json_print_numbers(json_t *root)
+{
+    return print(root, JSON_REAL_PRECISION(9));
 }
 
 json_t *json_bytes(const char *text, size_t n)

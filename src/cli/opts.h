@@ -27,6 +27,7 @@ enum {
     S_CACHE = 1 << 11,
     S_SELFCHECK = 1 << 12,
     S_CONVERT = 1 << 13,
+    S_EMBED = 1 << 14,
 };
 
 typedef enum OptId {

@@ -77,6 +77,12 @@ StateSpec model_state_spec(const bt_model *m, const SessionShape *shape)
                        .n_checkpoints = forgets ? shape->n_sequences + 1 : 0};
 }
 
+/* Vectors are compared over many texts: float32 unless asked otherwise. */
+static bt_kv_type kv_of(const bt_model *m, bool hidden, bt_kv_type kv)
+{
+    return kv == BT_KV_DEFAULT && (hidden || m->hyper.embeds) ? BT_KV_F32 : kv;
+}
+
 /* Bytes resident once loaded: panels, plus the rows that are read straight from the file. */
 static uint64_t weight_bytes(const bt_model *m)
 {
@@ -192,7 +198,7 @@ bt_status model_plan(const bt_model *m, SessionShape *shape, uint64_t limit, bt_
     if (!m->arch)
         return bt_fail(err, BT_E_ARGUMENT, "the model was opened for its vocabulary only");
     if (m->hyper.embeds) shape->hidden = true;
-    if (shape->hidden && shape->kv == BT_KV_DEFAULT) shape->kv = BT_KV_F32;
+    shape->kv = kv_of(m, shape->hidden, shape->kv);
     if (shape->n_sequences < 1) shape->n_sequences = 1;
     if (shape->n_batch < 1) shape->n_batch = MODEL_BATCH;
     if (shape->n_ctx < 0 || shape->n_ctx > MOST_CONTEXT || shape->n_sequences > 65536 ||
@@ -220,7 +226,7 @@ bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequenc
 
 uint64_t bt_model_bytes_per_token(const bt_model *m, int32_t depth, bt_kv_type kv)
 {
-    SessionShape one = {.n_ctx = 1, .n_sequences = 1, .n_batch = 1, .kv = kv};
+    SessionShape one = {.n_ctx = 1, .n_sequences = 1, .n_batch = 1, .kv = kv_of(m, false, kv)};
     if (!m->arch || depth < 0) return 0;
     StateSpec spec = model_state_spec(m, &one);
     uint64_t bytes = m->embedding->row_bytes + state_read_bytes(&spec, depth);
@@ -254,7 +260,7 @@ static void add_to(bt_state_info *list, int32_t *n, int32_t capacity, bt_state_i
 
 int32_t bt_model_state(const bt_model *m, bt_kv_type kv, bt_state_info *out, int32_t capacity)
 {
-    SessionShape one = {.n_ctx = 1, .n_sequences = 1, .n_batch = 1, .kv = kv};
+    SessionShape one = {.n_ctx = 1, .n_sequences = 1, .n_batch = 1, .kv = kv_of(m, false, kv)};
     int32_t n = 0;
     if (!m->arch) return 0;
     StateSpec spec = model_state_spec(m, &one);

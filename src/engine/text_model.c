@@ -19,7 +19,7 @@ int64_t bt_model_tokenize(const bt_model *model, const char *text, size_t length
     bt_status status = tok_encode(tok, &part, 1, bos, &all, &n, err);
     if (status) return status;
     if (ids && capacity) memcpy(ids, all, (n < capacity ? n : capacity) * sizeof *ids);
-    if (last >= 0 && (!n || all[n - 1] != last)) { /* WordPiece has put its own */
+    if (last >= 0) {
         if (ids && n < capacity) ids[n] = last;
         n++;
     }

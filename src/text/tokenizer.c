@@ -293,7 +293,7 @@ int32_t tok_eos(const Tokenizer *tok)
 
 int32_t tok_closing(const Tokenizer *tok)
 {
-    if (tok->kind == TOK_KIND_WPM) return tok->sep;
+    if (tok->kind == TOK_KIND_WPM) return tok_adds_bos(tok) ? -1 : tok->sep;
     return tok->add_eos ? tok->eos : -1;
 }
 

@@ -48,7 +48,8 @@ const char *tok_kind(const Tokenizer *tok); /* "spm", "bpe", "wpm", "none" */
 int32_t tok_size(const Tokenizer *tok);
 bool tok_adds_bos(const Tokenizer *tok);
 int32_t tok_bos(const Tokenizer *tok), tok_eos(const Tokenizer *tok);
-/* What ends a text that stands on its own (SEP, or EOS where the file asks for it); -1: nothing. */
+/* What ends a text that stands on its own beyond what tok_encode puts there: EOS where the file
+ * asks for it; -1: nothing. */
 int32_t tok_closing(const Tokenizer *tok);
 /* Ends an answer: EOS, EOT, EOM and the ids whose text says so ("<|im_end|>", "<|eot_id|>",
  * "<end_of_turn>" ...). */

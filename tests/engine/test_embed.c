@@ -15,6 +15,8 @@
 #include "bantam/bantam.h"
 #include "models/model.h"
 #include "support/compare.h"
+#include "support/make_model.h"
+#include "support/scratch.h"
 
 #define MOST_FIXTURES  16
 #define MOST_SEQUENCES 8
@@ -279,6 +281,75 @@ static void sequences_share_the_room(void **state)
     }
 }
 
+/* Quantised weights and longer texts: the same bits in every company, on every number of threads.
+ */
+static void bits_do_not_depend_on_the_company(void **state)
+{
+    enum { TEXTS = 9, DIMS = 256 };
+    static const DType types[] = {DT_F32, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_K, DT_Q6_K, DT_Q2_K};
+    static const size_t sizes[TEXTS] = {3, 130, 1, 64, 65, 17, 200, 2, 40};
+    static bt_token ids[600];
+    static float together[TEXTS * DIMS], alone[TEXTS * DIMS], pairs[TEXTS * DIMS];
+    bt_ids list[TEXTS];
+    (void)state;
+    assert_true(scratch_open());
+    for (int i = 0; i < 600; i++) ids[i] = (bt_token)(i * 37 % 150);
+    for (size_t i = 0, at = 0; i < TEXTS; at += sizes[i++]) list[i] = (bt_ids){ids + at, sizes[i]};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        const MakeModel made = {
+            .arch = "bert", .type = types[t], .embd = DIMS, .ff = 512, .heads = 4, .head_dim = 64};
+        bt_session_options o = {.n_ctx = 200, .n_batch = 600, .n_sequences = 9, .embeddings = true};
+        bt_model_options one = {.n_threads = 1, .no_cache = true}, three = {.n_threads = 3};
+        assert_int_equal(make_model(&made, scratch_path("m.gguf"), &err), BT_OK);
+        assert_int_equal(bt_model_open(scratch_path("m.gguf"), &three, &model, &err), BT_OK);
+        assert_int_equal(bt_session_open(model, &o, &session, &err), BT_OK);
+        assert_int_equal(bt_session_embed(session, list, TEXTS, NULL, together, &err), BT_OK);
+        for (size_t i = 0; i < TEXTS; i++)
+            assert_int_equal(bt_session_embed(session, &list[i], 1, NULL, alone + i * DIMS, &err),
+                             BT_OK);
+        close_all(NULL);
+        assert_memory_equal(alone, together, sizeof alone);
+        o = (bt_session_options){.n_ctx = 200, .n_batch = 210, .n_sequences = 2, .embeddings = 1};
+        assert_int_equal(bt_model_open(scratch_path("m.gguf"), &one, &model, &err), BT_OK);
+        assert_int_equal(bt_session_open(model, &o, &session, &err), BT_OK);
+        assert_int_equal(bt_session_embed(session, list, TEXTS, NULL, pairs, &err), BT_OK);
+        close_all(NULL);
+        assert_memory_equal(pairs, together, sizeof pairs);
+    }
+    scratch_close();
+}
+
+/* What stands before texts: keys of the file, else the family and the name. */
+static void prefixes_are_found(void **state)
+{
+    static const struct {
+        const char *name, *query, *document, *key;
+    } cases[] = {
+        {"BGE-small-en-v1.5", "Represent this sentence for searching relevant passages: ", "", 0},
+        {"intfloat/e5-base", "query: ", "passage: ", NULL},
+        {"intfloat/e5-base", "ask: ", "passage: ", "ask: "},
+        {"all-MiniLM-L6-v2", NULL, NULL, NULL},
+    };
+    (void)state;
+    assert_true(scratch_open());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const MakeModel made = {
+            .arch = "bert", .name = cases[i].name, .query_prefix = cases[i].key};
+        assert_int_equal(make_model(&made, scratch_path("m.gguf"), &err), BT_OK);
+        assert_int_equal(bt_model_open(scratch_path("m.gguf"), NULL, &model, &err), BT_OK);
+        bt_embedding_info info = bt_model_embedding(model);
+        if (!cases[i].query) {
+            assert_null(info.query_prefix);
+            assert_null(info.document_prefix);
+        } else {
+            assert_string_equal(info.query_prefix, cases[i].query);
+            assert_string_equal(info.document_prefix, cases[i].document);
+        }
+        close_all(NULL);
+    }
+    scratch_close();
+}
+
 /* Any model gives vectors; what its file does not say is the last row's. */
 static void models_that_write_embed_too(void **state)
 {
@@ -303,7 +374,7 @@ static void models_that_write_embed_too(void **state)
 
 int main(void)
 {
-    static struct CMUnitTest tests[MOST_FIXTURES + 5];
+    static struct CMUnitTest tests[MOST_FIXTURES + 8];
     size_t n = read_manifest();
     if (!n) {
         fprintf(stderr, "tests/data/families/fixtures.tsv or sequences.txt cannot be read\n");
@@ -315,6 +386,8 @@ int main(void)
         cmocka_unit_test_teardown(poolings_are_what_they_say, close_all),
         cmocka_unit_test_teardown(what_cannot_be_is_refused, close_all),
         cmocka_unit_test_teardown(sequences_share_the_room, close_all),
+        cmocka_unit_test_teardown(bits_do_not_depend_on_the_company, close_all),
+        cmocka_unit_test_teardown(prefixes_are_found, close_all),
         cmocka_unit_test_teardown(models_that_write_embed_too, close_all),
     };
     memcpy(tests + n, more, sizeof more);

@@ -40,6 +40,36 @@ static bt_model *open_made(MakeModel spec)
     return model;
 }
 
+/* A text on its own begins and ends as the file says, once. */
+static void whole_texts_have_their_ends(void **state)
+{
+    (void)state;
+    const unsigned whole = BT_TOKENIZE_WHOLE;
+    bt_token ids[16];
+    bt_model *model = open_made((MakeModel){.tokenizer = MAKE_SPM, .add_eos = true});
+    bt_model_info info = bt_model_describe(model);
+    assert_int_equal(bt_model_tokenize(model, "", 0, whole, ids, 16, NULL), 2);
+    assert_true(ids[0] == info.bos && ids[1] == info.eos);
+    int64_t n = bt_model_tokenize(model, "a b", 3, whole, ids, 16, NULL);
+    assert_true(n > 3 && ids[0] == info.bos && ids[n - 1] == info.eos && ids[n - 2] != info.eos);
+    ids[n - 1] = -7;
+    assert_int_equal(bt_model_tokenize(model, "a b", 3, whole, ids, (size_t)n - 1, NULL), n);
+    assert_int_equal(ids[n - 1], -7);
+    assert_int_equal(bt_model_tokenize(model, "a b", 3, 0, ids, 16, NULL), n - 2);
+    assert_int_equal(bt_model_tokenize(model, "</s>", 4, whole, ids, 16, NULL), 3);
+    bt_model_close(&model);
+    model = open_made((MakeModel){.tokenizer = MAKE_BPE, .arch = "qwen3"});
+    assert_int_equal(bt_model_tokenize(model, "", 0, whole, ids, 16, NULL), 0);
+    bt_model_close(&model);
+    model = open_made((MakeModel){.arch = "bert", .tokenizer = MAKE_WPM});
+    assert_int_equal(bt_model_tokenize(model, "Small  BIRD", 11, whole, ids, 16, NULL), 4);
+    assert_true(ids[0] == 2 && ids[3] == 3);
+    assert_int_equal(bt_model_tokenize(model, "[SEP]", 5, whole, ids, 16, NULL), 3);
+    assert_int_equal(
+        bt_model_tokenize(model, "[SEP]", 5, whole | BT_TOKENIZE_NO_SPECIAL, ids, 16, NULL), 7);
+    bt_model_close(&model);
+}
+
 static void text_goes_there_and_back(void **state)
 {
     (void)state;
@@ -145,6 +175,7 @@ static void samplers_open_on_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_texts_have_their_ends),
         cmocka_unit_test(text_goes_there_and_back),
         cmocka_unit_test(conversations_follow_the_file),
         cmocka_unit_test(samplers_open_on_models),

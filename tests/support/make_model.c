@@ -112,6 +112,28 @@ static void make_attention(Maker *m, int l)
     if (o->bias) vector(m, l, "attn_output.bias", o->embd, 0, 0.3f);
 }
 
+/* An encoder's layer: norms of the sums, biases everywhere, no gate. */
+static void make_bert_layer(Maker *m, int l)
+{
+    const MakeModel *o = &m->o;
+    static const char *const parts[] = {"attn_q", "attn_k", "attn_v", "attn_output"};
+    char name[64];
+    int q = o->heads * o->head_dim;
+    for (int i = 0; i < 4; i++) {
+        matrix(m, l, parts[i], i == 2, i < 3 ? o->embd : q, i < 3 ? q : o->embd, 0);
+        snprintf(name, sizeof name, "%s.bias", parts[i]);
+        vector(m, l, name, i < 3 ? q : o->embd, 0, 0.3f);
+    }
+    vector(m, l, "attn_output_norm.weight", o->embd, 1, 0.05f);
+    vector(m, l, "attn_output_norm.bias", o->embd, 0, 0.05f);
+    matrix(m, l, "ffn_up", false, o->embd, o->ff, 0);
+    vector(m, l, "ffn_up.bias", o->ff, 0, 0.3f);
+    matrix(m, l, "ffn_down", true, o->ff, o->embd, 0);
+    vector(m, l, "ffn_down.bias", o->embd, 0, 0.3f);
+    vector(m, l, "layer_output_norm.weight", o->embd, 1, 0.05f);
+    vector(m, l, "layer_output_norm.bias", o->embd, 0, 0.05f);
+}
+
 static void make_layer(Maker *m, int l)
 {
     const MakeModel *o = &m->o;
@@ -146,6 +168,11 @@ static void put_f32(Maker *m, const char *key, float value)
     gguf_put_f32(m->w, full, value);
 }
 
+static bool is_bert(const MakeModel *o)
+{
+    return strcmp(o->arch, "bert") == 0;
+}
+
 static void make_keys(Maker *m)
 {
     const MakeModel *o = &m->o;
@@ -161,12 +188,30 @@ static void make_keys(Maker *m)
     put_u32(m, "attention.value_length", o->head_dim);
     put_u32(m, "rope.dimension_count", o->head_dim);
     put_f32(m, "rope.freq_base", 10000.0f);
-    put_f32(m, "attention.layer_norm_rms_epsilon", has_qk_norm(o) ? 1e-6f : 1e-5f);
+    put_f32(m, is_bert(o) ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+            has_qk_norm(o) ? 1e-6f : 1e-5f);
+    if (is_bert(o)) gguf_put_bool(m->w, "bert.attention.causal", false);
+    if (o->query_prefix)
+        gguf_put_string(m->w, "sentence_transformers.prompts.query", o->query_prefix);
+    if (o->pooling || is_bert(o)) put_u32(m, "pooling_type", o->pooling ? o->pooling : 1);
     if (is_moe(o)) {
         put_u32(m, "expert_count", o->experts);
         put_u32(m, "expert_used_count", o->experts_used);
         if (has_qk_norm(o)) put_u32(m, "expert_feed_forward_length", o->ff);
     }
+}
+
+static void make_bert_tensors(Maker *m)
+{
+    const MakeModel *o = &m->o;
+    uint64_t types[2] = {(uint64_t)o->embd, 2};
+    uint64_t embd[2] = {(uint64_t)o->embd, o->embd_rows ? o->embd_rows : (uint64_t)o->vocab};
+    tensor(m, "token_embd.weight", o->high ? o->high : o->type, 2, embd, 0, 1);
+    matrix(m, -1, "position_embd", false, o->embd, o->ctx, 0);
+    tensor(m, "token_types.weight", DT_F32, 2, types, 0, 0.2f);
+    vector(m, -1, "token_embd_norm.weight", o->embd, 1, 0.05f);
+    vector(m, -1, "token_embd_norm.bias", o->embd, 0, 0.05f);
+    for (int l = 0; l < o->layers; l++) make_bert_layer(m, l);
 }
 
 static void make_tensors(Maker *m)
@@ -183,7 +228,7 @@ static void make_tensors(Maker *m)
 
 static bool arch_known(const char *arch)
 {
-    static const char *const known[] = {"llama", "llama-moe", "qwen2", "qwen3", "qwen3moe"};
+    static const char *const known[] = {"llama", "llama-moe", "qwen2", "qwen3", "qwen3moe", "bert"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(arch, known[i]) == 0) return true;
     return false;
@@ -199,7 +244,8 @@ bt_status make_model(const MakeModel *options, const char *path, bt_error *err)
     o->ff = default_to(o->ff, 160);
     o->layers = default_to(o->layers, 2);
     o->heads = default_to(o->heads, 4);
-    o->kv_heads = default_to(o->kv_heads, 2);
+    o->kv_heads = is_bert(o) ? o->heads : default_to(o->kv_heads, 2);
+    if (is_bert(o) && o->tokenizer != MAKE_NO_VOCAB) o->tokenizer = MAKE_WPM;
     o->head_dim = default_to(o->head_dim, 16);
     o->experts = default_to(o->experts, 8);
     o->experts_used = default_to(o->experts_used, 2);
@@ -213,7 +259,10 @@ bt_status make_model(const MakeModel *options, const char *path, bt_error *err)
     o->vocab = make_vocab(m.w, o, o->vocab);
     if (o->vocab < 0)
         m.status = bt_fail(err, BT_E_ARGUMENT, "the vocabulary does not fit in the size asked");
-    make_tensors(&m);
+    if (is_bert(o))
+        make_bert_tensors(&m);
+    else
+        make_tensors(&m);
     if (!m.status) m.status = gguf_writer_save(m.w, path, err);
     gguf_writer_close(&m.w);
     for (int i = 0; i < m.n_data; i++) mem_free(m.data[i]);

@@ -12,7 +12,8 @@
 typedef enum MakeVocab {
     MAKE_BPE, /* byte-level: ids 0..255 are the bytes, then 55 merges, then 9 special tokens */
     MAKE_SPM, /* <unk> <s> </s>, 256 byte tokens, then pieces, then the same special tokens */
-    MAKE_NO_VOCAB
+    MAKE_NO_VOCAB,
+    MAKE_WPM /* [PAD] [UNK] [CLS] [SEP] [MASK], then letters and a few words; what bert has */
 } MakeVocab;
 
 /* First ids of the kinds of tokens above. */
@@ -20,7 +21,7 @@ enum { MAKE_BPE_MERGES = 256, MAKE_BPE_SPECIAL = 256 + 55, MAKE_SPM_BYTES = 3 };
 
 /* Zeroed is a small float32 llama; a field left 0 takes the value in its comment. */
 typedef struct MakeModel {
-    const char *arch;          /* llama; also llama-moe, qwen2, qwen3, qwen3moe */
+    const char *arch;          /* llama; also llama-moe, qwen2, qwen3, qwen3moe, bert */
     const char *name;          /* general.name: the arch */
     int embd, ff, layers;      /* 64, 160, 2; for K-quants multiples of 256 */
     int heads, kv_heads;       /* 4, 2 */
@@ -31,6 +32,9 @@ typedef struct MakeModel {
     MakeVocab tokenizer;
     const char *pre;           /* tokenizer.ggml.pre: llama-bpe, qwen2 for the qwens */
     const char *chat_template; /* "chatml", "llama3", else the template's own text; NULL: none */
+    int pooling;               /* pooling_type; 0: not said, for bert 1 (mean) */
+    const char *query_prefix;  /* sentence_transformers.prompts.query; NULL: no such key */
+    bool add_eos;              /* a whole text ends with EOS */
     bool tied;                 /* no output.weight */
     bool rope_freqs;           /* rope_freqs.weight, as Llama 3 has it */
     bool bias;                 /* biases on q, k, v and the output projection (qwen2 always has

@@ -143,6 +143,27 @@ static void fill_spm(void)
     add(SPAN("\xc3\xa9"), 1, -300);
 }
 
+/* A word's first piece has U+2581 before it, the others are bare. */
+static void fill_wpm(void)
+{
+    static const char *const first[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+    static const char *const words[] = {"bird", "hen", "query", "search", "document", "small"};
+    char text[32];
+    for (int i = 0; i < 5; i++) add(span_of(first[i]), i == 1 ? 2 : 3, 0);
+    for (char c = 33; c < 127; c++) {
+        if (c >= 'A' && c <= 'Z') continue;
+        size_t n = spm_level(" ", text);
+        text[n] = c;
+        add(keep(text, n + 1), 1, 0);
+        add(keep(&c, 1), 1, 0);
+    }
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t n = spm_level(" ", text);
+        memcpy(text + n, words[i], strlen(words[i]));
+        add(keep(text, n + strlen(words[i])), 1, 0);
+    }
+}
+
 static int32_t find(const char *text)
 {
     for (int i = 0; i < vocab.n; i++)
@@ -150,8 +171,25 @@ static int32_t find(const char *text)
     return -1;
 }
 
+static void put_wpm_keys(GgufWriter *w)
+{
+    uint64_t n = (uint64_t)vocab.n;
+    gguf_put_string(w, "tokenizer.ggml.model", "bert");
+    gguf_put_spans(w, "tokenizer.ggml.tokens", vocab.token, n);
+    gguf_put_i32s(w, "tokenizer.ggml.token_type", vocab.type, n);
+    gguf_put_u32(w, "tokenizer.ggml.padding_token_id", 0);
+    gguf_put_u32(w, "tokenizer.ggml.unknown_token_id", 1);
+    gguf_put_u32(w, "tokenizer.ggml.cls_token_id", 2);
+    gguf_put_u32(w, "tokenizer.ggml.seperator_token_id", 3);
+    gguf_put_u32(w, "tokenizer.ggml.mask_token_id", 4);
+}
+
 static void put_keys(GgufWriter *w, const MakeModel *o)
 {
+    if (o->tokenizer == MAKE_WPM) {
+        put_wpm_keys(w);
+        return;
+    }
     bool spm = o->tokenizer == MAKE_SPM;
     bool chatml = o->chat_template && strcmp(o->chat_template, "chatml") == 0;
     bool qwen = strncmp(o->arch, "qwen", 4) == 0;
@@ -174,6 +212,7 @@ static void put_keys(GgufWriter *w, const MakeModel *o)
     gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)find(eos));
     if (spm) gguf_put_u32(w, "tokenizer.ggml.unknown_token_id", 0);
     gguf_put_bool(w, "tokenizer.ggml.add_bos_token", !qwen);
+    if (o->add_eos) gguf_put_bool(w, "tokenizer.ggml.add_eos_token", true);
     if (o->chat_template)
         gguf_put_string(w, "tokenizer.chat_template", make_template(o->chat_template));
 }
@@ -189,9 +228,11 @@ int make_vocab(GgufWriter *w, const MakeModel *o, int least)
     vocab.used = 0;
     if (o->tokenizer == MAKE_SPM)
         fill_spm();
+    else if (o->tokenizer == MAKE_WPM)
+        fill_wpm();
     else
         fill_bpe();
-    for (int i = 0; i < N_SPECIAL; i++) add(span_of(special[i]), 3, 0);
+    for (int i = 0; i < N_SPECIAL && o->tokenizer != MAKE_WPM; i++) add(span_of(special[i]), 3, 0);
     if (!least) least = (vocab.n + 31) / 32 * 32;
     if (least < vocab.n || least > MAX_TOKENS) return -1;
     while (vocab.n < least) {

@@ -3,7 +3,8 @@
  *     mkmodel ARCH OUT.gguf [--type T] [--high T] [--vocab bpe|spm|none] [--template NAME] [--tied]
  *             [--bias] [--rope-freqs] [--seed N] [--embd N] [--ff N] [--layers N] [--heads N]
  *             [--kv-heads N] [--head-dim N] [--experts N] [--used N] [--ctx N] [--size N]
- *             [--pre NAME] [--name NAME] */
+ *             [--pre NAME] [--name NAME] [--pooling N] [--add-eos]
+ *             [--query-prefix TEXT] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ static bool set(MakeModel *o, const char *name, const char *value)
         {"--kv-heads", &o->kv_heads}, {"--head-dim", &o->head_dim},
         {"--experts", &o->experts},   {"--used", &o->experts_used},
         {"--ctx", &o->ctx},           {"--size", &o->vocab},
+        {"--pooling", &o->pooling},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (strcmp(name, numbers[i].name) == 0) {
@@ -57,6 +59,8 @@ static bool set(MakeModel *o, const char *name, const char *value)
         o->chat_template = value;
     } else if (strcmp(name, "--pre") == 0) {
         o->pre = value;
+    } else if (strcmp(name, "--query-prefix") == 0) {
+        o->query_prefix = value;
     } else if (strcmp(name, "--name") == 0) {
         o->name = value;
     } else if (strcmp(name, "--seed") == 0) {
@@ -78,6 +82,8 @@ int main(int argc, char **argv)
             o.tied = true;
         else if (strcmp(argv[i], "--bias") == 0)
             o.bias = true;
+        else if (strcmp(argv[i], "--add-eos") == 0)
+            o.add_eos = true;
         else if (strcmp(argv[i], "--rope-freqs") == 0)
             o.rope_freqs = true;
         else if (i + 1 == argc)
