@@ -283,6 +283,10 @@ typedef struct bt_row {
     bt_token token;
     int32_t sequence;  /* 0 .. n_sequences - 1 */
     bool want_logits;
+    /* Four numbers for models whose positions have several axes (time, height, width, spare): the
+     * patches of an image have their own. NULL: on all axes one more than the largest of the row
+     * before. Other models take NULL only. */
+    const int32_t *axes;
 } bt_row;
 
 BT_API bt_status bt_session_open(bt_model *model, const bt_session_options *options,

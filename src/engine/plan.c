@@ -1,7 +1,7 @@
 /* What a session would need, computed by running the forward with the plan backend. */
 #include <string.h>
 
-#include "engine/model.h"
+#include "engine/session.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
@@ -97,10 +97,10 @@ static uint64_t weight_bytes(const bt_model *m)
 #define MOST_CONTEXT (1 << 28)
 
 /* Layer state of all sequences, and the tokens themselves, which a session keeps. */
-static uint64_t context_bytes(const StateSpec *spec)
+static uint64_t context_bytes(const bt_model *m, const StateSpec *spec)
 {
     uint64_t state = state_bytes(spec), bytes;
-    uint64_t tokens = (uint64_t)spec->n_ctx * (uint64_t)spec->n_sequences * sizeof(bt_token);
+    uint64_t tokens = (uint64_t)spec->n_ctx * (uint64_t)spec->n_sequences * session_token_bytes(m);
     return ck_add(state, tokens, &bytes) ? bytes : UINT64_MAX;
 }
 
@@ -126,13 +126,13 @@ static bt_status does_not_fit(const bt_memory_plan *plan, int32_t n_ctx, int32_t
 
 /* The longest context, in whole blocks, whose state takes no more than `bytes`. Layers that forget
  * stop growing, so this is searched for. */
-static int32_t longest(StateSpec spec, uint64_t bytes)
+static int32_t longest(const bt_model *m, StateSpec spec, uint64_t bytes)
 {
     int32_t low = 0, high = MOST_CONTEXT / KV_BLOCK; /* blocks */
     while (low < high) {
         int32_t middle = low + (high - low + 1) / 2;
         spec.n_ctx = middle * KV_BLOCK;
-        if (state_check(&spec, NULL) == BT_OK && context_bytes(&spec) <= bytes)
+        if (state_check(&spec, NULL) == BT_OK && context_bytes(m, &spec) <= bytes)
             low = middle;
         else
             high = middle - 1;
@@ -160,13 +160,13 @@ static bt_status plan_shape(const bt_model *m, SessionShape *shape, uint64_t lim
     /* Where the system does not say, nothing is refused on a guess. */
     out->available = out->available ? out->available + loaded : UINT64_MAX;
     if (limit && limit < out->available) out->available = limit;
-    uint64_t fixed = out->weights + out->scratch, least = fixed + context_bytes(&spec);
+    uint64_t fixed = out->weights + out->scratch, least = fixed + context_bytes(m, &spec);
     /* a twentieth is left to the rest of the machine */
     uint64_t usable = out->available - out->available / 20;
-    int32_t fits = usable > fixed ? longest(spec, usable - fixed) : 0;
+    int32_t fits = usable > fixed ? longest(m, spec, usable - fixed) : 0;
     if (shape->n_ctx == 0) shape->n_ctx = fits < m->hyper.n_ctx_train ? fits : m->hyper.n_ctx_train;
     spec.n_ctx = shape->n_ctx > 0 ? shape->n_ctx : KV_BLOCK;
-    out->state = context_bytes(&spec);
+    out->state = context_bytes(m, &spec);
     if (!ck_add(fixed, out->state, &out->total)) out->total = UINT64_MAX;
     if (out->total <= usable) return BT_OK;
     return does_not_fit(out, spec.n_ctx, fits, least, err);

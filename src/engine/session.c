@@ -23,13 +23,17 @@ static bt_status allocate(bt_session *s, const SessionShape *shape, bt_error *er
     s->added = mem_zalloc(n, sizeof *s->added);
     s->lost = mem_zalloc(n, sizeof *s->lost);
     s->tokens = mem_zalloc(n * (size_t)s->n_ctx, sizeof *s->tokens);
-    bool pools = true;
+    bool rest = true;
     if (s->hidden) {
         s->pooled = mem_zalloc(n * width, sizeof *s->pooled);
         s->sum = mem_zalloc(width, sizeof *s->sum);
-        pools = s->pooled && s->sum;
+        rest = s->pooled && s->sum;
     }
-    if (!s->rows || !s->feed || !s->added || !s->lost || !s->tokens || !pools ||
+    if (m->hyper.axes) {
+        s->axes = mem_zalloc(n * (size_t)s->n_ctx, sizeof *s->axes);
+        rest = rest && s->axes;
+    }
+    if (!s->rows || !s->feed || !s->added || !s->lost || !s->tokens || !rest ||
         !arena_open(&s->arena, step))
         return bt_fail_memory(err, "a session", step);
     return BT_OK;
@@ -93,6 +97,7 @@ void bt_session_close(bt_session **session)
     mem_free(s->tokens);
     mem_free(s->pooled);
     mem_free(s->sum);
+    mem_free(s->axes);
     mem_free(s);
     *session = NULL;
 }
@@ -147,8 +152,9 @@ static bt_status place_rows(bt_session *s, const bt_row *rows, size_t n, bt_erro
         s->rows[i] = (StepRow){.token = rows[i].token,
                                .sequence = rows[i].sequence,
                                .position = at,
-                               .want = rows[i].want_logits,
-                               .axis = {at, at, at, at}};
+                               .want = rows[i].want_logits};
+        status = session_place(s, &rows[i], &s->rows[i], err);
+        if (status) return status;
         s->n_wanted += rows[i].want_logits;
     }
     if (s->n_wanted > s->n_logits)
@@ -201,8 +207,9 @@ static bt_status feed_again(bt_session *s, int32_t sequence, int32_t length, bt_
 {
     int32_t held = state_length(s->state, sequence);
     if (held >= length) return BT_OK;
-    return bt_session_feed(s, sequence, session_tokens(s, sequence) + held, (size_t)(length - held),
-                           err);
+    Axes *axes = session_axes(s, sequence);
+    return session_feed(s, sequence, session_tokens(s, sequence) + held, axes ? axes + held : NULL,
+                        (size_t)(length - held), err);
 }
 
 /* A step failed: its sequences go back to what they held. Should that fail too, they hold less, and
@@ -250,8 +257,8 @@ bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error 
     return BT_OK;
 }
 
-bt_status bt_session_feed(bt_session *s, int32_t sequence, const bt_token *tokens, size_t n,
-                          bt_error *err)
+bt_status session_feed(bt_session *s, int32_t sequence, const bt_token *tokens, const Axes *axes,
+                       size_t n, bt_error *err)
 {
     bt_status status = session_check_sequence(s, sequence, err);
     if (status) return status;
@@ -263,12 +270,19 @@ bt_status bt_session_feed(bt_session *s, int32_t sequence, const bt_token *token
     for (size_t done = 0; done < n && !status;) {
         size_t some = n - done < (size_t)s->n_batch ? n - done : (size_t)s->n_batch;
         for (size_t i = 0; i < some; i++)
-            s->feed[i] = (bt_row){tokens[done + i], sequence, done + i + 1 == n};
+            s->feed[i] = (bt_row){tokens[done + i], sequence, done + i + 1 == n,
+                                  axes ? axes[done + i].of : NULL};
         status = bt_session_step(s, s->feed, some, err);
         done += some;
     }
     if (status) bt_session_truncate(s, sequence, (int32_t)held, NULL);
     return status;
+}
+
+bt_status bt_session_feed(bt_session *s, int32_t sequence, const bt_token *tokens, size_t n,
+                          bt_error *err)
+{
+    return session_feed(s, sequence, tokens, NULL, n, err);
 }
 
 static float *answer_row(bt_session *s, int32_t i, int32_t width)
@@ -326,7 +340,10 @@ bt_status bt_session_shift(bt_session *s, int32_t sequence, int32_t keep, int32_
     status = bt_session_truncate(s, sequence, keep, err);
     if (status) return status;
     memmove(tokens + keep, tokens + keep + n, (size_t)(length - keep - n) * sizeof *tokens);
-    return bt_session_feed(s, sequence, tokens + keep, (size_t)(length - keep - n), err);
+    session_axes_shift(s, sequence, keep, n, length);
+    Axes *axes = session_axes(s, sequence);
+    return session_feed(s, sequence, tokens + keep, axes ? axes + keep : NULL,
+                        (size_t)(length - keep - n), err);
 }
 
 bt_status bt_session_share(bt_session *s, int32_t from, int32_t to, int32_t length, bt_error *err)
@@ -339,6 +356,7 @@ bt_status bt_session_share(bt_session *s, int32_t from, int32_t to, int32_t leng
                        state_length(s->state, from));
     if (from == to) return bt_session_truncate(s, to, length, err);
     memcpy(session_tokens(s, to), session_tokens(s, from), (size_t)length * sizeof(bt_token));
+    if (s->axes) memcpy(session_axes(s, to), session_axes(s, from), (size_t)length * sizeof(Axes));
     state_share(s->state, from, to, length);
     return feed_again(s, to, length, err);
 }

@@ -6,6 +6,11 @@
 
 #include "engine/model.h"
 
+/* What a token turns by: time, height, width, spare. */
+typedef struct Axes {
+    int32_t of[ROPE_AXES];
+} Axes;
+
 struct bt_session {
     bt_model *model;
     Backend *backend;
@@ -17,6 +22,7 @@ struct bt_session {
     int32_t *lost;  /* (n_sequences) lengths to feed again after a failed step */
     bool taking_back;
     bt_token *tokens; /* (n_sequences, n_ctx) what was fed */
+    Axes *axes;       /* (n_sequences, n_ctx) where; NULL when positions have one axis */
     int32_t n_ctx, n_sequences, n_batch, n_logits;
     bool hidden;   /* steps give hidden states, not logits */
     float *answer; /* logits or hidden states of the last step, in the arena */
@@ -27,8 +33,25 @@ struct bt_session {
     atomic_bool cancel;
 };
 
+/* Bytes that a session keeps of each token it was fed. */
+static inline size_t session_token_bytes(const bt_model *m)
+{
+    return sizeof(bt_token) + (m->hyper.axes ? sizeof(Axes) : 0);
+}
+
 /* What was fed to the sequence: as many as its state holds. */
 bt_token *session_tokens(const bt_session *session, int32_t sequence);
+/* Where; NULL when positions have one axis. */
+Axes *session_axes(const bt_session *session, int32_t sequence);
+/* Fills out->axis from the row's axes, or as the text goes on, and keeps it with the session.
+ * out->position is set. BT_E_ARGUMENT, BT_E_UNSUPPORTED. */
+bt_status session_place(bt_session *session, const bt_row *row, StepRow *out, bt_error *err);
+/* bt_session_feed with axes (n), which may lie where the session keeps them; NULL: text. */
+bt_status session_feed(bt_session *session, int32_t sequence, const bt_token *tokens,
+                       const Axes *axes, size_t n, bt_error *err);
+/* After `n` tokens from `keep` on were forgotten: moves the rest so that it goes on from there. */
+void session_axes_shift(bt_session *session, int32_t sequence, int32_t keep, int32_t n,
+                        int32_t length);
 bt_status session_check_sequence(const bt_session *session, int32_t sequence, bt_error *err);
 /* The first n of s->pooled through the matrices that the model has for vectors; *out lies in the
  * arena until the next step. */

@@ -5,8 +5,8 @@
  * that was forged with a right checksum can make answers wrong, but reads nothing outside of
  * itself.
  *
- * Layout, little-endian as in memory: header, tokens (n_tokens int32), then the bytes that
- * state_visit goes through. */
+ * Layout, little-endian as in memory: header, tokens (n_tokens int32), of models whose positions
+ * have several axes four int32 a token, then the bytes that state_visit goes through. */
 #include <errno.h>
 #include <string.h>
 
@@ -65,6 +65,12 @@ static uint64_t layers_hash(const bt_model *m)
     return h;
 }
 
+static uint64_t fed_hash(const bt_session *s, const void *tokens, const void *axes, uint64_t n)
+{
+    uint64_t h = hash_bytes(tokens, (size_t)n * sizeof(bt_token), 0);
+    return s->axes ? hash_bytes(axes, (size_t)n * sizeof(Axes), h) : h;
+}
+
 static SequenceHeader header_of(const bt_session *s, int32_t sequence)
 {
     return (SequenceHeader){.magic = SEQUENCE_MAGIC,
@@ -111,6 +117,9 @@ static bt_status write_sequence(void *user, int fd, bt_error *err)
     if (!w->status)
         w->status = os_write_all(fd, session_tokens(s, w->sequence),
                                  (size_t)w->header.n_tokens * sizeof(bt_token), err);
+    if (!w->status && s->axes)
+        w->status = os_write_all(fd, session_axes(s, w->sequence),
+                                 (size_t)w->header.n_tokens * sizeof(Axes), err);
     if (!w->status) state_visit(s->state, w->sequence, write_run, w);
     return w->status;
 }
@@ -122,7 +131,7 @@ bt_status bt_session_save(bt_session *s, int32_t sequence, const char *path, bt_
     if (status) return status;
     Writing w = {.session = s, .sequence = sequence, .header = header_of(s, sequence)};
     w.header.checksum =
-        hash_bytes(session_tokens(s, sequence), (size_t)w.header.n_tokens * sizeof(bt_token), 0);
+        fed_hash(s, session_tokens(s, sequence), session_axes(s, sequence), w.header.n_tokens);
     state_visit(s->state, sequence, count_run, &w.header);
     w.header.header_hash = header_hash(&w.header);
     return os_replace_file(path, write_sequence, &w, err);
@@ -192,7 +201,7 @@ static bt_status check_header(const bt_session *s, int32_t sequence, const char 
     if (h->n_tokens > (uint64_t)s->n_ctx)
         return bt_fail(err, BT_E_CONTEXT, "%s: %llu tokens, but the context holds %d", path,
                        (unsigned long long)h->n_tokens, s->n_ctx);
-    if (!ck_add(sizeof *h + h->n_tokens * sizeof(bt_token), h->state_bytes, &size) ||
+    if (!ck_add(sizeof *h + h->n_tokens * session_token_bytes(s->model), h->state_bytes, &size) ||
         size != map->size)
         return bt_fail(err, BT_E_FORMAT, "%s: %llu bytes instead of %llu; save the sequence again",
                        path, (unsigned long long)map->size, (unsigned long long)size);
@@ -211,19 +220,21 @@ static bt_status fill(bt_session *s, int32_t sequence, const char *path, const O
                       const SequenceHeader *h, bt_error *err)
 {
     const unsigned char *tokens = map->data + sizeof *h;
-    size_t token_bytes = (size_t)h->n_tokens * sizeof(bt_token);
+    const unsigned char *axes = tokens + (size_t)h->n_tokens * sizeof(bt_token);
+    const unsigned char *state = tokens + (size_t)h->n_tokens * session_token_bytes(s->model);
     uint64_t bytes = 0;
     if (!state_make(s->state, sequence, (int32_t)h->n_tokens))
         return bt_fail(err, BT_E_INTERNAL, "no room for %llu tokens",
                        (unsigned long long)h->n_tokens);
     state_visit(s->state, sequence, count_bytes, &bytes);
-    Checking c = {{tokens + token_bytes, h->state_bytes}, hash_bytes(tokens, token_bytes, 0)};
+    Checking c = {{state, h->state_bytes}, fed_hash(s, tokens, axes, h->n_tokens)};
     if (bytes == h->state_bytes) state_visit(s->state, sequence, hash_run, &c);
     if (bytes != h->state_bytes || c.hash != h->checksum)
         return bt_fail(err, BT_E_FORMAT, "%s: the state is damaged; save the sequence again", path);
-    Reading r = {tokens + token_bytes, h->state_bytes};
+    Reading r = {state, h->state_bytes};
     state_visit(s->state, sequence, read_run, &r);
-    memcpy(session_tokens(s, sequence), tokens, token_bytes);
+    memcpy(session_tokens(s, sequence), tokens, (size_t)h->n_tokens * sizeof(bt_token));
+    if (s->axes) memcpy(session_axes(s, sequence), axes, (size_t)h->n_tokens * sizeof(Axes));
     return os_map_check(map, path, err);
 }
 

@@ -36,6 +36,7 @@ typedef struct Hyper {
     bool embeds; /* made to turn a text into a vector: there is no head, and no logits */
     Pooling pooling;
     const Weight *dense[2]; /* what a pooled vector goes through, in this order; NULL: no more */
+    bool axes;              /* positions have several axes (M-RoPE) */
 } Hyper;
 
 /* Memory that lives as long as the model. */

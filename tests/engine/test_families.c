@@ -28,6 +28,7 @@ typedef struct Fixture {
 static Fixture fixtures[MOST_FIXTURES];
 static bt_token tokens[MOST_TOKENS];
 static int n_tokens;
+static int32_t axes[4 * MOST_TOKENS]; /* of the tokens, for positions of several axes */
 
 static const char *path_of(const char *name, const char *suffix)
 {
@@ -55,18 +56,23 @@ static size_t read_manifest(void)
     f = fopen(path_of("tokens", ".txt"), "r");
     while (f && n_tokens < MOST_TOKENS && fscanf(f, "%d", &tokens[n_tokens]) == 1) n_tokens++;
     if (f) fclose(f);
-    return n_tokens ? n : 0;
+    f = fopen(path_of("positions", ".txt"), "r");
+    int have = 0;
+    while (f && have < 4 * n_tokens && fscanf(f, "%d", &axes[have]) == 1) have++;
+    if (f) fclose(f);
+    return n_tokens && have == 4 * n_tokens ? n : 0;
 }
 
 static void logits_are_the_references(const Fixture *x)
 {
     size_t count;
     int n_vocab;
+    const int32_t *at = strcmp(x->kind, "mrope") == 0 ? axes : NULL;
     float *want = compare_read(path_of(x->name, ".logits.f32"), &count);
     assert_non_null(want);
     for (FeedMode mode = FEED_AT_ONCE; mode < FEED_MODES; mode++) {
-        float *got =
-            run_model(path_of(x->name, ".gguf"), tokens, n_tokens, mode, BT_KV_F32, 0, &n_vocab);
+        float *got = run_model_at(path_of(x->name, ".gguf"), tokens, at, n_tokens, mode, BT_KV_F32,
+                                  0, &n_vocab);
         assert_non_null(got);
         assert_int_equal(count, n_tokens * n_vocab);
         double error = compare_nmse(got, want, count);
@@ -84,7 +90,7 @@ static void holds(void **state)
         skip();
     }
     if (strcmp(x->kind, "embed") == 0) return; /* test_embed.c */
-    if (strcmp(x->kind, "logits") != 0) {
+    if (strcmp(x->kind, "logits") != 0 && strcmp(x->kind, "mrope") != 0) {
         print_message("skipped: %s, kind '%s' is not fed yet\n", x->name, x->kind);
         skip();
     }
@@ -96,7 +102,8 @@ int main(void)
     static struct CMUnitTest tests[MOST_FIXTURES];
     size_t n = read_manifest();
     if (!n) {
-        fprintf(stderr, "tests/data/families/fixtures.tsv or tokens.txt cannot be read\n");
+        fprintf(stderr,
+                "tests/data/families/fixtures.tsv, tokens.txt or positions.txt cannot be read\n");
         return 1;
     }
     for (size_t i = 0; i < n; i++)

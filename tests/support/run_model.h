@@ -20,5 +20,8 @@ typedef enum FeedMode {
  * features. */
 float *run_model(const char *path, const bt_token *tokens, int n, FeedMode mode, bt_kv_type kv,
                  uint64_t cpu_mask, int *n_vocab);
+/* The same with positions of several axes, (n, 4). */
+float *run_model_at(const char *path, const bt_token *tokens, const int32_t *axes, int n,
+                    FeedMode mode, bt_kv_type kv, uint64_t cpu_mask, int *n_vocab);
 
 #endif
