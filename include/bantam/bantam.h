@@ -194,25 +194,63 @@ BT_API void bt_text_close(bt_text **text);
 
 /* ---- chat ---------------------------------------------------------------- */
 
+/* A model's chat template, read and made ready. The file's own (Jinja) is run within bounds of
+ * time, memory and output; docs/chat.md. What the template writes may become special tokens; what
+ * messages, tools and variables hold never does, whatever it looks like. */
+typedef struct bt_chat bt_chat;
+
+typedef struct bt_chat_options {
+    const char *name;  /* "chatml", "llama3" or "plain" in place of any template; NULL: none */
+    const char *jinja; /* a template's text in place of the file's; NULL: the file's */
+} bt_chat_options;
+
+/* BT_E_UNSUPPORTED, saying why, if the template cannot be used: damaged, hostile, or in need of
+ * what is not there. Without a template the vocabulary decides. The model must outlive the object;
+ * several threads may use it at once. */
+BT_API bt_status bt_chat_open(const bt_model *model, const bt_chat_options *options, bt_chat **out,
+                              bt_error *err);
+BT_API void bt_chat_close(bt_chat **chat);
+BT_API const char *bt_chat_name(const bt_chat *chat); /* "jinja", "chatml", "llama3", "plain" */
+/* Whether bt_think, or tools, change anything. */
+BT_API bool bt_chat_can_think(const bt_chat *chat);
+BT_API bool bt_chat_takes_tools(const bt_chat *chat);
+
+typedef enum bt_think { BT_THINK_DEFAULT, BT_THINK_ON, BT_THINK_OFF } bt_think;
+
+/* JSON texts, as of the OpenAI API. */
+typedef struct bt_chat_request {
+    const char *messages; /* array of objects: role (system, developer, user, assistant, tool);
+                           * content (a string, null, or parts: {"type": "text", "text": ...});
+                           * tool_calls, with arguments as JSON text or as an object; tool_call_id;
+                           * reasoning_content. Other members are passed on. */
+    const char *tools;     /* array of definitions; NULL: none */
+    const char *variables; /* object: more names that the template may read (documents,
+                            * reasoning_effort ...); NULL: none */
+    bt_think think;        /* sets the variables that the template reads for it */
+    bool generation;       /* end where the assistant speaks */
+} bt_chat_request;
+
+/* Renders. *ids (with *n_ids) and *text may each be NULL if not wanted; free both with bt_free.
+ * BT_E_ARGUMENT: the request is not as above, or the template refuses it, in its own words. */
+BT_API bt_status bt_chat_apply(const bt_chat *chat, const bt_chat_request *request, bt_token **ids,
+                               size_t *n_ids, char **text, bt_error *err);
+
 typedef struct bt_message {
     const char *role;    /* "system", "user", "assistant" */
     const char *content; /* UTF-8 */
 } bt_message;
 
-/* Renders messages [0, n) by the model's template; with `generation` the text ends where the
- * assistant speaks. *out is malloc'd: free it with bt_free. `template_name` forces one of
- * "chatml", "llama3", "plain"; NULL: by the file. BT_E_UNSUPPORTED if its template is none
- * of those. Text in `content` that looks like a special token must not become one: the
- * result says with `spans` which bytes are markup (see bt_chat_tokenize for the safe way). */
+/* The same in one call, for messages of text only: opens the template each time. `template_name` as
+ * bt_chat_options.name. *out is malloc'd: free it with bt_free. */
 BT_API bt_status bt_chat_render(const bt_model *model, const char *template_name,
                                 const bt_message *messages, size_t n, bool generation, char **out,
                                 bt_error *err);
-/* The same as ids: markup may hold special tokens, contents never do. Returns as
- * bt_model_tokenize. */
+/* As ids. Returns as bt_model_tokenize. */
 BT_API int64_t bt_chat_tokenize(const bt_model *model, const char *template_name,
                                 const bt_message *messages, size_t n, bool generation,
                                 bt_token *ids, size_t capacity, bt_error *err);
-/* Name of the template that would be used, or NULL when the file's is not supported. */
+/* What the file's template is: "chatml" or "llama3" if it is such a plain one, else "jinja";
+ * without one, what the vocabulary says. NULL when it cannot be used. */
 BT_API const char *bt_chat_template(const bt_model *model);
 BT_API void bt_free(void *memory);
 
@@ -239,6 +277,7 @@ typedef struct bt_answer_event {
 
 typedef struct bt_answer_options {
     const char *format; /* one of bt_answer_format_name; NULL: by the model's template */
+    const char *jinja;  /* a template's text in place of the model's; NULL: the model's */
     const char *tools;  /* JSON array of tool definitions, as of the OpenAI API; types the arguments
                          * that a form writes as text. NULL: none; calls without markup are text */
     const char *prompt; /* the rendered prompt, or its end: it may have opened a thought already */

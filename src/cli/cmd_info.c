@@ -286,7 +286,7 @@ static void print_text(const Cli *cli, const CliModel *m, const Gguf *g, const P
     printf("vocabulary    %d tokens, %s\n", i->n_vocab, i->vocab_kind);
     printf("context       trained for %d tokens\n", i->n_ctx_train);
     printf("template      %s\n", template           ? template
-                                 : i->chat_template ? "none that is known (--template names one)"
+                                 : i->chat_template ? "cannot be used (--template names one)"
                                                     : "none");
     print_embedding(m);
     print_types(g, t);

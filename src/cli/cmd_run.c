@@ -47,7 +47,10 @@ static bool show_piece(void *user, const char *piece, size_t n)
 const bt_answer_options *run_answer(Run *r)
 {
     if (opts_flag(&r->cli->opts, OPT_RAW)) return NULL;
-    r->answer = (bt_answer_options){.prompt = r->prompt, .whole_calls = true};
+    r->answer = (bt_answer_options){.prompt = r->prompt,
+                                    .jinja = r->jinja.size ? r->jinja.data : NULL,
+                                    .tools = r->tools.size ? r->tools.data : NULL,
+                                    .whole_calls = true};
     return &r->answer;
 }
 
@@ -164,11 +167,8 @@ static int open_all(Run *r, bt_logit_bias **bias)
     int code = sampling_read(cli, &r->talk.sampling, bias);
     if (code == CLI_GOOD) code = model_open(cli, &wish, &r->m);
     if (code != CLI_GOOD) return code;
-    if (!bt_chat_template(r->m.model) && !opts_text(&cli->opts, OPT_TEMPLATE) &&
-        !opts_flag(&cli->opts, OPT_RAW))
-        return cli_fail("%s: its chat template is none that is known; name one with --template, "
-                        "or continue plain text with --raw",
-                        r->m.path);
+    code = run_open_chat(r);
+    if (code != CLI_GOOD) return code;
     bt_session_options options = session_options(cli);
     code = session_open(&r->m, &options, &r->session);
     if (code != CLI_GOOD) return code;
@@ -198,6 +198,7 @@ int cmd_run(Cli *cli)
     if (!talks) code = prompt_join(cli, &text);
     if (code == CLI_GOOD && !talks && text.size == 0)
         code = cli_usage(cli, "there is no prompt: give -p TEXT, --file FILE or standard input");
+    if (code == CLI_GOOD) code = run_read(&r);
     if (code == CLI_GOOD && (save || talks) && !(r.save = save_open(save, talks)))
         code = CLI_FAILED;
     if (code == CLI_GOOD && talks && !(input = line_open()))
@@ -206,6 +207,7 @@ int cmd_run(Cli *cli)
     if (code == CLI_GOOD) code = talks ? chat(&r, input) : answer_once(&r, &text);
 
     talk_close(&r.talk);
+    bt_chat_close(&r.chat);
     bt_free(r.prompt);
     bt_session_close(&r.session);
     model_close(&r.m);
@@ -213,5 +215,7 @@ int cmd_run(Cli *cli)
     line_close(&input);
     mem_free(bias);
     buf_close(&text);
+    buf_close(&r.tools);
+    buf_close(&r.jinja);
     return code;
 }

@@ -52,33 +52,6 @@ bool ids_of_text(const CliModel *m, const char *text, size_t n, unsigned flags, 
     }
 }
 
-/* The text too: its end may have begun the answer (a thought that is open). */
-static bool keep_prompt(Run *r, const char *name, const bt_message *messages, size_t n)
-{
-    bt_error err = {0};
-    bt_free(r->prompt);
-    r->prompt = NULL;
-    return bt_chat_render(r->m.model, name, messages, n, true, &r->prompt, &err) == BT_OK ||
-           model_fail(&r->m, &err) == CLI_GOOD;
-}
-
-bool ids_of_messages(Run *r, const bt_message *messages, size_t n, Ids *out)
-{
-    const char *name = opts_text(&r->cli->opts, OPT_TEMPLATE);
-    size_t capacity = 256;
-    for (size_t i = 0; i < n; i++) capacity += strlen(messages[i].content) + 32;
-    if (!keep_prompt(r, name, messages, n)) return false;
-    for (;;) {
-        bt_error err = {0};
-        if (!room(out, capacity)) return false;
-        int64_t need =
-            bt_chat_tokenize(r->m.model, name, messages, n, true, out->ids, out->capacity, &err);
-        if (need < 0) return model_fail(&r->m, &err) == CLI_GOOD;
-        out->n = capacity = (size_t)need;
-        if (capacity <= out->capacity) return true;
-    }
-}
-
 bool ids_parse(const char *text, Ids *out)
 {
     for (const char *p = text + strspn(text, " ,\t\n"); *p; p += strspn(p, " ,\t\n")) {

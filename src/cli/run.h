@@ -2,6 +2,7 @@
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
+#include "base/buf.h"
 #include "cli/model.h"
 #include "cli/save.h"
 #include "cli/talk.h"
@@ -11,10 +12,19 @@ typedef struct Run {
     CliModel m;
     bt_session *session;
     Talk talk;
-    Save *save;   /* NULL: nothing is stored */
-    char *prompt; /* bt_free: text of the last ids_of_messages, or NULL */
+    Save *save;    /* NULL: nothing is stored */
+    bt_chat *chat; /* NULL with --raw */
+    Buf tools;     /* of --tools: a JSON array, or empty */
+    Buf jinja;     /* of --template FILE, or empty */
+    char *prompt;  /* bt_free: text of the last ids_of_messages, or NULL */
     bt_answer_options answer;
 } Run;
+
+/* What --template and --tools name, read before the sandbox. CLI_GOOD, or an exit code after a
+ * message. */
+int run_read(Run *r);
+/* Opens the chat template, once the model is; says what --think cannot do. */
+int run_open_chat(Run *r);
 
 /* Prints what holds here: model, context and why, threads, sandbox. */
 void run_describe(const Run *r);

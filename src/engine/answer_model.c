@@ -23,7 +23,9 @@ bt_status bt_answer_open(const bt_model *model, const bt_answer_options *options
 {
     static const bt_answer_options none;
     const bt_answer_options *o = options ? options : &none;
-    Span jinja = model ? model_chat_template(model) : (Span){NULL, 0};
+    Span jinja = o->jinja ? span_of(o->jinja)
+                 : model  ? model_chat_template(model)
+                          : (Span){NULL, 0};
     const AnswerForm *form = o->format ? answer_form_named(o->format) : answer_form_of(jinja);
     *out = NULL;
     if (!form)

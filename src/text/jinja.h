@@ -25,6 +25,8 @@ bt_status jinja_compile(Span source, JinjaTemplate **out, bt_error *err);
 void jinja_close(JinjaTemplate **t);
 /* Whether the template reads a variable of this name anywhere. */
 bool jinja_reads(const JinjaTemplate *t, const char *name);
+/* Whether it holds exactly this string, in ASCII, as a literal. */
+bool jinja_says(const JinjaTemplate *t, const char *text);
 
 typedef struct JinjaLimits { /* 0: the default */
     uint64_t steps;          /* instructions, and long operations by their length; 20 million */

@@ -278,3 +278,10 @@ bool jinja_reads(const JinjaTemplate *t, const char *name)
         if (t->code[i].op == JO_LOAD && span_is(t->names[t->code[i].a], name)) return true;
     return false;
 }
+
+bool jinja_says(const JinjaTemplate *t, const char *text)
+{
+    for (size_t i = 0; i < t->n_code; i++)
+        if (t->code[i].op == JO_CONST && j_str_is(t->constants[t->code[i].a], text)) return true;
+    return false;
+}

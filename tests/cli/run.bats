@@ -81,6 +81,56 @@ load helpers
     [ "$other" -ne "$plain" ]
 }
 
+@test "a template from a file, tools and the will to think change the prompt" {
+    make_model
+    tokens() { only "$bantam" run m.gguf -p Hi -n 1 --json "$@" | json usage.prompt_tokens; }
+    cat > t.jinja <<'END'
+{%- for m in messages %}{{ m.role }}: {{ m.content }}{{ tools|tojson if tools }}
+{%- if enable_thinking is defined %}{{ 'think' if enable_thinking else 'no thoughts' }}{% endif %}
+{%- endfor %}
+END
+    echo '[{"type": "function", "function": {"name": "f"}}]' > tools.json
+    plain=$(tokens --template t.jinja)
+    [ "$(tokens --template t.jinja --tools tools.json)" -gt $((plain + 20)) ]
+    on=$(tokens --template t.jinja --think on)
+    [ "$on" -gt "$plain" ]
+    [ "$(tokens --template t.jinja --think off)" -gt "$on" ]
+    # A template without these says so, and the answer comes all the same.
+    run "$bantam" run m.gguf -p Hi -n 1 --think on --tools tools.json </dev/null
+    [ "$status" -eq 0 ]
+    [[ $output == *"--tools changes nothing"* && $output == *"--think changes nothing"* ]]
+    echo '{"a": 1}' > object.json
+    run "$bantam" run m.gguf -p Hi --tools object.json </dev/null
+    [ "$status" -eq 1 ]
+    [[ $output == *"object.json: a JSON array"* ]]
+    run "$bantam" run m.gguf -p Hi --tools missing.json </dev/null
+    [ "$status" -eq 1 ]
+    run "$bantam" run m.gguf -p Hi --raw --tools tools.json </dev/null
+    [ "$status" -eq 2 ]
+    printf '{%% if x %%}{{ raise_exception("not like this") }}{%% endif %%}' > no.jinja
+    sed -i 's/if x/if messages/' no.jinja
+    run "$bantam" run m.gguf -p Hi --template no.jinja </dev/null
+    [ "$status" -eq 1 ]
+    [[ $output == *"m.gguf: the chat template refuses this: not like this"* ]]
+}
+
+@test "a hostile template of a model is refused at once; it runs with --template and --raw" {
+    { printf '{{ '; printf '(%.0s' {1..6000}; } > deep.jinja
+    echo '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}' \
+        > long.jinja
+    printf '{%% macro m() %%}{{ m() }}{%% endmacro %%}{{ m() }}' > calls.jinja
+    for case in deep long calls; do
+        "$BANTAM_BUILD/tests/support/mkmodel" llama m.gguf --template "$(cat $case.jinja)"
+        run timeout 5 "$bantam" run m.gguf -p Hi -n 1 </dev/null
+        [ "$status" -eq 1 ]
+        [[ $output == *"m.gguf: the chat template cannot be used (template line 1, column "* ]]
+        [[ $output == *"--template"*"--raw"* ]]
+        only "$bantam" run m.gguf -p Hi -n 1 --template plain
+        only "$bantam" run m.gguf -p Hi -n 1 --raw
+        "$bantam" info m.gguf | grep -q 'template *cannot be used'
+    done
+}
+
 @test "a prompt longer than the context is refused with both counts" {
     make_model
     printf 'word %.0s' {1..100} > long

@@ -109,7 +109,12 @@ static void conversations_follow_the_file(void **state)
     const struct {
         const char *jinja, *want;
     } row[] = {
-        {"chatml", "chatml"}, {"llama3", "llama3"}, {"{{ messages }}", NULL}, {NULL, "chatml"}};
+        {"chatml", "chatml"},
+        {"llama3", "llama3"},
+        {"{{ messages[0].content }}", "jinja"},
+        {"{{ messages|nonsense }}", NULL},
+        {NULL, "chatml"},
+    };
     bt_message m[] = {{"user", "Say <|im_end|> twice."}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         bt_model *model = open_made((MakeModel){.chat_template = row[i].jinja});
@@ -137,6 +142,64 @@ static void conversations_follow_the_file(void **state)
         bt_free(text);
         bt_model_close(&model);
     }
+}
+
+static void requests_come_as_json(void **state)
+{
+    (void)state;
+    static const char template[] =
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function|tojson }}{% endfor %}<|im_end|>\n"
+        "{% endfor %}{{ tools|tojson if tools }}{{ mood }}{{ enable_thinking }}";
+    bt_model *model = open_made((MakeModel){.chat_template = template});
+    bt_chat *chat;
+    bt_token *ids;
+    size_t n;
+    char *text;
+    bt_error err;
+    if (bt_chat_open(model, NULL, &chat, &err)) fail_msg("%s", err.text);
+    assert_string_equal(bt_chat_name(chat), "jinja");
+    assert_true(bt_chat_can_think(chat) && bt_chat_takes_tools(chat));
+    bt_chat_request r = {
+        .messages = "[{\"role\": \"user\", \"content\": \"<|im_end|>\"}, {\"role\": \"assistant\", "
+                    "\"content\": null, \"tool_calls\": [{\"function\": {\"name\": \"f\", "
+                    "\"arguments\": \"{\\\"x\\\": [1]}\"}}]}]",
+        .tools = "[{\"name\": \"f\"}]",
+        .variables = "{\"mood\": \"<|im_end|>\", \"bos_token\": \"no\"}",
+        .think = BT_THINK_OFF,
+        .generation = true};
+    if (bt_chat_apply(chat, &r, &ids, &n, &text, &err)) fail_msg("%s", err.text);
+    assert_string_equal(text, "<|im_start|>user\n<|im_end|><|im_end|>\n<|im_start|>assistant\n"
+                              "{\"name\": \"f\", \"arguments\": {\"x\": [1]}}<|im_end|>\n"
+                              "[{\"name\": \"f\"}]<|im_end|>False");
+    bt_token end;
+    assert_int_equal(bt_model_tokenize(model, "<|im_end|>", 10, 0, &end, 1, NULL), 1);
+    size_t ends = 0;
+    for (size_t i = 0; i < n; i++) ends += ids[i] == end;
+    assert_int_equal(ends, 2);
+    bt_free(ids);
+    bt_free(text);
+    static const char *const bad[][3] = {{"{}", NULL, NULL},
+                                         {"[", NULL, NULL},
+                                         {NULL, NULL, NULL},
+                                         {"[1]", NULL, NULL},
+                                         {"[{\"role\": \"user\"}]", "{}", NULL},
+                                         {"[{\"role\": \"user\"}]", NULL, "[]"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        r = (bt_chat_request){.messages = bad[i][0], .tools = bad[i][1], .variables = bad[i][2]};
+        assert_int_equal(bt_chat_apply(chat, &r, &ids, &n, &text, &err), BT_E_ARGUMENT);
+        assert_true(!ids && !n && !text);
+    }
+    bt_chat_close(&chat);
+    bt_chat_close(&chat);
+    const bt_chat_options other = {.jinja = "{{ 'say' }}"};
+    assert_int_equal(bt_chat_open(model, &other, &chat, &err), BT_OK);
+    r = (bt_chat_request){.messages = "[{\"role\": \"user\", \"content\": \"x\"}]"};
+    assert_int_equal(bt_chat_apply(chat, &r, NULL, NULL, &text, &err), BT_OK);
+    assert_string_equal(text, "say");
+    bt_free(text);
+    bt_chat_close(&chat);
+    bt_model_close(&model);
 }
 
 static void samplers_open_on_models(void **state)
@@ -178,6 +241,7 @@ int main(void)
         cmocka_unit_test(whole_texts_have_their_ends),
         cmocka_unit_test(text_goes_there_and_back),
         cmocka_unit_test(conversations_follow_the_file),
+        cmocka_unit_test(requests_come_as_json),
         cmocka_unit_test(samplers_open_on_models),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
