@@ -6,7 +6,7 @@
 
 static AnswerItem *push(Answer *a, bt_answer_kind kind, int32_t index)
 {
-    if (a->n_items == a->items_capacity) {
+    if (!a->items || a->n_items == a->items_capacity) {
         size_t capacity = a->items_capacity * 2 + 16;
         AnswerItem *grown = mem_realloc(a->items, capacity * sizeof *grown);
         if (!grown) {

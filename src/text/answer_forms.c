@@ -13,8 +13,11 @@
 #define DS_END        DS_("tool", "call", "end")
 #define DS_ALL_END    DS_("tool", "calls", "end")
 #define DSML          DS "DSML" DS
-#define HY            ":opensource"
-#define M3            "]<]minimax[>["
+#define DSML_CALLS(section)                                                                        \
+    "%(<" DSML section ">%)<" DSML "invoke name=\"%n\">%p</" DSML "invoke>%(</" DSML section ">%)"
+#define DSML_PARAMETER "<" DSML "parameter name=\"%k\" string=\"%t\">%v</" DSML "parameter>"
+#define HY             ":opensource"
+#define M3             "]<]minimax[>["
 
 static const AnswerForm forms[] = {
     {
@@ -23,6 +26,8 @@ static const AnswerForm forms[] = {
         .header = {.open = {"<|start|>", "<|channel|>"},
                    .close = "<|message|>",
                    .ends = {"<|end|>", "<|return|>", "<|call|>"}},
+        .writes = " to=functions.%n%(<|channel|>commentary%)%( json%)%( <|constrain|>json%)"
+                  "<|message|>%j",
     },
     {
         .name = "muse",
@@ -39,6 +44,7 @@ static const AnswerForm forms[] = {
         .name = "functionary-v3.2",
         .told = {">>>", "recipient"},
         .header = {.open = {">>>"}, .close = "\n", .bare = true},
+        .writes = ">>>%n\n%j",
     },
     {
         .name = "minimax-m3",
@@ -56,11 +62,15 @@ static const AnswerForm forms[] = {
     },
     {
         .name = "deepseek-v3.2",
+        .told = {DSML, "function_calls"},
+        .calls = {DSML_CALLS("function_calls")},
+        .parameter = DSML_PARAMETER,
+    },
+    {
+        .name = "deepseek-v4",
         .told = {DSML},
-        .calls = {"%(<" DSML "function_calls>%)%(<" DSML "tool_calls>%)<" DSML
-                  "invoke name=\"%n\">%p</" DSML "invoke>%(</" DSML "function_calls>%)%(</" DSML
-                  "tool_calls>%)"},
-        .parameter = "<" DSML "parameter name=\"%k\" string=\"%t\">%v</" DSML "parameter>",
+        .calls = {DSML_CALLS("tool_calls")},
+        .parameter = DSML_PARAMETER,
     },
     {
         .name = "deepseek-v3",
@@ -72,7 +82,7 @@ static const AnswerForm forms[] = {
     {
         .name = "deepseek-v3.1",
         .told = {DS_CALL},
-        .calls = {"%(" DS_BEGIN "%)" DS_CALL "%n" DS_SEP "%j" DS_END "%_" DS_ALL_END},
+        .calls = {"%(" DS_BEGIN "%)" DS_CALL "%n" DS_SEP "%j" DS_END "%(" DS_ALL_END "%)"},
         .calls_end_thoughts = true,
     },
     {
@@ -88,7 +98,7 @@ static const AnswerForm forms[] = {
         .name = "kimi-k2",
         .told = {"<|tool_call_argument_begin|>"},
         .calls = {"%(<|tool_calls_section_begin|>%)<|tool_call_begin|>%f"
-                  "<|tool_call_argument_begin|>%j<|tool_call_end|>%_<|tool_calls_section_end|>"},
+                  "<|tool_call_argument_begin|>%j<|tool_call_end|>%(<|tool_calls_section_end|>%)"},
         .calls_end_thoughts = true,
     },
     {
@@ -139,6 +149,7 @@ static const AnswerForm forms[] = {
         .name = "mistral",
         .told = {"[TOOL_CALLS]"},
         .calls = {"[TOOL_CALLS]%c"},
+        .list = true,
         .think = {"[THINK]", "[/THINK]", true},
     },
     {
@@ -147,11 +158,15 @@ static const AnswerForm forms[] = {
         .calls = {"<|START_ACTION|>%c<|END_ACTION|>"},
         .think = {"<|START_THINKING|>", "<|END_THINKING|>", true},
         .drops = {"<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>"},
+        .object = "{\"tool_call_id\": \"%d\", \"tool_name\": \"%n\", \"parameters\": %j}",
+        .list = true,
     },
     {
         .name = "command-r",
         .told = {"Action:", "\"tool_name\""},
         .calls = {"Action:%_```json%c```"},
+        .object = "{\"tool_name\": \"%n\", \"parameters\": %j}",
+        .list = true,
     },
     {
         .name = "solar",
@@ -177,6 +192,7 @@ static const AnswerForm forms[] = {
         .name = "nemotron-v2",
         .told = {"<TOOLCALL>"},
         .calls = {"<TOOLCALL>%c</TOOLCALL>"},
+        .list = true,
     },
     {
         .name = "apertus",
@@ -188,6 +204,7 @@ static const AnswerForm forms[] = {
         .name = "firefunction",
         .told = {"functools["},
         .calls = {"functools%c"},
+        .list = true,
     },
     {
         .name = "gemma4",
@@ -211,28 +228,34 @@ static const AnswerForm forms[] = {
         .name = "phi4-mini",
         .told = {"<|tool|>", "<|/tool|>"},
         .calls = {"<|tool_call|>%c<|/tool_call|>"},
+        .list = true,
     },
     {
         .name = "granite3",
         .told = {"<|start_of_role|>available_tools"},
         .calls = {"<|tool_call|>%c", "<tool_call>%c</tool_call>"},
+        .list = true,
         .drops = {"<response>", "</response>"},
     },
     {
         .name = "tool-calls",
         .told = {"<tool_calls>"},
         .calls = {"<tool_calls>%c</tool_calls>"},
+        .list = true,
         .drops = {"[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]"},
     },
     {
         .name = "llama4",
         .told = {"<|header_start|>"},
         .calls = {"<|python_start|>%b<|python_end|>", "^%b"},
+        .writes = "^%y",
     },
     {
         .name = "llama3",
         .told = {"<|start_header_id|>", "\"parameters\": "},
         .calls = {"<|python_tag|>%b", "^%b", "<function=%n>%j</function>"},
+        .writes = "^%c",
+        .object = "{\"name\": \"%n\", \"parameters\": %j}",
     },
     {
         .name = "gemma",

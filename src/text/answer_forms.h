@@ -46,6 +46,11 @@ typedef struct AnswerForm {
     AnswerHeader header;                  /* close NULL: none */
     const char *drops[ANSWER_FORM_MARKS]; /* markup around text, not shown */
     bool calls_end_thoughts;              /* a call inside reasoning is a call */
+
+    /* For grammars (answer_grammar.h), which write what is read otherwise too: */
+    const char *writes; /* the pattern written; NULL: calls[0] */
+    const char *object; /* an object of %c; NULL: {"name": "%n", "arguments": %j} */
+    bool list;          /* they stand in an array */
 } AnswerForm;
 
 /* The form and the marks of reasoning that a template (may be empty) shows; never NULL. */

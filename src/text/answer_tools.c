@@ -146,7 +146,7 @@ bt_status answer_tools_open(const char *json, AnswerTools **out, bt_error *err)
     else if (!(tools = mem_zalloc(1, sizeof *tools)) ||
              !(tools->tools = mem_zalloc(n, sizeof *tools->tools)))
         status = bt_fail_memory(err, "the tools", n * sizeof *tools->tools);
-    for (size_t i = 0; status == BT_OK && i < n; i++) {
+    for (size_t i = 0; tools && status == BT_OK && i < n; i++) {
         tools->n = i + 1;
         status = read_tool(json_array_get(root, i), i, &tools->tools[i], err);
     }

@@ -29,10 +29,13 @@ void value_begin(Answer *a, bool wrap)
     CallValue *v = &call->value;
     Span type = {call->type.data, call->type.size}, key = {call->key.data, call->key.size};
     Span name = {call->name.data, call->name.size};
-    v->types = span_is(type, "true") ? TYPE_STRING : answer_type_named(type);
-    if (!v->types) v->types = answer_tools_type(a->tools, name, key);
-    if (span_is(type, "false") && (v->types & ~(unsigned)TYPE_STRING))
-        v->types &= ~(unsigned)TYPE_STRING;
+    unsigned named = answer_type_named(type);
+    if (span_is(type, "true") || named == TYPE_STRING)
+        v->types = TYPE_STRING;
+    else if (span_is(type, "false") || named) /* which one, the value itself says */
+        v->types = TYPE_ANY & ~(unsigned)TYPE_STRING;
+    else
+        v->types = answer_tools_type(a->tools, name, key);
     v->stream = v->types == TYPE_STRING;
     v->wrap = wrap;
     v->lead = v->line = false;
