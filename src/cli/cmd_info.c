@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/model.h"
+#include "engine/folder.h"
 #include "io/gguf.h"
 #include "tensor/dtype.h"
 
@@ -303,7 +304,8 @@ int cmd_info(Cli *cli)
     Gguf *g = NULL;
     bt_error err = {0};
     int code = model_open(cli, &(ModelWish){.or_vocab = true}, &m);
-    if (code == CLI_GOOD && gguf_open(m.path, NULL, &g, &err) != BT_OK) code = model_fail(&m, &err);
+    if (code == CLI_GOOD && model_index_open(m.path, &g, &err) != BT_OK)
+        code = model_fail(&m, &err);
     if (code == CLI_GOOD) {
         Plans plans;
         Types types = count_types(g);

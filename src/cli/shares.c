@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "base/team.h"
+#include "engine/folder.h"
 #include "io/gguf.h"
 
 int shares_measure(const CliModel *m, Roofline *out)
@@ -25,7 +26,7 @@ double shares_products(const CliModel *m)
     Gguf *g = NULL;
     bt_error err = {0};
     double products = 0;
-    if (gguf_open(m->path, NULL, &g, &err) != BT_OK) {
+    if (model_index_open(m->path, &g, &err) != BT_OK) {
         model_fail(m, &err);
         return 0;
     }

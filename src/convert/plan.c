@@ -75,8 +75,30 @@ static bool is_there(const char *path)
     return path && stat(path, &at) == 0 && S_ISREG(at.st_mode);
 }
 
+/* The file of that name in a folder in memory. */
+static Span in_memory(const Convert *c, const char *name)
+{
+    const ConvertFiles *f = c->files;
+    const struct {
+        const char *name;
+        Span text;
+    } all[] = {{"config.json", f->config},
+               {"tokenizer.json", f->tokenizer},
+               {"tokenizer_config.json", f->tok_config},
+               {"tokenizer.model", f->spm}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(name, all[i].name) == 0) return all[i].text;
+    return (Span){0};
+}
+
 void plan_json(Convert *c, const char *name, Jdoc **out)
 {
+    if (plan_failed(c)) return;
+    if (c->files) {
+        Span text = in_memory(c, name);
+        if (text.data) c->status = jdoc_open(text.data, text.size, name, out, c->err);
+        return;
+    }
     const char *path = plan_path(c, name);
     if (!is_there(path) || plan_failed(c)) return;
     c->status = jdoc_open_file(path, out, c->err);
@@ -85,6 +107,7 @@ void plan_json(Convert *c, const char *name, Jdoc **out)
 Span plan_file(Convert *c, const char *name)
 {
     OsMap map;
+    if (c->files) return in_memory(c, name);
     const char *path = plan_path(c, name);
     if (!is_there(path) || plan_failed(c)) return (Span){0};
     c->status = os_map_open(path, &map, c->err);
@@ -169,12 +192,21 @@ static void put_file_type(Convert *c)
     gguf_put_u32(c->writer, "general.quantization_version", 2);
 }
 
+static void open_weights(Convert *c)
+{
+    if (!c->files)
+        c->status = st_open(c->folder, &c->st, c->err);
+    else
+        c->status = st_open_memory(c->files->weights.data, c->files->weights.size, c->folder,
+                                   &c->st, c->err);
+}
+
 static void open_plan(Convert *c)
 {
     c->writer = gguf_writer_open();
     if (!c->writer) plan_fail(c, BT_E_MEMORY, "not enough memory for a GGUF header");
     read_config(c);
-    if (!plan_failed(c) && !c->options.vocab_only) c->status = st_open(c->folder, &c->st, c->err);
+    if (!plan_failed(c) && !c->options.vocab_only) open_weights(c);
     plan_keys(c);
     plan_pooling(c);
     plan_tensors(c);
@@ -184,8 +216,8 @@ static void open_plan(Convert *c)
         c->status = os_map_check(st_shard(c->st, i), st_shard_path(c->st, i), c->err);
 }
 
-bt_status convert_open(const char *folder, const ConvertOptions *options, Convert **out,
-                       bt_error *err)
+static bt_status open_new(const char *folder, const ConvertFiles *files,
+                          const ConvertOptions *options, Convert **out, bt_error *err)
 {
     bt_error ignored;
     size_t n = strlen(folder);
@@ -195,6 +227,7 @@ bt_status convert_open(const char *folder, const ConvertOptions *options, Conver
     while (n > 1 && folder[n - 1] == '/') n--;
     c->err = err ? err : &ignored;
     c->folder = mem_strndup(folder, n);
+    c->files = files;
     if (options) c->options = *options;
     if (c->folder)
         open_plan(c);
@@ -205,6 +238,18 @@ bt_status convert_open(const char *folder, const ConvertOptions *options, Conver
     if (status) convert_close(&c);
     *out = c;
     return status;
+}
+
+bt_status convert_open(const char *folder, const ConvertOptions *options, Convert **out,
+                       bt_error *err)
+{
+    return open_new(folder, NULL, options, out, err);
+}
+
+bt_status convert_open_memory(const ConvertFiles *files, const ConvertOptions *options,
+                              Convert **out, bt_error *err)
+{
+    return open_new("memory", files, options, out, err);
 }
 
 void convert_close(Convert **convert)

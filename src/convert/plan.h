@@ -99,7 +99,17 @@ typedef struct Family {
     const char *pre;           /* names of tokenizer.ggml.pre its files usually carry */
 } Family;
 
+/* A folder in memory: for fuzzing and tests. Files that are not there have data NULL. */
+typedef struct ConvertFiles {
+    Span config, tokenizer, tok_config, spm, weights;
+} ConvertFiles;
+
+/* As convert_open; the files must live until the plan closes. */
+bt_status convert_open_memory(const ConvertFiles *files, const ConvertOptions *options,
+                              Convert **out, bt_error *err);
+
 struct Convert {
+    const ConvertFiles *files; /* NULL: a folder on disk */
     char *folder;
     ConvertOptions options;
     const Family *family;

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/checked.h"
+#include "base/cpu.h"
 #include "convert/plan.h"
 #include "convert/values.h"
 #include "kernels/kernels.h"
@@ -38,10 +39,23 @@ static float f8_e5m2(uint8_t b)
     return f16_to_f32((uint16_t)(b << 8)); /* the upper half of a half */
 }
 
+static uint32_t float_type(StType type)
+{
+    return type == ST_F32    ? DT_F32
+           : type == ST_F16  ? DT_F16
+           : type == ST_BF16 ? DT_BF16
+                             : UINT32_MAX;
+}
+
 void value_load(const StTensor *t, uint64_t at, uint64_t step, uint64_t n, float *out)
 {
     unsigned width = st_type_bytes(t->type);
     const unsigned char *p = (const unsigned char *)t->data + at * width;
+    uint32_t type = float_type(t->type);
+    if (step == 1 && type != UINT32_MAX && (uintptr_t)p % width == 0) {
+        kernels_select(cpu_features())->to_f32(type, p, out, n);
+        return;
+    }
     for (uint64_t i = 0; i < n; i++, p += step * width) {
         uint16_t h;
         double d;
@@ -107,14 +121,6 @@ static void float_row(const ConvOut *o, const StTensor *t, const StTensor *scale
         for (uint64_t i = 0; i < o->cols; i++) out[i] *= o->row_factor[row];
 }
 
-static uint32_t float_type(StType type)
-{
-    return type == ST_F32    ? DT_F32
-           : type == ST_F16  ? DT_F16
-           : type == ST_BF16 ? DT_BF16
-                             : UINT32_MAX;
-}
-
 /* Rows are copied byte by byte. */
 static bool same_bytes(const ConvOut *o)
 {
@@ -172,11 +178,10 @@ static bt_status check_range(const ConvOut *o, const float *x, uint64_t n, bt_er
 bt_status out_rows(const ConvOut *o, uint64_t row, uint64_t n, void *dst, float *work,
                    bt_error *err)
 {
-    static const Kernels *kernels; /* plain C: conversion is bound by the disk */
     uint64_t row_bytes = out_row_bytes(o);
     unsigned char *out = dst;
     bool same = same_bytes(o);
-    if (!kernels) kernels = kernels_select(0);
+    const Kernels *kernels = kernels_select(cpu_features());
     for (uint64_t i = 0; i < n; i++, row++, out += row_bytes) {
         uint64_t r = row % o->rows, mat = row / o->rows, piece = mat / o->mats;
         if (o->made) {

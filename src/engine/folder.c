@@ -32,6 +32,15 @@ bt_status folder_open(const char *folder, const bt_model_options *options, Gguf 
     return convert_index(&c, options->vocab_only, out, err);
 }
 
+bt_status model_index_open(const char *path, Gguf **out, bt_error *err)
+{
+    Convert *c;
+    *out = NULL;
+    if (!convert_is_folder(path)) return gguf_open(path, NULL, out, err);
+    bt_status status = convert_open(path, NULL, &c, err);
+    return status ? status : convert_index(&c, true, out, err);
+}
+
 static bool read_type(const char *text, ConvertType *out)
 {
     static const char *const names[] = {"auto", "f32", "f16", "bf16", "q8_0"};

@@ -8,5 +8,7 @@
  * made in memory. */
 bt_status folder_open(const char *folder, const bt_model_options *options, Gguf **out,
                       bt_error *err);
+/* What a file or a folder holds, for looking at it: the tensors of a folder have no data. */
+bt_status model_index_open(const char *path, Gguf **out, bt_error *err);
 
 #endif
