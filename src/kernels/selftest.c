@@ -126,6 +126,36 @@ static float try_swiglu(Scratch *s, const Kernels *ref, const Kernels *t, uint32
     return difference(s, K);
 }
 
+/* A state of STATE rows, twice: outputs behind it. */
+static float try_delta(Scratch *s, const Kernels *ref, const Kernels *t, uint32_t type)
+{
+    enum { STATE = 24 };
+    (void)type;
+    for (int side = 0; side < 2; side++) {
+        float *state = side ? s->got : s->want, *out = state + STATE * HEAD;
+        memcpy(state, s->x, STATE * HEAD * sizeof *state);
+        for (int i = 0; i < 2; i++)
+            (side ? t : ref)
+                ->delta_step(s->x + K, s->x + i * HEAD, s->x + 2 * K, 0.9f, 0.1f, STATE, HEAD,
+                             state, out + i * STATE);
+    }
+    return difference(s, STATE * HEAD + 2 * STATE);
+}
+
+static float try_scan(Scratch *s, const Kernels *ref, const Kernels *t, uint32_t type)
+{
+    enum { STATE = 24 };
+    (void)type;
+    for (int side = 0; side < 2; side++) {
+        float *state = side ? s->got : s->want;
+        memcpy(state, s->x, STATE * HEAD * sizeof *state);
+        (side ? t : ref)
+            ->scan_step(s->x, s->x + HEAD, s->x + K, s->x, s->x + 2 * HEAD, s->x + 3 * HEAD, STATE,
+                        HEAD, state, state + STATE * HEAD);
+    }
+    return difference(s, STATE * HEAD + STATE);
+}
+
 /* bound: sums in another order; for bfloat16 keys, queries rounded to them too. */
 static const struct {
     const char *name;
@@ -145,6 +175,8 @@ static const struct {
     {"attention BF16", try_attend, DT_BF16, 1e-2f},
     {"norm", try_norm, 0, 1e-4f},
     {"swiglu", try_swiglu, 0, 1e-4f},
+    {"delta rule", try_delta, 0, 1e-4f},
+    {"selective scan", try_scan, 0, 1e-4f},
 };
 
 size_t kernels_try(const Kernels *chosen, KernelTrial *out, size_t capacity)
