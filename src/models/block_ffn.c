@@ -53,14 +53,17 @@ static MoeOptions routing(Loader *ld, int32_t layer, const FfnOptions *o)
 static void shared(Loader *ld, int32_t layer, const FfnOptions *o, Ffn *ffn)
 {
     int64_t d = ld->hyper.n_embd;
-    if (!o->shared && !loader_has(ld, layer, "ffn_up_shexp")) return;
+    bool counted = o->routing_keys && loader_int(ld, "expert_shared_count", 0, 4096, 0) > 0;
+    bool any = loader_has(ld, layer, "ffn_gate_shexp") || loader_has(ld, layer, "ffn_up_shexp") ||
+               loader_has(ld, layer, "ffn_down_shexp");
+    if (!o->shared && !counted && !any) return;
     int64_t ne[3] = {0}; /* keys name its width in several ways */
     loader_shape(ld, layer, "ffn_up_shexp", ne);
     int64_t f = ne[1];
     if (!o->ungated) ffn->shared_gate = loader_matrix(ld, layer, "ffn_gate_shexp", d, f, REQUIRED);
     ffn->shared_up = loader_matrix(ld, layer, "ffn_up_shexp", d, f, REQUIRED);
     ffn->shared_down = loader_matrix(ld, layer, "ffn_down_shexp", f, d, REQUIRED);
-    if (loader_has(ld, layer, "ffn_gate_inp_shexp"))
+    if (o->shared_router || loader_has(ld, layer, "ffn_gate_inp_shexp"))
         ffn->shared_router = loader_matrix(ld, layer, "ffn_gate_inp_shexp", d, 1, REQUIRED);
 }
 

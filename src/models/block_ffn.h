@@ -16,7 +16,8 @@ typedef struct FfnOptions {
     bool routing_keys; /* expert_gating_func, _weights_norm, _weights_scale and _group_* count;
                         * other families' files carry them without a meaning */
     bool weigh_input;
-    bool shared; /* ffn_*_shexp must be there */
+    bool shared;        /* ffn_*_shexp must be there */
+    bool shared_router; /* and ffn_gate_inp_shexp, the gate of their result */
 } FfnOptions;
 
 /* A dense layer has gate (or none), up, down; a layer of experts has router and the three of all

@@ -32,7 +32,8 @@ Tensor block_short_conv(Step *s, const Decoder *m, int32_t layer, const RopeTabl
 const void *block_mamba_load(Loader *ld, int32_t layer, bool normed);
 Tensor block_mamba(Step *s, const Decoder *m, int32_t layer, const RopeTable *ropes, Tensor x);
 
-const void *block_ssd_load(Loader *ld, int32_t layer);
+/* norm: whether ssm_norm must be there. */
+const void *block_ssd_load(Loader *ld, int32_t layer, LoaderNeed norm);
 Tensor block_ssd(Step *s, const Decoder *m, int32_t layer, const RopeTable *ropes, Tensor x);
 
 /* tiled: value head h reads key head h % (key heads), else h / (value heads / key heads). */

@@ -128,7 +128,8 @@ static Rope read_rope(Loader *ld, bool adjacent, float base, bool rounded)
         loader_fail(ld, BT_E_FORMAT, "keys '%s.rope.scaling.*' give no finite factor", ld->arch);
     loader_array(ld, "rope.dimension_sections", 0, k.width, rope.sections, ROPE_AXES);
     if (rope.sections[1] + rope.sections[2] + rope.sections[3] > 0) ld->hyper.axes = true;
-    if (loader_has(ld, -1, "rope_factors_long") || k.longrope)
+    if (k.longrope || loader_has(ld, -1, "rope_factors_long") ||
+        loader_has(ld, -1, "rope_factors_short"))
         long_and_short(ld, &k, &rope);
     else
         frequencies(ld, &k, loader_vector(ld, -1, "rope_freqs", k.width / 2, OPTIONAL), &rope);

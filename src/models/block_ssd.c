@@ -11,7 +11,7 @@ typedef struct Ssd {
     SsmSizes n; /* rank: H */
 } Ssd;
 
-const void *block_ssd_load(Loader *ld, int32_t layer)
+const void *block_ssd_load(Loader *ld, int32_t layer, LoaderNeed norm)
 {
     Ssd *w = loader_memory(ld, 1, sizeof *w);
     SsmSizes n = block_ssm_heads(ld);
@@ -24,7 +24,7 @@ const void *block_ssd_load(Loader *ld, int32_t layer)
     w->dt_bias = loader_floats(ld, layer, "ssm_dt.bias", h, 1, REQUIRED);
     w->a = loader_floats(ld, layer, "ssm_a", 1, h, REQUIRED);
     w->d = loader_floats(ld, layer, "ssm_d", 1, h, REQUIRED);
-    if (loader_has(ld, layer, "ssm_norm"))
+    if (norm == REQUIRED || loader_has(ld, layer, "ssm_norm"))
         w->norm = loader_norm_heads(ld, layer, "ssm_norm", c / n.groups, n.groups, false);
     w->out = loader_matrix(ld, layer, "ssm_out", c, d, REQUIRED);
     return loader_failed(ld) ? NULL : w;

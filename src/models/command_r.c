@@ -4,7 +4,8 @@
 
 static const void *command_r_load(Loader *ld)
 {
-    QkNorm qk_norm = loader_has(ld, 0, "attn_q_norm") ? QK_NORM_HEADS : QK_NORM_NONE;
+    bool normed = loader_has(ld, 0, "attn_q_norm") || loader_has(ld, 0, "attn_k_norm");
+    QkNorm qk_norm = normed ? QK_NORM_HEADS : QK_NORM_NONE;
     DecoderOptions o = {.adjacent = true, .centred = true, .parallel = true, .qk_norm = qk_norm};
     Decoder *m = block_decoder_load(ld, &o);
     if (!m) return NULL;

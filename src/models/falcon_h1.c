@@ -17,7 +17,7 @@ static const void *falcon_h1_load(Loader *ld)
     if (m) m->rope[0] = block_rope_plain(ld, false, base, 2 * m->rope[0].half);
     for (int32_t l = 0; m && l < m->n_layers; l++) {
         m->layer[l].mixer = both;
-        m->layer[l].mixer_weights = block_ssd_load(ld, l);
+        m->layer[l].mixer_weights = block_ssd_load(ld, l, OPTIONAL);
     }
     return loader_failed(ld) ? NULL : m;
 }

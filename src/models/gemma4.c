@@ -20,6 +20,7 @@ typedef struct Gemma4Layer {
 typedef struct Gemma4 {
     Decoder base; /* embedding, angles, head; its layers are not used */
     PerLayer own;
+    bool keys_as_values; /* in full layers */
     Gemma4Layer *layer;
 } Gemma4;
 
@@ -59,9 +60,18 @@ static void load_experts(Loader *ld, int32_t l, Gemma4Layer *w)
     w->moe_post_norm = loader_norm(ld, l, "post_ffw_norm_2", d, false, REQUIRED);
 }
 
+/* In models that take keys for values no full layer has a value projection. */
+static bool keys_are_values(Loader *ld)
+{
+    for (int32_t l = 0; l < ld->hyper.n_layers; l++)
+        if (!block_windowed(ld, l, 6) && loader_has(ld, l, "attn_v")) return false;
+    return true;
+}
+
 static void load_layer(Loader *ld, int32_t l, int32_t span, Gemma4 *m)
 {
-    AttentionOptions o = {.qk_norm = QK_NORM_HEADS, .keys_as_values = true};
+    bool window = block_windowed(ld, l, 6);
+    AttentionOptions o = {.qk_norm = QK_NORM_HEADS, .keys_as_values = !window && m->keys_as_values};
     FfnOptions dense = {.activation = ACT_GELU_TANH};
     Gemma4Layer *w = &m->layer[l];
     int32_t d = ld->hyper.n_embd;
@@ -72,12 +82,12 @@ static void load_layer(Loader *ld, int32_t l, int32_t span, Gemma4 *m)
     w->attention = block_attention_load(ld, l, &o);
     w->attention.options.scale = 1;
     w->attention.v_norm = block_plain_norm(ld);
-    if (block_windowed(ld, l, 6)) {
+    if (window) {
         w->attention.rope = 1;
         block_attention_span(ld, &w->attention, l, STATE_KV_WINDOW, span);
     }
     w->dense = block_ffn_load(ld, l, &dense);
-    if (loader_has(ld, l, "ffn_gate_inp")) load_experts(ld, l, w);
+    if (ld->hyper.n_experts > 0 || loader_has(ld, l, "ffn_gate_inp")) load_experts(ld, l, w);
     w->own = block_per_layer_use(ld, &m->own, l);
     const float *scale = loader_vector(ld, l, "layer_output_scale", 1, OPTIONAL);
     w->scale = scale ? *scale : 1;
@@ -92,6 +102,7 @@ static const void *gemma4_load(Loader *ld)
     int32_t span = loader_int(ld, "attention.sliding_window", 1, INT32_MAX, LOADER_REQUIRED);
     m->layer = loader_memory(ld, (size_t)h->n_layers, sizeof *m->layer);
     shapes(ld);
+    m->keys_as_values = keys_are_values(ld);
     Decoder *base = &m->base;
     base->n_layers = h->n_layers;
     base->embedding_scale = sqrtf((float)h->n_embd);

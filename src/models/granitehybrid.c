@@ -16,7 +16,7 @@ static const void *granitehybrid_load(Loader *ld)
     m->residual_scale = loader_float(ld, "residual_scale", 1);
     m->logit_scale = 1 / loader_float(ld, "logit_scale", 1);
     for (int32_t l = 0; l < m->n_layers; l++)
-        if (!block_has_kv(ld, l)) block_mixer(ld, m, l, block_ssd, block_ssd_load(ld, l));
+        if (!block_has_kv(ld, l)) block_mixer(ld, m, l, block_ssd, block_ssd_load(ld, l, REQUIRED));
     return loader_failed(ld) ? NULL : m;
 }
 

@@ -508,7 +508,15 @@ void loader_dense(Loader *ld)
     static const char *const names[] = {"dense_2", "dense_3"};
     int64_t ne[3], k = ld->hyper.n_embd;
     for (size_t i = 0, n = 0; i < sizeof names / sizeof *names && !loader_failed(ld); i++) {
-        if (!loader_shape(ld, -1, names[i], ne)) continue;
+        char key[32];
+        snprintf(key, sizeof key, "%s_feat_out", names[i]);
+        if (!loader_shape(ld, -1, names[i], ne)) {
+            if (loader_int(ld, key, 0, MODEL_MOST_WIDTH, 0) > 0)
+                loader_fail(ld, BT_E_FORMAT,
+                            "tensor '%s.weight' is missing, but key '%s.%s' gives its size",
+                            names[i], ld->arch, key);
+            continue;
+        }
         if (ne[1] < 1 || ne[1] > MODEL_MOST_WIDTH) {
             loader_fail(ld, BT_E_FORMAT, "tensor '%s.weight' has %lld rows", names[i],
                         (long long)ne[1]);

@@ -21,7 +21,7 @@ static const void *mamba2_load(Loader *ld)
     DecoderOptions o = {.no_rope = true, .no_ffn = true, .attends = never};
     Decoder *m = block_decoder_load(ld, &o);
     for (int32_t l = 0; m && l < m->n_layers; l++)
-        block_mixer(ld, m, l, block_ssd, block_ssd_load(ld, l));
+        block_mixer(ld, m, l, block_ssd, block_ssd_load(ld, l, REQUIRED));
     return loader_failed(ld) ? NULL : m;
 }
 

@@ -4,7 +4,7 @@
 
 static const void *qwen2moe_load(Loader *ld)
 {
-    DecoderOptions o = {.ffn = {.experts = true, .shared = true}};
+    DecoderOptions o = {.ffn = {.experts = true, .shared = true, .shared_router = true}};
     return block_decoder_load(ld, &o);
 }
 

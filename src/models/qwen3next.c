@@ -12,11 +12,13 @@ static bool attends(const Loader *ld, int32_t l)
 
 static Decoder *load(Loader *ld, bool tiled, bool experts)
 {
-    DecoderOptions o = {.ffn_norm = "post_attention_norm",
-                        .qk_norm = QK_NORM_HEADS,
-                        .gated = true,
-                        .attends = attends,
-                        .ffn = {.experts = experts, .renormalise = true}};
+    DecoderOptions o = {
+        .ffn_norm = "post_attention_norm",
+        .qk_norm = QK_NORM_HEADS,
+        .gated = true,
+        .attends = attends,
+        .ffn = {
+            .experts = experts, .renormalise = true, .shared = experts, .shared_router = experts}};
     Decoder *m = block_decoder_load(ld, &o);
     int32_t interval = loader_int(ld, "full_attention_interval", 1, MODEL_MOST_LAYERS, 4);
     for (int32_t l = 0; m && l < m->n_layers && !loader_failed(ld); l++) {
