@@ -80,8 +80,8 @@ static bt_status apply(const Chat *chat, const ChatAsk *ask, bt_token **ids, siz
     if (status && ids) {
         mem_free(*ids);
         *ids = NULL;
-        *n_ids = 0;
     }
+    if (status && n_ids) *n_ids = 0;
     chat_parts_close(&parts);
     buf_close(&out);
     return status;

@@ -107,7 +107,7 @@ size_t jc_cut(JCompiler *c, int32_t start)
     while (c->attic_capacity < c->n_attic + n)
         c->attic = grown(c, c->attic, c->attic_capacity, &c->attic_capacity, sizeof *c->attic,
                          2 * JINJA_MOST_CODE);
-    memcpy(c->attic + c->n_attic, c->t->code + start, n * sizeof *c->attic);
+    if (n) memcpy(c->attic + c->n_attic, c->t->code + start, n * sizeof *c->attic);
     c->n_attic += n;
     c->t->n_code = (size_t)start;
     return n;

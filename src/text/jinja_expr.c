@@ -347,6 +347,7 @@ static After at_bracket(JCompiler *c)
     reduce(c, P_IF);
     JExpr *x = top(c);
     bool comma = jc_is_op(c, ',');
+    if (x->kind == X_BASE && !(comma && (x->how & JX_TUPLE))) return ALL_DONE;
     if (c->token.type == JT_OP && c->token.op == closing(x))
         return close_bracket(c) ? HAVE_VALUE : WANT_OPERAND;
     if (x->kind == X_INDEX && jc_is_op(c, ':')) {
@@ -355,8 +356,6 @@ static After at_bracket(JCompiler *c)
     }
     if (x->kind == X_DICT && jc_is_op(c, ':') && !x->colon) {
         x->colon = true;
-    } else if (comma && x->kind == X_BASE && !(x->how & JX_TUPLE)) {
-        return ALL_DONE;
     } else if (comma && (x->kind == X_PAREN || x->kind == X_LIST || x->kind == X_BASE)) {
         x->comma = x->fresh = true;
         x->n++;
@@ -367,8 +366,6 @@ static After at_bracket(JCompiler *c)
         x->colon = false;
         x->fresh = true;
         x->n++;
-    } else if (x->kind == X_BASE) {
-        return ALL_DONE;
     } else {
         jc_unexpected(c, x->kind == X_DICT && !x->colon ? "':'" : "the end of a bracket");
     }

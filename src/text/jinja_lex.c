@@ -317,7 +317,7 @@ static void operators(JLexer *lex, JToken *out)
             wrong(lex, lex->at, "this bracket closes none that is open");
         lex->n_open--;
     }
-    out->op = c;
+    out->op = (unsigned char)c;
     lex->at++;
 }
 

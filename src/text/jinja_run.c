@@ -663,7 +663,8 @@ static void set_up(Vm *vm, const JinjaInput *input)
         else if (global >= 0)
             vm->variables[i] = (JValue){.type = J_GLOBAL, .global = global};
     }
-    vm->out.j = j;
+    vm->out = (JOut){.j = j, .data = j_array(j, 256, sizeof *vm->out.data), .capacity = 256};
+    vm->stack = grown(j, NULL, 0, &vm->capacity, sizeof *vm->stack);
 }
 
 /* The code points as UTF-8, and which runs are whose. */

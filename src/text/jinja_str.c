@@ -223,6 +223,7 @@ void j_out_ascii(JOut *o, const char *text)
 
 JValue j_out_take(JOut *o)
 {
+    static const uint32_t none[1];
     j_spend(o->j, o->size / 16);
-    return j_string(j_str(o->j, o->data, o->size));
+    return j_string(j_str(o->j, o->data ? o->data : none, o->size));
 }
