@@ -70,7 +70,9 @@ static MakeModel take_model(Input *in)
                                   DT_Q4_1, DT_Q5_0,   DT_Q5_1,   DT_MXFP4, DT_Q4_K,
                                   DT_Q6_K, DT_IQ4_NL, DT_IQ4_XS, DT_Q2_K};
     unsigned arch = take(in), type = take(in), high = take(in), flags = take(in);
-    MakeModel m = {.arch = archs[arch % 5],
+    bool encoder = arch >= 240; /* the others lie so that seeds keep their meaning */
+    MakeModel m = {.arch = encoder ? "bert" : archs[arch % 5],
+                   .pooling = encoder ? (int)(arch % 5) : 0,
                    .type = types[type % 14],
                    .high = types[high % 14],
                    .layers = 1 + (flags & 1),
@@ -243,6 +245,30 @@ static void decode(bt_model *m, bt_session *s)
     bt_sampler_close(&sampler);
 }
 
+static void embed(bt_model *m, unsigned how)
+{
+    static const bt_token ids[] = {0, 1, 2, 1, 0, 3, 2, 2};
+    const bt_ids texts[] = {{ids, 5}, {ids + 1, 1}, {ids + 3, 4}};
+    bt_error err = {0};
+    bt_session *s;
+    bt_embedding_info info = bt_model_embedding(m);
+    promise(info.n_dims > 0 && info.pooling != BT_POOLING_DEFAULT);
+    bt_session_options o = {.n_ctx = how & 8 ? 0 : 40,
+                            .n_sequences = 1 + (int32_t)(how & 1),
+                            .n_batch = 1 + (int32_t)(how >> 4),
+                            .kv = (bt_kv_type)(how % 5),
+                            .memory_limit = 32 << 20,
+                            .embeddings = true};
+    bt_embed_options with = {.pooling = (bt_pooling)(how % 5), .keep_length = how & 2};
+    int32_t most = with.pooling == BT_POOLING_NONE ? bt_model_describe(m).n_embd : info.n_dims;
+    if (bt_model_describe(m).n_embd > most) most = bt_model_describe(m).n_embd;
+    if (!fine(bt_session_open(m, &o, &s, &err), &err)) return;
+    float *out = mem_zalloc(10 * (size_t)most, sizeof *out);
+    if (out) fine(bt_session_embed(s, texts, 3, &with, out, &err), &err);
+    mem_free(out);
+    bt_session_close(&s);
+}
+
 static void use(bt_model *m, unsigned how)
 {
     bt_error err = {0};
@@ -252,6 +278,7 @@ static void use(bt_model *m, unsigned how)
     bt_model_info info = bt_model_describe(m);
     promise(info.n_vocab >= 0 && info.n_layers > 0 && info.n_heads > 0 && info.n_kv_heads > 0);
     speak(m);
+    if (bt_model_embedding(m).embeds || how % 3 == 0) embed(m, how);
     fine(bt_model_plan(m, &any, 1, 0, (bt_kv_type)(how % 5), &plan, &err), &err);
     bt_model_bytes_per_token(m, 100, (bt_kv_type)(how % 5));
     bt_session_options o = {.n_ctx = how & 8 ? 0 : 40,

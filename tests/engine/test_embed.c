@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "bantam/bantam.h"
+#include "base/mem.h"
 #include "models/model.h"
 #include "support/compare.h"
 #include "support/make_model.h"
@@ -350,6 +351,44 @@ static void prefixes_are_found(void **state)
     scratch_close();
 }
 
+static bt_status live(const char *path, float *out)
+{
+    bt_session_options o = {.n_ctx = 64, .n_batch = 64, .n_sequences = 4, .embeddings = true};
+    bt_model_options with = {.n_threads = 2, .no_cache = true};
+    bt_status status = bt_model_open(path, &with, &model, &err);
+    if (!status) status = bt_session_open(model, &o, &session, &err);
+    if (!status) status = bt_session_embed(session, texts, n_texts, NULL, out, &err);
+    return status;
+}
+
+/* Every allocation fails once; embedding itself makes none. */
+static void memory_may_run_out(void **state)
+{
+    static float out[MOST_SEQUENCES * MOST_WIDTH], want[MOST_SEQUENCES * MOST_WIDTH];
+    char path[1024];
+    (void)state;
+    snprintf(path, sizeof path, "%s", path_of("gemma-embedding", ".gguf"));
+    int64_t before = mem_live();
+    uint64_t first = mem_count();
+    assert_int_equal(live(path, want), BT_OK);
+    uint64_t last = mem_count() - first;
+    first = mem_count();
+    assert_int_equal(bt_session_embed(session, texts, n_texts, NULL, out, &err), BT_OK);
+    assert_true(mem_count() == first);
+    close_all(NULL);
+    for (uint64_t n = 1; n <= last; n++) {
+        mem_fail_at(n);
+        bt_status status = live(path, out);
+        mem_fail_at(0);
+        close_all(NULL);
+        if (status && status != BT_E_MEMORY && status != BT_E_SYSTEM)
+            fail_msg("allocation %d: %s", (int)n, err.text);
+        if (mem_live() != before) fail_msg("allocation %d: memory is lost", (int)n);
+    }
+    assert_int_equal(live(path, out), BT_OK);
+    assert_memory_equal(out, want, sizeof out);
+}
+
 /* Any model gives vectors; what its file does not say is the last row's. */
 static void models_that_write_embed_too(void **state)
 {
@@ -387,6 +426,7 @@ int main(void)
         cmocka_unit_test_teardown(what_cannot_be_is_refused, close_all),
         cmocka_unit_test_teardown(sequences_share_the_room, close_all),
         cmocka_unit_test_teardown(bits_do_not_depend_on_the_company, close_all),
+        cmocka_unit_test_teardown(memory_may_run_out, close_all),
         cmocka_unit_test_teardown(prefixes_are_found, close_all),
         cmocka_unit_test_teardown(models_that_write_embed_too, close_all),
     };
