@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "text/schema.h"
 #include "text/utf8.h"
 
 typedef struct Name {
@@ -374,7 +375,7 @@ static bool read_reference(Gbnf *g)
     return true;
 }
 
-/* %until "text", %text, %token "text" */
+/* %json {...}, %until "text", %text, %token "text" */
 static bool read_word(Gbnf *g)
 {
     const char *from = g->p++;
@@ -382,7 +383,18 @@ static bool read_word(Gbnf *g)
     BuilderPiece piece = new_piece(g);
     GrammarBuilder *b = g->b;
     skip_blanks(g, false);
-    if (span_is(word, "text")) {
+    if (span_is(word, "json")) {
+        size_t used = 0;
+        uint32_t rule = 0;
+        bt_status status =
+            schema_build(b, (Span){g->p, (size_t)(g->end - g->p)}, &used, &rule, g->err);
+        if (status != BT_OK) {
+            g->status = status;
+            return false;
+        }
+        g->p += used;
+        builder_call(b, piece.start, rule, piece.end);
+    } else if (span_is(word, "text")) {
         builder_free(b, piece.start, (Span){0}, piece.end);
     } else if (span_is(word, "until") || span_is(word, "token")) {
         if (g->p >= g->end || *g->p != '"') return fail_at(g, g->p, "a literal is missing");
@@ -399,7 +411,7 @@ static bool read_word(Gbnf *g)
             builder_text_to(b, mark, text, piece.end);
         }
     } else {
-        return fail_at(g, from, "unknown word; %until, %text and %token are known");
+        return fail_at(g, from, "unknown word; %json, %until, %text and %token are known");
     }
     put(g, piece);
     return true;

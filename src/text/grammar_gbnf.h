@@ -1,5 +1,5 @@
 /* GBNF, the grammar language of the llama.cpp family, into an automaton. docs/constraints.md
- * defines the dialect and the words of our own (%until, %text, %token). */
+ * defines the dialect and the four words of our own (%json, %until, %text, %token). */
 #ifndef TEXT_GRAMMAR_GBNF_H
 #define TEXT_GRAMMAR_GBNF_H
 

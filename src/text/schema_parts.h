@@ -1,0 +1,138 @@
+/* What the parts of the schema compiler share (see schema.h). Inside text/.
+ *
+ * The unit is a *set* of schemas that must all hold for one value: a schema, what its $ref and
+ * allOf bring in, and what other schemas say of the same place. Each set becomes one rule, made
+ * once; rules wait in a list, so that recursion in the schema is no recursion here. Where a set
+ * holds anyOf, its rule chooses between the sets with one branch each. */
+#ifndef TEXT_SCHEMA_PARTS_H
+#define TEXT_SCHEMA_PARTS_H
+
+#include "text/grammar.h"
+#include "text/json_tree.h"
+#include "text/regex.h"
+#include "text/schema.h"
+
+enum {
+    SCHEMA_MAX_SET = 1024,    /* schemas that hold together */
+    SCHEMA_MAX_SETS = 100000, /* rules */
+};
+
+/* A schema in a set: node << 2 | which of its choices are settled. */
+typedef uint32_t Atom;
+#define ATOM_ANY 1u /* its anyOf is settled: the branch stands in the set */
+#define ATOM_ONE 2u
+static inline uint32_t atom_node(Atom atom)
+{
+    return atom >> 2;
+}
+
+typedef struct AtomList {
+    Atom *atoms;
+    uint32_t n, capacity;
+    bool never; /* `false` is among them */
+} AtomList;
+
+typedef struct SchemaSet {
+    uint32_t first, n; /* in `pool` */
+    uint32_t rule;
+    bool never;
+} SchemaSet;
+
+enum {
+    TYPE_NULL = 1 << 0,
+    TYPE_BOOLEAN = 1 << 1,
+    TYPE_INTEGER = 1 << 2,
+    TYPE_FRACTION = 1 << 3, /* numbers that are not written as integers */
+    TYPE_STRING = 1 << 4,
+    TYPE_ARRAY = 1 << 5,
+    TYPE_OBJECT = 1 << 6,
+    TYPE_NUMBER = TYPE_INTEGER | TYPE_FRACTION,
+    TYPE_ALL = (1 << 7) - 1,
+};
+
+typedef struct Schema {
+    GrammarBuilder *b;
+    JsonTree tree;
+    uint8_t *checked; /* node: its keywords are known; 2: its references do not run in a circle */
+    SchemaSet *sets;
+    uint32_t n_sets, set_capacity;
+    Atom *pool;
+    uint32_t n_pool, pool_capacity;
+    uint32_t *table, table_mask; /* set + 1 by atoms */
+    AtomList work;               /* the set being compiled */
+    /* Shared rules; 0: not made yet, else + 1. */
+    uint32_t blank, character, string, integer, number;
+    bt_error *err;
+    bt_status status;
+} Schema;
+
+/* ---- errors: the first sticks; each gives false ---- */
+bool schema_fail(Schema *s, uint32_t node, bt_status status, const char *format, ...)
+    BT_PRINTF(4, 5);
+bool schema_no_memory(Schema *s);
+
+/* ---- keywords (schema_words.c) ---- */
+typedef enum Word {
+    WORD_NOTE,   /* says nothing about values */
+    WORD_SHARED, /* holds schemas or names for $ref */
+    WORD_TYPE,
+    WORD_VALUE,  /* enum, const */
+    WORD_JOIN,   /* $ref, allOf, anyOf, oneOf */
+    WORD_STRING, /* keywords of one type */
+    WORD_NUMBER,
+    WORD_ARRAY,
+    WORD_OBJECT,
+    WORD_UNKNOWN,
+} Word;
+Word schema_word(Span key);
+/* Checks that every keyword of the schema is known and well formed. */
+bool schema_check(Schema *s, uint32_t node);
+static inline uint32_t schema_get(const Schema *s, uint32_t node, const char *word)
+{
+    return json_tree_get(&s->tree, node, span_of(word));
+}
+/* A keyword's count; false: it is not there. `schema_check` has seen that it is one. */
+bool schema_count(const Schema *s, uint32_t node, const char *word, uint32_t *out);
+/* TYPE_ bits that `type` allows. */
+unsigned schema_types(const Schema *s, uint32_t node);
+
+/* ---- sets (schema_set.c) ---- */
+bool atoms_add(Schema *s, AtomList *list, Atom atom);
+void atoms_close(AtomList *list);
+/* Adds what $ref and allOf bring, drops schemas that say nothing, sorts. */
+bool schema_expand(Schema *s, AtomList *list);
+/* The rule of a set; the list is expanded in place. 0 after a failure. */
+uint32_t schema_rule(Schema *s, AtomList *list);
+
+/* ---- what a set becomes; each builds from `from` to `to` ---- */
+void schema_choice(Schema *s, const AtomList *set, uint32_t at, bool one, uint32_t from,
+                   uint32_t to);
+/* A set without choices. */
+void schema_plain(Schema *s, const AtomList *set, uint32_t from, uint32_t to);
+void schema_values(Schema *s, const AtomList *set, uint32_t values_of, uint32_t from, uint32_t to);
+unsigned schema_set_types(const Schema *s, const AtomList *set);
+void schema_object(Schema *s, const AtomList *set, uint32_t from, uint32_t to);
+void schema_array(Schema *s, const AtomList *set, uint32_t from, uint32_t to);
+void schema_string(Schema *s, const AtomList *set, uint32_t from, uint32_t to);
+void schema_number(Schema *s, const AtomList *set, unsigned types, uint32_t from, uint32_t to);
+
+/* Optional white space between tokens; what is built between pieces. */
+uint32_t schema_blank(Schema *s);
+/* Any JSON string, quotes included. */
+uint32_t schema_any_string(Schema *s);
+
+/* What patterns, formats and lengths of the set say, as a term; *plain: nothing but lengths (in
+ * *least and *most). */
+RegexTerm schema_string_term(Schema *s, Regex *re, const AtomList *set, bool *plain,
+                             uint32_t *least, uint32_t *most);
+/* Writes the automaton as the inside of a JSON string. */
+void schema_automaton(Schema *s, const RegexAutomaton *a, uint32_t from, uint32_t to);
+/* The pattern of a format; NULL: unknown. *note: the format says nothing about the text. */
+const char *schema_format(Span name, bool *note);
+
+/* True when a number, as written, is within the bounds of the set; *integer: it has no fraction. */
+bool schema_number_fits(Schema *s, const AtomList *set, Span number, bool *integer);
+/* -1, 0 or 1; 2: not comparable (too many digits). */
+int schema_number_compare(Span a, Span b);
+
+#endif

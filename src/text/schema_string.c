@@ -1,0 +1,300 @@
+/* Strings (see schema_parts.h). A string of which nothing, or only a length, is said may use every
+ * escape of JSON; one under a pattern or format stands for itself, with the escapes that JSON
+ * requires. U+0000 is never written: too many programs end a string there. */
+#include <string.h>
+
+#include "text/schema_parts.h"
+
+/* ---- formats -------------------------------------------------------------------------- */
+
+#define DATE                                                                                       \
+    "(?!0000)(?:\\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|"    \
+    "[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))|(?:\\d\\d(?:0[48]|[2468][048]|[13579][26])|"           \
+    "(?:[02468][048]|[13579][26])00)-02-29)"
+#define TIME                                                                                       \
+    "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)"
+#define OCTET "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)"
+#define IPV4  OCTET "(?:\\." OCTET "){3}"
+#define LABEL "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+#define HOST  LABEL "(?:\\." LABEL "){0,7}"
+#define HEX   "[0-9A-Fa-f]{1,4}"
+#define PCHAR "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+
+static const struct {
+    const char *name, *pattern; /* NULL: says nothing about the text */
+} formats[] = {
+    {"date", "^" DATE "$"},
+    {"time", "^" TIME "$"},
+    {"date-time", "^" DATE "T" TIME "$"},
+    {"duration", "^P(?=.)(?:\\d{1,4}W|(?:\\d{1,4}Y)?(?:\\d{1,4}M)?(?:\\d{1,4}D)?"
+                 "(?:T(?=\\d)(?:\\d{1,4}H)?(?:\\d{1,4}M)?(?:\\d{1,4}S)?)?)$"},
+    {"uuid", "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"},
+    {"email",
+     "^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*@" LABEL "(?:\\." LABEL "){0,6}\\.[A-Za-z]{2,18}$"},
+    {"hostname", "^" HOST "$"},
+    {"ipv4", "^" IPV4 "$"},
+    {"ipv6", "^(?:(?:" HEX ":){7}" HEX "|(?=(?:[^:]*:){2,7}[^:]*$)(?!.*::.*::)(?=.*::)"
+             "(?:" HEX "(?::" HEX ")*)?::(?:" HEX "(?::" HEX ")*)?)$"},
+    {"uri",
+     "^[A-Za-z][A-Za-z0-9+.-]{0,31}:(?://(?:[A-Za-z0-9._~-]+@)?(?:" HOST ")(?::\\d{1,4})?(?:/" PCHAR
+     "*)*|" PCHAR "+(?:/" PCHAR "*)*)(?:\\?(?:" PCHAR "|[/?])*)?(?:#(?:" PCHAR "|[/?])*)?$"},
+    {"int8", NULL},
+    {"int16", NULL},
+    {"int32", NULL},
+    {"int64", NULL},
+    {"uint8", NULL},
+    {"uint16", NULL},
+    {"uint32", NULL},
+    {"uint64", NULL},
+    {"float", NULL},
+    {"double", NULL},
+    {"decimal", NULL},
+    {"password", NULL},
+};
+
+const char *schema_format(Span name, bool *note)
+{
+    *note = false;
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        if (!span_is(name, formats[i].name)) continue;
+        *note = !formats[i].pattern;
+        return formats[i].pattern;
+    }
+    return NULL;
+}
+
+/* ---- terms ------------------------------------------------------------------------------ */
+
+/* Patterns are read one by one so that the first that is wrong can be named. */
+static RegexTerm add_pattern(Schema *s, Regex *re, uint32_t node, Span pattern, const char *what,
+                             RegexTerm term)
+{
+    bt_error err;
+    RegexTerm found = regex_pattern(re, pattern);
+    bt_status status = regex_status(re, &err);
+    if (status != BT_OK)
+        schema_fail(s, node, status, "%s '%.*s': %s", what,
+                    pattern.size > 100 ? 100 : (int)pattern.size, pattern.data, err.text);
+    return status == BT_OK ? regex_and(re, term, found) : REGEX_NOTHING;
+}
+
+RegexTerm schema_string_term(Schema *s, Regex *re, const AtomList *set, bool *plain,
+                             uint32_t *least, uint32_t *most)
+{
+    RegexTerm term = REGEX_ALL;
+    *plain = true;
+    *least = 0;
+    *most = REGEX_NO_LIMIT;
+    for (uint32_t i = 0; i < set->n && s->status == BT_OK; i++) {
+        uint32_t node = atom_node(set->atoms[i]), n;
+        uint32_t pattern = schema_get(s, node, "pattern"), format = schema_get(s, node, "format");
+        if (schema_count(s, node, "minLength", &n) && n > *least) *least = n;
+        if (schema_count(s, node, "maxLength", &n) && n < *most) *most = n;
+        if (pattern) {
+            *plain = false;
+            term = add_pattern(s, re, node, s->tree.nodes[pattern].text, "the pattern", term);
+        }
+        if (format) {
+            bool note;
+            Span name = s->tree.nodes[format].text;
+            const char *text = schema_format(name, &note);
+            if (!text && !note)
+                schema_fail(s, node, BT_E_UNSUPPORTED, "the format '%.*s' is not supported",
+                            name.size > 64 ? 64 : (int)name.size, name.data);
+            if (!text) continue;
+            *plain = false;
+            term = add_pattern(s, re, node, span_of(text), "the format", term);
+        }
+    }
+    if (!*plain && (*least || *most != REGEX_NO_LIMIT))
+        term = regex_and(re, term, regex_length(re, *least, *most));
+    return term;
+}
+
+/* ---- any string ---------------------------------------------------------------------------- */
+
+static void hex(GrammarBuilder *b, uint32_t from, const char *digits, uint32_t to)
+{
+    for (; *digits; digits++)
+        builder_bytes(b, from, (unsigned char)*digits, (unsigned char)*digits, to);
+}
+
+static const char hex_all[] = "0123456789abcdefABCDEF";
+
+/* n hexadecimal digits from `from` to `to`. */
+static void hex_digits(GrammarBuilder *b, uint32_t from, int n, uint32_t to)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t next = i == n - 1 ? to : builder_state(b);
+        hex(b, from, hex_all, next);
+        from = next;
+    }
+}
+
+/* What may follow \u: not 0000, no half of a surrogate pair. */
+static void unicode_escape(GrammarBuilder *b, uint32_t from, uint32_t to)
+{
+    uint32_t three = builder_state(b), zero = builder_state(b), two = builder_state(b);
+    uint32_t zeros = builder_state(b), one = builder_state(b), d = builder_state(b);
+    uint32_t zeros3 = builder_state(b), high = builder_state(b);
+    hex(b, from, "123456789abcefABCEF", three);
+    hex_digits(b, three, 3, to);
+    hex(b, from, "0", zero);
+    hex(b, zero, "123456789abcdefABCDEF", two);
+    hex_digits(b, two, 2, to);
+    hex(b, zero, "0", zeros);
+    hex(b, zeros, "123456789abcdefABCDEF", one);
+    hex(b, one, hex_all, to);
+    hex(b, zeros, "0", zeros3);
+    hex(b, zeros3, "123456789abcdefABCDEF", to);
+    hex(b, from, "dD", d);
+    hex(b, d, "01234567", two);
+    hex(b, d, "89abAB", high);
+    uint32_t slash = builder_state(b), low = builder_state(b);
+    hex_digits(b, high, 2, slash);
+    low = builder_text(b, slash, SPAN("\\u"));
+    uint32_t d2 = builder_state(b), last = builder_state(b);
+    hex(b, low, "dD", d2);
+    hex(b, d2, "cdefCDEF", last);
+    hex_digits(b, last, 2, to);
+}
+
+/* One character of a string, as it stands or escaped. */
+static void character(GrammarBuilder *b, uint32_t from, uint32_t to)
+{
+    uint32_t slash = builder_state(b), u = builder_state(b);
+    builder_range(b, from, 0x20, 0x21, to);
+    builder_range(b, from, 0x23, 0x5B, to);
+    builder_range(b, from, 0x5D, 0x10FFFF, to);
+    builder_bytes(b, from, '\\', '\\', slash);
+    hex(b, slash, "\"\\/bfnrt", to);
+    hex(b, slash, "u", u);
+    unicode_escape(b, u, to);
+}
+
+uint32_t schema_any_string(Schema *s)
+{
+    GrammarBuilder *b = s->b;
+    if (s->string) return s->string - 1;
+    uint32_t rule = builder_rule(b, (Span){0}), loop = builder_state(b);
+    if (b->no_memory || b->too_large) return 0;
+    builder_bytes(b, b->rules[rule].start, '"', '"', loop);
+    character(b, loop, loop);
+    builder_bytes(b, loop, '"', '"', b->rules[rule].end);
+    s->string = rule + 1;
+    return rule;
+}
+
+static uint32_t one_character(Schema *s)
+{
+    GrammarBuilder *b = s->b;
+    if (s->character) return s->character - 1;
+    uint32_t rule = builder_rule(b, (Span){0});
+    if (b->no_memory || b->too_large) return 0;
+    character(b, b->rules[rule].start, b->rules[rule].end);
+    s->character = rule + 1;
+    return rule;
+}
+
+/* ---- strings under a pattern ----------------------------------------------------------------- */
+
+/* Characters of [low, high] that stand for themselves. */
+static void bare(GrammarBuilder *b, uint32_t from, RegexRange r, uint32_t to)
+{
+    static const RegexRange part[] = {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x10FFFF}};
+    for (int i = 0; i < 3; i++) {
+        uint32_t low = r.low > part[i].low ? r.low : part[i].low;
+        uint32_t high = r.high < part[i].high ? r.high : part[i].high;
+        if (low <= high) builder_range(b, from, low, high, to);
+    }
+}
+
+/* States after "\", "\u00" and "\u001", made when they are needed. */
+typedef struct Escapes {
+    uint32_t slash, zeros, ones;
+} Escapes;
+
+static void escaped(GrammarBuilder *b, uint32_t from, uint32_t c, Escapes *e, uint32_t to)
+{
+    static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt",
+                      digits[] = "0123456789abcdef";
+    const char *found = strchr(plain, (int)c);
+    if (!e->slash) {
+        e->slash = builder_state(b);
+        builder_bytes(b, from, '\\', '\\', e->slash);
+    }
+    if (found) {
+        unsigned letter = (unsigned char)letters[found - plain];
+        builder_bytes(b, e->slash, letter, letter, to);
+        return;
+    }
+    if (!e->zeros) {
+        e->zeros = builder_text(b, e->slash, SPAN("u00"));
+        e->ones = builder_text(b, e->zeros, SPAN("1"));
+    }
+    uint32_t at = e->ones;
+    if (c < 0x10) {
+        at = builder_state(b);
+        builder_bytes(b, e->zeros, '0', '0', at);
+    }
+    builder_bytes(b, at, (unsigned char)digits[c & 15], (unsigned char)digits[c & 15], to);
+}
+
+static void one_class(GrammarBuilder *b, const RegexAutomaton *a, uint32_t class, uint32_t from,
+                      Escapes *e, uint32_t to)
+{
+    for (uint32_t i = 0; i < a->n_ranges; i++) {
+        RegexRange r = a->ranges[i];
+        if (a->class_of[i] != class) continue;
+        bare(b, from, r, to);
+        for (uint32_t c = r.low; c <= r.high && c <= 0x5C; c++)
+            if (c < 0x20 || c == '"' || c == '\\') escaped(b, from, c, e, to);
+    }
+}
+
+void schema_automaton(Schema *s, const RegexAutomaton *a, uint32_t from, uint32_t to)
+{
+    GrammarBuilder *b = s->b;
+    if (!a->n_states) return;
+    uint32_t end = builder_state(b), first = builder_state(b);
+    for (uint32_t i = 1; i < a->n_states; i++) builder_state(b); /* first + i is state i */
+    builder_bytes(b, from, '"', '"', first);
+    builder_bytes(b, end, '"', '"', to);
+    for (uint32_t i = 0; i < a->n_states && !b->no_memory && !b->too_large; i++) {
+        Escapes escapes = {0};
+        if (a->ends[i]) builder_empty(b, first + i, end);
+        for (uint32_t c = 0; c < a->n_classes; c++) {
+            uint32_t next = a->next[(size_t)i * a->n_classes + c];
+            if (next != REGEX_NONE) one_class(b, a, c, first + i, &escapes, first + next);
+        }
+    }
+}
+
+void schema_string(Schema *s, const AtomList *set, uint32_t from, uint32_t to)
+{
+    GrammarBuilder *b = s->b;
+    Regex *re;
+    bool plain;
+    uint32_t least, most;
+    s->status = regex_open(&re, s->err);
+    if (s->status != BT_OK) return;
+    RegexTerm term = schema_string_term(s, re, set, &plain, &least, &most);
+    if (s->status == BT_OK && plain && least == 0 && most == REGEX_NO_LIMIT) {
+        builder_call(b, from, schema_any_string(s), to);
+    } else if (s->status == BT_OK && plain) {
+        uint32_t open = builder_state(b), close = builder_state(b);
+        builder_bytes(b, from, '"', '"', open);
+        if (least <= most) builder_repeat(b, open, one_character(s), least, most, close);
+        builder_bytes(b, close, '"', '"', to);
+    } else if (s->status == BT_OK) {
+        RegexAutomaton a;
+        bt_error err;
+        bt_status status = regex_automaton(re, term, &a, &err);
+        if (status != BT_OK)
+            schema_fail(s, set->n ? atom_node(set->atoms[0]) : 0, status, "%s", err.text);
+        else
+            schema_automaton(s, &a, from, to);
+        if (status == BT_OK) regex_automaton_close(&a);
+    }
+    regex_close(&re);
+}

@@ -1,0 +1,210 @@
+/* The keywords of JSON Schema (drafts 4 to 2020-12 as zod, pydantic and OpenAPI write them): which
+ * are held, which say nothing about values, and that their values are well formed. All others are
+ * refused by name. */
+#include <string.h>
+
+#include "text/schema_parts.h"
+
+enum Shape {
+    SHAPE_ANY,
+    SHAPE_TEXT,
+    SHAPE_COUNT,
+    SHAPE_NUMBER,
+    SHAPE_BOUND, /* a number, or true/false as draft 4 has it */
+    SHAPE_SCHEMA,
+    SHAPE_SCHEMAS, /* an array of at least one */
+    SHAPE_ITEMS,   /* a schema or an array of them */
+    SHAPE_MAP,     /* names to schemas */
+    SHAPE_NAMES,   /* an array of strings */
+    SHAPE_LIST,
+    SHAPE_TYPE,
+    SHAPE_BOOL,
+    SHAPE_FALSE, /* allowed only as false */
+};
+
+static const struct {
+    const char *name;
+    Word word;
+    enum Shape shape;
+} words[] = {
+    {"title", WORD_NOTE, SHAPE_ANY},
+    {"description", WORD_NOTE, SHAPE_ANY},
+    {"default", WORD_NOTE, SHAPE_ANY},
+    {"example", WORD_NOTE, SHAPE_ANY},
+    {"examples", WORD_NOTE, SHAPE_ANY},
+    {"deprecated", WORD_NOTE, SHAPE_ANY},
+    {"readOnly", WORD_NOTE, SHAPE_ANY},
+    {"writeOnly", WORD_NOTE, SHAPE_ANY},
+    {"discriminator", WORD_NOTE, SHAPE_ANY},
+    {"externalDocs", WORD_NOTE, SHAPE_ANY},
+    {"contentEncoding", WORD_NOTE, SHAPE_ANY},
+    {"contentMediaType", WORD_NOTE, SHAPE_ANY},
+    {"contentSchema", WORD_NOTE, SHAPE_ANY},
+    {"$comment", WORD_NOTE, SHAPE_ANY},
+    {"$schema", WORD_NOTE, SHAPE_TEXT},
+    {"$id", WORD_NOTE, SHAPE_TEXT},
+    {"id", WORD_NOTE, SHAPE_ANY},
+    {"$vocabulary", WORD_NOTE, SHAPE_ANY},
+    {"$anchor", WORD_SHARED, SHAPE_TEXT},
+    {"$defs", WORD_SHARED, SHAPE_MAP},
+    {"definitions", WORD_SHARED, SHAPE_MAP},
+    {"type", WORD_TYPE, SHAPE_TYPE},
+    {"nullable", WORD_TYPE, SHAPE_BOOL},
+    {"enum", WORD_VALUE, SHAPE_LIST},
+    {"const", WORD_VALUE, SHAPE_ANY},
+    {"$ref", WORD_JOIN, SHAPE_TEXT},
+    {"allOf", WORD_JOIN, SHAPE_SCHEMAS},
+    {"anyOf", WORD_JOIN, SHAPE_SCHEMAS},
+    {"oneOf", WORD_JOIN, SHAPE_SCHEMAS},
+    {"minLength", WORD_STRING, SHAPE_COUNT},
+    {"maxLength", WORD_STRING, SHAPE_COUNT},
+    {"pattern", WORD_STRING, SHAPE_TEXT},
+    {"format", WORD_NOTE, SHAPE_TEXT}, /* of strings and numbers alike */
+    {"minimum", WORD_NUMBER, SHAPE_NUMBER},
+    {"maximum", WORD_NUMBER, SHAPE_NUMBER},
+    {"exclusiveMinimum", WORD_NUMBER, SHAPE_BOUND},
+    {"exclusiveMaximum", WORD_NUMBER, SHAPE_BOUND},
+    {"items", WORD_ARRAY, SHAPE_ITEMS},
+    {"prefixItems", WORD_ARRAY, SHAPE_SCHEMAS},
+    {"additionalItems", WORD_ARRAY, SHAPE_SCHEMA},
+    {"minItems", WORD_ARRAY, SHAPE_COUNT},
+    {"maxItems", WORD_ARRAY, SHAPE_COUNT},
+    {"uniqueItems", WORD_ARRAY, SHAPE_FALSE},
+    {"properties", WORD_OBJECT, SHAPE_MAP},
+    {"required", WORD_OBJECT, SHAPE_NAMES},
+    {"additionalProperties", WORD_OBJECT, SHAPE_SCHEMA},
+    {"propertyNames", WORD_OBJECT, SHAPE_SCHEMA},
+};
+enum { N_WORDS = sizeof words / sizeof words[0] };
+
+static int find(Span key)
+{
+    for (int i = 0; i < N_WORDS; i++)
+        if (span_is(key, words[i].name)) return i;
+    return -1;
+}
+
+Word schema_word(Span key)
+{
+    int i = find(key);
+    if (i >= 0) return words[i].word;
+    return key.size > 2 && memcmp(key.data, "x-", 2) == 0 ? WORD_NOTE : WORD_UNKNOWN;
+}
+
+static bool is_schema(const JsonNode *n)
+{
+    return n->kind == JSON_KIND_OBJECT || n->kind == JSON_KIND_TRUE || n->kind == JSON_KIND_FALSE;
+}
+
+static bool is_count(const JsonNode *n)
+{
+    if (n->kind != JSON_KIND_NUMBER || !n->text.size || n->text.size > 9) return false;
+    for (size_t i = 0; i < n->text.size; i++)
+        if (n->text.data[i] < '0' || n->text.data[i] > '9') return false;
+    return true;
+}
+
+static unsigned type_named(Span name)
+{
+    static const struct {
+        const char *name;
+        unsigned type;
+    } types[] = {{"null", TYPE_NULL},     {"boolean", TYPE_BOOLEAN}, {"integer", TYPE_INTEGER},
+                 {"number", TYPE_NUMBER}, {"string", TYPE_STRING},   {"array", TYPE_ARRAY},
+                 {"object", TYPE_OBJECT}};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (span_is(name, types[i].name)) return types[i].type;
+    return 0;
+}
+
+/* All children are of the kind that the shape asks for. */
+static bool children(const Schema *s, const JsonNode *n, enum Shape shape)
+{
+    for (uint32_t c = n->child; c; c = s->tree.nodes[c].next) {
+        const JsonNode *child = &s->tree.nodes[c];
+        bool text = child->kind == JSON_KIND_STRING;
+        if (shape == SHAPE_TYPE    ? !text || !type_named(child->text)
+            : shape == SHAPE_NAMES ? !text
+                                   : !is_schema(child))
+            return false;
+    }
+    return true;
+}
+
+static const char *misshapen(const Schema *s, const JsonNode *n, enum Shape shape)
+{
+    bool array = n->kind == JSON_KIND_ARRAY, object = n->kind == JSON_KIND_OBJECT;
+    bool boolean = n->kind == JSON_KIND_TRUE || n->kind == JSON_KIND_FALSE;
+    switch (shape) {
+    case SHAPE_ANY: return NULL;
+    case SHAPE_TEXT: return n->kind == JSON_KIND_STRING ? NULL : "a string";
+    case SHAPE_COUNT: return is_count(n) ? NULL : "an integer from 0 to 999999999";
+    case SHAPE_NUMBER: return n->kind == JSON_KIND_NUMBER ? NULL : "a number";
+    case SHAPE_BOUND: return n->kind == JSON_KIND_NUMBER || boolean ? NULL : "a number";
+    case SHAPE_SCHEMA: return is_schema(n) ? NULL : "a schema";
+    case SHAPE_SCHEMAS:
+        return array && n->n && children(s, n, shape) ? NULL : "an array of schemas";
+    case SHAPE_ITEMS:
+        return is_schema(n) || (array && children(s, n, shape)) ? NULL
+                                                                : "a schema or an array of them";
+    case SHAPE_MAP: return object && children(s, n, shape) ? NULL : "an object of schemas";
+    case SHAPE_NAMES: return array && children(s, n, shape) ? NULL : "an array of strings";
+    case SHAPE_LIST: return array && n->n ? NULL : "an array of values";
+    case SHAPE_TYPE:
+        if (n->kind == JSON_KIND_STRING && type_named(n->text)) return NULL;
+        return array && n->n && children(s, n, shape) ? NULL : "a type's name or an array of them";
+    case SHAPE_BOOL: return boolean ? NULL : "true or false";
+    case SHAPE_FALSE: return NULL;
+    }
+    return NULL;
+}
+
+bool schema_check(Schema *s, uint32_t node)
+{
+    const JsonNode *n = &s->tree.nodes[node];
+    if (s->checked[node]) return true;
+    if (!is_schema(n))
+        return schema_fail(s, node, BT_E_ARGUMENT, "a schema is an object, true or false");
+    s->checked[node] = 1;
+    if (n->kind != JSON_KIND_OBJECT) return true;
+    for (uint32_t c = n->child; c; c = s->tree.nodes[c].next) {
+        const JsonNode *value = &s->tree.nodes[c];
+        int size = value->key.size > 64 ? 64 : (int)value->key.size, i = find(value->key);
+        if (i < 0 && schema_word(value->key) == WORD_NOTE) continue;
+        if (i < 0)
+            return schema_fail(s, node, BT_E_UNSUPPORTED, "the keyword '%.*s' is not supported",
+                               size, value->key.data);
+        if (words[i].shape == SHAPE_FALSE && value->kind != JSON_KIND_FALSE)
+            return schema_fail(s, node, BT_E_UNSUPPORTED,
+                               "the keyword '%.*s' is supported only as false", size,
+                               value->key.data);
+        const char *must = misshapen(s, value, words[i].shape);
+        if (must)
+            return schema_fail(s, node, BT_E_ARGUMENT, "'%.*s' must be %s", size, value->key.data,
+                               must);
+    }
+    return true;
+}
+
+bool schema_count(const Schema *s, uint32_t node, const char *word, uint32_t *out)
+{
+    uint32_t at = schema_get(s, node, word);
+    if (!at) return false;
+    Span text = s->tree.nodes[at].text;
+    *out = 0;
+    for (size_t i = 0; i < text.size; i++) *out = *out * 10 + (uint32_t)(text.data[i] - '0');
+    return true;
+}
+
+unsigned schema_types(const Schema *s, uint32_t node)
+{
+    uint32_t at = schema_get(s, node, "type"), nullable = schema_get(s, node, "nullable");
+    unsigned types = 0;
+    if (!at) return TYPE_ALL;
+    const JsonNode *n = &s->tree.nodes[at];
+    if (n->kind == JSON_KIND_STRING) types = type_named(n->text);
+    for (uint32_t c = n->child; c; c = s->tree.nodes[c].next)
+        types |= type_named(s->tree.nodes[c].text);
+    if (nullable && s->tree.nodes[nullable].kind == JSON_KIND_TRUE) types |= TYPE_NULL;
+    return types;
+}
