@@ -167,7 +167,7 @@ static uint32_t pick(const uint64_t *allowed, int step)
         for (int i = 0; i < 400; i++) {
             uint32_t id = ids[draw(n)];
             Span text = token_set_text(set, id);
-            if (memchr("\"}]", text.data[0], 3)) return id;
+            if (memchr("\"}]\\", text.data[0], 4)) return id;
         }
     return ids[draw(n)];
 }

@@ -1,0 +1,405 @@
+#!/usr/bin/env python3
+"""Holds schemas that Bantam compiles against the `jsonschema` package.
+
+usage: tests/clients/compare_schemas.py BUILD [-n TEXTS] [--seed S] [--only WORD] [--verbose]
+
+For each schema below (and those that pydantic makes, where that package is there): texts written by
+random allowed tokens must be valid JSON of the schema, with no key twice; and documents made by
+changing such texts must be refused wherever jsonschema refuses them. What jsonschema takes and we
+do not is counted by reason, for a person to look at: docs/constraints.md says where we are
+narrower. Needs the package (pip install jsonschema); not part of `make test`.
+"""
+import argparse
+import datetime
+import json
+import random
+import re
+import subprocess
+import sys
+import uuid
+
+import jsonschema
+
+NESTED = {"$defs": {"node": {"type": "object", "properties": {
+    "value": {"type": "integer", "minimum": 0, "maximum": 9},
+    "children": {"type": "array", "items": {"$ref": "#/$defs/node"}, "maxItems": 2}},
+    "required": ["value", "children"], "additionalProperties": False}}, "$ref": "#/$defs/node"}
+
+SCHEMAS = [
+    {}, True, {"type": "null"}, {"type": "boolean"}, {"type": "integer"}, {"type": "number"},
+    {"type": "string"}, {"type": "array"}, {"type": "object"}, {"type": ["string", "null"]},
+    {"type": ["integer", "array", "boolean"]},
+    {"enum": ["red", "green", 3, None, 1.5, True, "a\"b\\c\n\u0001é"]}, {"const": {"a": [1, 2]}},
+    {"enum": ["abc", "ab", "a", "b"], "minLength": 2},
+    {"enum": [1, 5, 10, 20], "minimum": 3, "exclusiveMaximum": 20},
+    {"type": "string", "enum": [1, "x", None, "y"]}, {"const": "only"}, {"const": None},
+    {"type": "integer", "minimum": 0}, {"type": "integer", "maximum": -5},
+    {"type": "integer", "minimum": -17, "maximum": 123},
+    {"type": "integer", "exclusiveMinimum": 99, "exclusiveMaximum": 102},
+    {"type": "integer", "minimum": 1000, "maximum": 1000},
+    {"type": "integer", "minimum": -9007199254740991, "maximum": 9007199254740991},
+    {"type": "integer", "minimum": 1.5, "maximum": 4.5},
+    {"type": "number", "minimum": 0, "maximum": 1}, {"type": "number", "exclusiveMinimum": 0},
+    {"type": "number", "exclusiveMinimum": 0.3, "maximum": 0.35},
+    {"type": "number", "minimum": -2.5, "exclusiveMaximum": -0.125},
+    {"type": "number", "minimum": 1e-7, "maximum": 2.5e3}, {"type": "number", "maximum": 0},
+    {"type": "number", "minimum": 100.25, "maximum": 100.25},
+    {"type": "number", "minimum": 5, "exclusiveMinimum": True, "maximum": 7,
+     "$schema": "http://json-schema.org/draft-04/schema#"},
+    {"minimum": 3}, {"minLength": 2}, {"items": {"type": "null"}}, {"required": ["x"]},
+    {"type": "string", "minLength": 3}, {"type": "string", "maxLength": 4},
+    {"type": "string", "minLength": 2, "maxLength": 2}, {"type": "string", "maxLength": 0},
+    {"type": "string", "minLength": 30, "maxLength": 300},
+    {"type": "string", "pattern": "^[a-z]+$"}, {"type": "string", "pattern": "b"},
+    {"type": "string", "pattern": "^a|b$"}, {"type": "string", "pattern": "^$|^x{2,3}$"},
+    {"type": "string", "pattern": "^(?!ab)[a-c]{1,4}$"},
+    {"type": "string", "pattern": "^(?=.*[0-9])(?=.*[a-z]).{3,6}$"},
+    {"type": "string", "pattern": "^\\S+@\\S+$", "maxLength": 12},
+    {"type": "string", "pattern": "^[^\"\\\\]*\\\\[\"]$"},
+    {"type": "string", "pattern": "^(\\d{3}-)?[A-F\\d]{2,}(?:x|y)*?\\.$"},
+    {"type": "string", "pattern": "^\\u00e9[\\u4e00-\\u9fff]+$"},
+    {"type": "string", "pattern": "^[\\w.-]+$", "minLength": 3, "maxLength": 5},
+    {"type": "string", "pattern": "^\\t[\\n\\x00-\\x1f]*\\/$"},
+    {"type": "string", "pattern": "^P(?:(\\d+W)|(?!.*W)(?=\\d|T\\d)(\\d+Y)?(\\d+M)?(\\d+D)?"
+     "(T(?=\\d)(\\d+H)?(\\d+M)?(\\d+([.,]\\d+)?S)?)?)$"},
+    {"type": "string", "pattern": "^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_'+\\-\\.]*)[A-Za-z0-9_+-]@"
+     "([A-Za-z0-9][A-Za-z0-9\\-]*\\.)+[A-Za-z]{2,}$", "format": "email"},
+    {"type": "string", "format": "date"}, {"type": "string", "format": "time"},
+    {"type": "string", "format": "date-time"}, {"type": "string", "format": "uuid"},
+    {"type": "string", "format": "email"}, {"type": "string", "format": "uri"},
+    {"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"},
+    {"type": "string", "format": "hostname"}, {"type": "string", "format": "duration"},
+    {"type": "string", "format": "email", "maxLength": 20},
+    {"type": "string", "format": "date", "pattern": "^2024-"},
+    {"type": "array", "items": {"type": "integer"}},
+    {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 3},
+    {"type": "array", "items": {"type": "boolean"}, "minItems": 30, "maxItems": 40},
+    {"type": "array", "maxItems": 0}, {"type": "array", "items": False},
+    {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False},
+    {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 1},
+    {"type": "array", "prefixItems": [{"type": "null"}], "items": {"type": "boolean"},
+     "minItems": 1},
+    {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 4, "uniqueItems": False},
+    {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"},
+                                      "c": {"type": "null"}}, "required": ["b"]},
+    {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+     "additionalProperties": {"type": "boolean"}},
+    {"type": "object", "properties": {"ab": True, "abc": {"type": "null"}, "é\"\n": {"const": 1}},
+     "additionalProperties": {"type": "integer"}, "required": ["abc"]},
+    {"type": "object", "additionalProperties": {"type": "integer"}},
+    {"type": "object", "additionalProperties": False},
+    {"type": "object", "properties": {"x": {"type": "integer"}}, "additionalProperties": True},
+    {"type": "object", "required": ["x", "y"]},
+    {"type": "object", "propertyNames": {"pattern": "^[a-z]{1,3}$"},
+     "additionalProperties": {"type": "integer"}},
+    {"type": "object", "propertyNames": {"enum": ["k1", "k2"]},
+     "additionalProperties": {"type": "string"}},
+    {"type": "object", "properties": {"a": {"type": "object", "properties": {
+        "b": {"type": "array", "items": {"type": "object", "properties": {
+            "c": {"type": "string"}}, "required": ["c"]}}}, "required": ["b"]}},
+     "required": ["a"]},
+    {"anyOf": [{"type": "string", "maxLength": 3}, {"type": "integer", "minimum": 5}]},
+    {"anyOf": [{"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]},
+               {"type": "array", "items": {"const": 2}}, {"type": "null"}]},
+    {"oneOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]},
+    {"oneOf": [{"type": "object", "properties": {"kind": {"const": "cat"},
+                                                 "lives": {"type": "integer"}},
+                "required": ["kind"]},
+               {"type": "object", "properties": {"kind": {"enum": ["dog", "wolf"]},
+                                                 "name": {"type": "string"}},
+                "required": ["kind"]}]},
+    {"oneOf": [{"const": 1}, {"const": 2}, {"enum": ["a", "b"]}]},
+    {"allOf": [{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+               {"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]}]},
+    {"allOf": [{"type": "integer", "minimum": 3}, {"maximum": 8}, {"enum": [1, 4, 7, 9]}]},
+    {"allOf": [{"anyOf": [{"type": "string"}, {"type": "integer"}]},
+               {"anyOf": [{"maxLength": 2, "type": "string"}, {"type": "integer", "minimum": 7},
+                          {"type": "null"}]}]},
+    {"type": "string", "allOf": [{"pattern": "a"}, {"pattern": "b"}], "maxLength": 4},
+    {"type": "object", "properties": {"a": {"type": "integer"}},
+     "anyOf": [{"required": ["a"]}, {"properties": {"b": {"type": "null"}}, "required": ["b"]}]},
+    NESTED,
+    {"$defs": {"a": {"anyOf": [{"type": "integer"}, {"type": "array", "items":
+                                                     {"$ref": "#/$defs/a"}}]}},
+     "$ref": "#/$defs/a"},
+    {"definitions": {"p~q/r": {"type": "boolean"}}, "properties": {
+        "x": {"$ref": "#/definitions/p~0q~1r", "description": "beside"}}, "required": ["x"]},
+    {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+     "required": ["next"], "additionalProperties": False},
+    {"type": "object", "properties": {"a": {"$ref": "#/properties/b"}, "b": {"type": "integer"}},
+     "required": ["a"]},
+    {"$defs": {"t": {"$anchor": "here", "type": "null"}}, "$ref": "#here"},
+    {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:x", "title": "T",
+     "description": "d", "default": {}, "examples": [1], "deprecated": True, "type": "object",
+     "properties": {"n": {"type": "integer", "format": "int32", "readOnly": True}},
+     "required": ["n"], "additionalProperties": False, "x-extra": 1},
+    {"type": "object", "properties": {f"p{i}": {"type": "integer"} for i in range(30)}},
+]
+
+REFUSED = [  # (schema, what the message must say)
+    ({"not": {"type": "string"}}, "#: the keyword 'not' is not supported"),
+    ({"type": "object", "properties": {"a": {"if": {}}}}, "#/properties/a: the keyword 'if'"),
+    ({"type": "array", "uniqueItems": True}, "'uniqueItems' is supported only as false"),
+    ({"type": "string", "format": "regex"}, "the format 'regex' is not supported"),
+    ({"type": "string", "pattern": "(a)\\1"}, "a back reference is not supported"),
+    ({"type": "string", "pattern": "(?<=a)b"}, "look-behind is not supported"),
+    ({"type": "string", "pattern": "a("}, "a ( is not closed"),
+    ({"type": "strin"}, "'type' must be"), ({"properties": []}, "'properties' must be"),
+    ({"minLength": -1}, "'minLength' must be"), (3, "a schema is an object"),
+    ({"$ref": "#/$defs/no"}, "names nothing"), ({"$ref": "http://x/y"}, "names nothing"),
+    ({"$ref": "#"}, "a part of itself"), ({"allOf": [{"$ref": "#"}]}, "a part of itself"),
+    ({"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, True]}}, "$ref": "#/$defs/a"},
+     "a part of itself"),
+    ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "branches 0 and 1 of oneOf"),
+    ({"oneOf": [{"minLength": 3}, {"type": "integer"}]}, "branches 0 and 1 of oneOf"),
+    (False, "no text at all"), ({"type": "integer", "minimum": 3, "maximum": 2}, "no text at all"),
+    ({"allOf": [{"type": "integer"}, {"type": "string"}]}, "no text at all"),
+    ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "no text at all"),
+    ({"type": "string", "minLength": 5, "maxLength": 4}, "no text at all"),
+    ({"type": "string", "pattern": "^a$", "minLength": 2}, "no text at all"),
+]
+
+
+def pydantic_schemas():
+    try:
+        import enum
+        from typing import Annotated, Dict, List, Literal, Optional, Tuple, Union
+        from pydantic import BaseModel, EmailStr, Field  # noqa: F401
+    except ImportError:
+        print("pydantic is not there: its schemas are left out")
+        return []
+
+    class Color(str, enum.Enum):
+        RED = "red"
+        BLUE = "blue"
+
+    class Cat(BaseModel):
+        kind: Literal["cat"]
+        lives: int = Field(9, ge=1, le=9)
+
+    class Dog(BaseModel):
+        kind: Literal["dog"]
+        color: Color
+
+    class Item(BaseModel):
+        """An item."""
+        id: uuid.UUID
+        when: datetime.datetime
+        day: Optional[datetime.date] = None
+        price: float = Field(gt=0, lt=1000)
+        tags: List[str] = Field(default_factory=list, max_length=3)
+        pair: Tuple[int, str]
+        scores: Dict[str, int] = {}
+        name: str = Field(min_length=1, max_length=20, pattern="^[A-Z]")
+
+    class Shop(BaseModel):
+        model_config = {"extra": "forbid"}
+        pet: Annotated[Union[Cat, Dog], Field(discriminator="kind")]
+        other: Union[Cat, Dog, None] = None
+        items: List[Item]
+        parent: Optional["Shop"] = None
+    return [m.model_json_schema() for m in (Cat, Dog, Item, Shop)]
+
+
+class Lines:
+    def __init__(self, build):
+        self.process = subprocess.Popen([f"{build}/tests/grammar-lines"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+
+    def ask(self, kind, rest=""):
+        self.process.stdin.write(f"{kind} {rest}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"grammar-lines ended at: {kind} {rest}")
+        return answer.rstrip("\n")
+
+    def takes(self, text):
+        return self.ask("T", text.encode("utf-8", "surrogatepass").hex()) == "1"
+
+
+FORMATS = jsonschema.FormatChecker(formats=())
+
+
+def check(name):
+    def keep(function):
+        FORMATS.checks(name, raises=ValueError)(
+            lambda value: not isinstance(value, str) or function(value))
+        return function
+    return keep
+
+
+@check("date")
+def is_date(value):
+    return bool(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)
+                and datetime.date.fromisoformat(value))
+
+
+@check("time")
+def is_time(value):
+    return bool(re.fullmatch(r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})",
+                             value)
+                and datetime.time.fromisoformat(value.replace("Z", "+00:00")))
+
+
+@check("date-time")
+def is_date_time(value):
+    return "T" in value and is_date(value.split("T")[0]) and is_time(value.split("T")[1])
+
+
+@check("uuid")
+def is_uuid(value):
+    return str(uuid.UUID(value)) == value.lower()
+
+
+@check("email")
+def is_email(value):
+    local, _, host = value.rpartition("@")
+    return bool(local) and re.fullmatch(r"[^@\s]+", local) and is_host(host) and "." in host
+
+
+@check("hostname")
+def is_host(value):
+    return all(re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)", p) for p in value.split("."))
+
+
+@check("ipv4")
+def is_ipv4(value):
+    import ipaddress
+    return bool(ipaddress.IPv4Address(value))
+
+
+@check("ipv6")
+def is_ipv6(value):
+    import ipaddress
+    return bool(ipaddress.IPv6Address(value))
+
+
+@check("uri")
+def is_uri(value):
+    from urllib.parse import urlsplit
+    parts = urlsplit(value)
+    parts.port  # raises when it is none
+    return bool(parts.scheme) and re.fullmatch(r"([!#-;=?-\[\]_a-z~A-Z]|%[0-9A-Fa-f]{2})+", value)
+
+
+@check("duration")
+def is_duration(value):
+    return re.fullmatch(r"P(?=.)(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?)", value)
+
+
+def no_twice(pairs):
+    return dict(pairs)
+
+
+def change(value, rng):
+    """A document near another."""
+    if isinstance(value, dict) and value and rng.random() < 0.7:
+        value = dict(value)
+        key = rng.choice(list(value))
+        turn = rng.random()
+        if turn < 0.3:
+            del value[key]
+        elif turn < 0.5:
+            value[rng.choice(["new", "a", "ab", "b", key + "x"])] = rng.choice([1, "s", True, None])
+        else:
+            value[key] = change(value[key], rng)
+        return value
+    if isinstance(value, list) and value and rng.random() < 0.8:
+        value = list(value)
+        at = rng.randrange(len(value))
+        turn = rng.random()
+        if turn < 0.3:
+            del value[at]
+        elif turn < 0.5:
+            value.insert(at, rng.choice(value))
+        else:
+            value[at] = change(value[at], rng)
+        return value
+    if isinstance(value, str):
+        at = rng.randrange(len(value) + 1)
+        turn = rng.random()
+        if turn < 0.35:
+            return value[:at] + value[at + 1:]
+        if turn < 0.7:
+            return value[:at] + rng.choice("abz09-.@ é\n\"\\T:/") + value[at:]
+        if turn < 0.85:
+            return value[:at] + rng.choice("abz09-.@ é\n\"\\T:/") + value[at + 1:]
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and rng.random() < 0.8:
+        return rng.choice([value + 1, value - 1, -value, value * 10, value / 2, value + 0.001, 0,
+                           int(value)])
+    return rng.choice([None, True, 0, 1, -1, 7, 1.5, "", "a", "ab", "x", [], {}, [1], {"a": 1},
+                       [1, "a"], {"x": 1, "y": 2}, "2024-02-29", "red", 1e3])
+
+
+def dump(value):
+    """As we write it: no blanks, no exponents, only the escapes that must be."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text
+
+
+def hold(lines, schema, options, rng, narrower):
+    answer = lines.ask("S", json.dumps(schema))
+    if answer != "ok":
+        return [f"{json.dumps(schema)[:200]}: {answer}"]
+    problems, documents, unfinished = [], [], 0
+    kind = jsonschema.Draft4Validator if isinstance(schema, dict) and "draft-04" in str(
+        schema.get("$schema")) else jsonschema.Draft202012Validator
+    validator = kind(schema, format_checker=FORMATS)
+    for n in range(options.n):
+        answer = lines.ask("R", str(options.seed * 1000003 + n))
+        if answer == "unfinished":
+            unfinished += 1
+            continue
+        text = bytes.fromhex(answer).decode()
+        try:
+            value = json.loads(text, object_pairs_hook=no_twice)
+            validator.validate(value)
+        except (ValueError, jsonschema.ValidationError) as error:
+            problems.append(f"{json.dumps(schema)[:200]} wrote {text[:200]!r}: {str(error)[:200]}")
+            continue
+        documents.append(value)
+    if unfinished > options.n / 2:
+        problems.append(f"{json.dumps(schema)[:200]}: {unfinished} texts did not end")
+    for _ in range(options.n * 3):
+        value = rng.choice(documents) if documents and rng.random() < 0.9 else None
+        for _ in range(rng.choice([1, 1, 1, 2, 4])):
+            value = change(value, rng)
+        text = dump(value)
+        ours, valid = lines.takes(text), validator.is_valid(value)
+        if ours and not valid:
+            problems.append(f"{json.dumps(schema)[:200]} takes {text[:200]}")
+        elif valid and not ours:
+            narrower.append((json.dumps(schema)[:120], text[:120]))
+    return problems
+
+
+def main():
+    parse = argparse.ArgumentParser()
+    parse.add_argument("build")
+    parse.add_argument("-n", type=int, default=60)
+    parse.add_argument("--seed", type=int, default=1)
+    parse.add_argument("--only", default="")
+    parse.add_argument("--verbose", action="store_true", help="show what only jsonschema takes")
+    options = parse.parse_args()
+    lines, rng = Lines(options.build), random.Random(options.seed)
+    problems, narrower = [], []
+    schemas = [s for s in SCHEMAS + pydantic_schemas() if options.only in json.dumps(s)]
+    for schema in schemas:
+        problems += hold(lines, schema, options, rng, narrower)
+    for schema, says in REFUSED:
+        answer = lines.ask("S", json.dumps(schema))
+        if says not in answer:
+            problems.append(f"{json.dumps(schema)[:200]}: '{answer}' does not say '{says}'")
+    for problem in problems[:40]:
+        print("wrong:", problem)
+    if options.verbose:
+        for schema, text in narrower:
+            print("narrower:", schema, "refuses", text)
+    print(f"{len(schemas)} schemas, {options.n} texts and {options.n * 3} changed documents each: "
+          f"{len(problems)} wrong, {len(narrower)} taken by jsonschema alone")
+    sys.exit(bool(problems))
+
+
+if __name__ == "__main__":
+    main()
