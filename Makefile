@@ -9,7 +9,7 @@ TIME   ?= 60
 PYTHON ?= python3
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test bench asan tsan test-arm macos-check test-clients fuzz install uninstall tidy lint format clean
+.PHONY: help setup build run test bench asan tsan test-arm macos-check test-clients test-schemas fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -83,6 +83,11 @@ test-clients: build ## held against the reference implementations in Python; TOK
 	@if [ -z "$(TOKENIZER)" ]; then $(PYTHON) tests/clients/convert_families.py $(BUILD) $(ARGS); \
 	elif [ -n "$(PRE)" ]; then $(PYTHON) tests/clients/compare_tokenizers.py $(BUILD) "$(TOKENIZER)" "$(PRE)" $(ARGS); \
 	else $(PYTHON) tests/clients/compare_folders.py $(BUILD) "$(TOKENIZER)" $(ARGS); fi
+
+test-schemas: build ## our schemas against the Python package jsonschema (ARGS='-n 200')
+	@$(PYTHON) -c 'import jsonschema' 2>/dev/null || \
+	  { echo 'needs the Python package: pip install jsonschema (PYTHON=... names the one)' >&2; exit 1; }
+	@$(PYTHON) tests/clients/compare_schemas.py $(BUILD) $(ARGS)
 
 fuzz: ## libFuzzer on every reader of untrusted bytes, TIME=60 seconds each
 	@tools/setup build fuzz

@@ -419,6 +419,33 @@ BT_API bt_status bt_session_embed(bt_session *session, const bt_ids *texts, size
  * embeddings. Valid until the next step. */
 BT_API const float *bt_session_hidden(bt_session *session, int32_t i);
 
+/* ---- constrained answers -------------------------------------------------- */
+
+/* What an answer may be: a grammar in GBNF, or the JSON texts of a JSON Schema. docs/constraints.md
+ * defines both. Compiled once, used by any number of samplers of its model, on any thread. */
+typedef struct bt_grammar bt_grammar;
+typedef enum bt_grammar_kind { BT_GRAMMAR_GBNF, BT_GRAMMAR_SCHEMA } bt_grammar_kind;
+
+typedef struct bt_grammar_options {
+    /* The constraint begins once this text ("</think>") has come in the answer; all before it is
+     * free. A control token of that text counts too. NULL: it holds from the start. */
+    const char *after;
+    /* With `after`: free text comes only where the answer begins with this ("<think>"); an answer
+     * that does not is held from its start. NULL: free text comes first in any case (the prompt
+     * has opened it). */
+    const char *opens;
+} bt_grammar_options;
+
+/* `text` (UTF-8, `length` bytes) is not kept. BT_E_ARGUMENT tells where it is wrong (line and
+ * column, or the path within the schema), BT_E_UNSUPPORTED names a keyword or construct that is not
+ * supported, BT_E_LIMIT what is too large. Never slow: see docs/constraints.md for the bounds. */
+BT_API bt_status bt_grammar_open(bt_model *model, bt_grammar_kind kind, const char *text,
+                                 size_t length, const bt_grammar_options *options,
+                                 bt_grammar **out, bt_error *err);
+/* Gives up the caller's hold. Samplers that use it keep theirs; all must be closed before the
+ * model is. */
+BT_API void bt_grammar_close(bt_grammar **grammar);
+
 /* ---- sampling ------------------------------------------------------------ */
 
 typedef struct bt_logit_bias {
@@ -426,7 +453,7 @@ typedef struct bt_logit_bias {
     float bias; /* added to the logit; -INFINITY bans */
 } bt_logit_bias;
 
-/* Zeroed is NOT greedy: fields left 0 take the defaults of bt_sampler_defaults(). Order:
+/* Zeroed is NOT greedy: fields left 0 take the defaults of bt_sampler_defaults(). Order: grammar,
  * bias, repetition, presence/frequency, DRY, then (temperature, mirostat) or (top-k, typical,
  * top-p, min-p, temperature), then the draw. `temperature` < 0 or `greedy` takes the most likely
  * token. docs/sampling.md defines each stage. */
@@ -462,6 +489,15 @@ BT_API void bt_sampler_accept(bt_sampler *sampler, bt_token token);
 /* Picks from n_vocab logits (changed in place) and accepts the token. Never fails: NaN counts as
  * minus infinity. */
 BT_API bt_token bt_sampler_pick(bt_sampler *sampler, float *logits);
+/* From now on only tokens that the grammar allows are picked, from its beginning (NULL: any again).
+ * They are masked before all else, and the end of the answer is allowed only where the grammar may
+ * end. Each picked token moves the grammar; bt_sampler_accept does not. BT_E_ARGUMENT: it was made
+ * for another vocabulary. */
+BT_API bt_status bt_sampler_set_grammar(bt_sampler *sampler, bt_grammar *grammar, bt_error *err);
+/* What has been picked so far is a whole text of the grammar (true without one). Where it is and
+ * nothing can follow, the next pick ends the answer. Where it is not and yet no token of the
+ * vocabulary can go on, the answer is ended too: then this stays false. */
+BT_API bool bt_sampler_complete(const bt_sampler *sampler);
 
 #ifdef __cplusplus
 }

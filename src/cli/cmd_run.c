@@ -149,6 +149,9 @@ static int answer_once(Run *r, Buf *text)
         if (end != END_CLOSED) view_end(&a, false);
         code = end_code(r, end);
     }
+    if (!r->talk.complete && (end == END_STOP || end == END_LENGTH || end == END_CONTEXT))
+        cli_say(r->cli, "bantam: the answer ended before it was whole by %s%s", r->constraint.name,
+                end == END_LENGTH ? "; --max-tokens is too small for it" : "");
     if (end != END_FAILED && !store(r, text, &a)) code = CLI_FAILED;
 done:
     r->talk.user = NULL; /* it is gone with this frame */
@@ -168,6 +171,7 @@ static int open_all(Run *r, bt_logit_bias **bias)
     if (code == CLI_GOOD) code = model_open(cli, &wish, &r->m);
     if (code != CLI_GOOD) return code;
     code = run_open_chat(r);
+    if (code == CLI_GOOD) code = constraint_open(cli, &r->m, &r->constraint);
     if (code != CLI_GOOD) return code;
     bt_session_options options = session_options(cli);
     code = session_open(&r->m, &options, &r->session);
@@ -175,6 +179,7 @@ static int open_all(Run *r, bt_logit_bias **bias)
     r->talk.cli = cli;
     r->talk.m = &r->m;
     r->talk.session = r->session;
+    r->talk.grammar = r->constraint.grammar;
     r->talk.max_tokens = opts_int(&cli->opts, OPT_MAX_TOKENS);
     r->talk.context_shift = opts_flag(&cli->opts, OPT_CONTEXT_SHIFT);
     r->talk.keep = r->m.info.add_bos ? 1 : 0;
@@ -203,12 +208,14 @@ int cmd_run(Cli *cli)
         code = CLI_FAILED;
     if (code == CLI_GOOD && talks && !(input = line_open()))
         code = cli_fail("the terminal cannot be opened");
+    if (code == CLI_GOOD) code = constraint_read(cli, &r.constraint);
     if (code == CLI_GOOD) code = open_all(&r, &bias);
     if (code == CLI_GOOD) code = talks ? chat(&r, input) : answer_once(&r, &text);
 
     talk_close(&r.talk);
     bt_chat_close(&r.chat);
     bt_free(r.prompt);
+    constraint_close(&r.constraint);
     bt_session_close(&r.session);
     model_close(&r.m);
     save_close(&r.save);

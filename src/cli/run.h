@@ -3,6 +3,7 @@
 #define CLI_RUN_H
 
 #include "base/buf.h"
+#include "cli/constraint.h"
 #include "cli/model.h"
 #include "cli/save.h"
 #include "cli/talk.h"
@@ -18,6 +19,7 @@ typedef struct Run {
     Buf jinja;     /* of --template FILE, or empty */
     char *prompt;  /* bt_free: text of the last ids_of_messages, or NULL */
     bt_answer_options answer;
+    Constraint constraint;
 } Run;
 
 /* What --template and --tools name, read before the sandbox. CLI_GOOD, or an exit code after a

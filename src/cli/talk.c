@@ -199,6 +199,7 @@ TalkEnd talk_answer(Talk *t, const bt_token *prompt, size_t n)
     double begun = os_seconds();
     t->n_prompt = n;
     t->n_answer = t->n_cached = 0;
+    t->complete = true;
     t->prompt_s = t->decode_s = t->first_token_s = 0;
     if (n == 0) {
         cli_fail("the prompt has no tokens; type something");
@@ -221,9 +222,14 @@ TalkEnd talk_answer(Talk *t, const bt_token *prompt, size_t n)
         failed(t, &err);
         goto done;
     }
+    if (bt_sampler_set_grammar(w.sampler, t->grammar, &err) != BT_OK) {
+        failed(t, &err);
+        goto done;
+    }
     t->seed = bt_sampler_seed(w.sampler);
     for (size_t i = 0; i < n; i++) bt_sampler_accept(w.sampler, prompt[i]);
     end = write_answer(t, &w, begun);
+    t->complete = bt_sampler_complete(w.sampler);
 done:
     interrupt_watch(NULL);
     bt_text_close(&w.text);

@@ -29,7 +29,8 @@ typedef struct Talk {
     CliModel *m;
     bt_session *session;
     bt_sampler_options sampling;
-    int64_t max_tokens; /* -1: no limit */
+    bt_grammar *grammar; /* what each answer is held to; NULL: nothing */
+    int64_t max_tokens;  /* -1: no limit */
     bool context_shift;
     bool show_special;
     int32_t keep; /* tokens at the start that a context shift leaves alone */
@@ -45,6 +46,7 @@ typedef struct Talk {
     /* Of the last answer: */
     uint64_t seed;
     size_t n_prompt, n_cached, n_answer;
+    bool complete; /* by the grammar */
     double prompt_s, decode_s, first_token_s;
 } Talk;
 

@@ -136,6 +136,8 @@ void bt_model_close(bt_model **model)
     Panels *panels = m->panels;
     panels_close(&panels);
     if (m->team) team_close(m->team);
+    TokenSet *tokens = m->tokens;
+    token_set_close(&tokens);
     vocab_close(&m->vocab);
     store_close(&m->store);
     gguf_close(&m->gguf);

@@ -10,6 +10,7 @@
 #include "io/gguf.h"
 #include "models/model.h"
 #include "models/vocab.h"
+#include "text/token_set.h"
 
 struct bt_model {
     Gguf *gguf;
@@ -22,8 +23,9 @@ struct bt_model {
     Weight **matrices; /* that products read */
     size_t n_matrices;
     const Weight *embedding;
-    _Atomic(Panels *) panels; /* NULL until the first session; set once, under the lock */
-    Team *team;               /* likewise */
+    _Atomic(Panels *) panels;   /* NULL until the first session; set once, under the lock */
+    Team *team;                 /* likewise */
+    _Atomic(TokenSet *) tokens; /* the vocabulary for grammars; NULL until the first of them */
     int n_threads;
     uint32_t features;                         /* CPU_* bits in use */
     char *architecture, *name, *chat_template; /* copies, NUL-terminated */

@@ -1,7 +1,7 @@
 /* From logits to the next token: penalties, cuts, temperature, draw (order and definitions in
  * docs/sampling.md). All memory is taken at open, one block; a pick allocates nothing. Refuses
  * options out of range at open; a pick cannot fail: NaN counts as -inf, and when every token is
- * banned token 0 is given. */
+ * banned token 0 is given (under a grammar: the end of the answer). */
 #include "engine/sampler.h"
 
 #include <math.h>
@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "engine/grammar.h"
 #include "engine/sampler_history.h"
 #include "engine/sampler_math.h"
 #include "engine/sampler_select.h"
@@ -22,6 +23,7 @@ struct bt_sampler {
     bt_logit_bias *bias;
     double bound; /* mirostat's mu */
     double kept;  /* share of probability that mirostat's cut left */
+    GrammarHold hold;
     Arena arena;
 };
 
@@ -197,6 +199,7 @@ failed:
 void bt_sampler_close(bt_sampler **sampler)
 {
     if (!sampler || !*sampler) return;
+    grammar_release(&(*sampler)->hold);
     arena_close(&(*sampler)->arena);
     mem_free(*sampler);
     *sampler = NULL;
@@ -279,12 +282,16 @@ size_t sampler_candidates(bt_sampler *s, float *logits, const SamplerCandidate *
     size_t n_vocab = (size_t)s->n_vocab;
     float max;
     *out = c;
+    grammar_restrict(&s->hold, logits, n_vocab);
     for (size_t i = 0; i < o->n_bias; i++) logits[s->bias[i].token] += s->bias[i].bias;
     sampler_history_penalise(&s->history, logits);
     sampler_clean(logits, n_vocab, &max);
     s->kept = 1;
     if (!o->greedy && max > -INFINITY) return cut(s, logits, max, c);
-    c[0] = (SamplerCandidate){.id = sampler_first_of(logits, n_vocab, max), .logit = max, .p = 1};
+    bt_token first = sampler_first_of(logits, n_vocab, max);
+    /* Nothing is left: under a grammar the answer ends rather than break it. */
+    if (max == -INFINITY && grammar_end_token(&s->hold) >= 0) first = grammar_end_token(&s->hold);
+    c[0] = (SamplerCandidate){.id = first, .logit = max, .p = 1};
     return 1;
 }
 
@@ -315,5 +322,20 @@ bt_token bt_sampler_pick(bt_sampler *s, float *logits)
         }
     }
     bt_sampler_accept(s, c[at].id);
+    grammar_advance(&s->hold, c[at].id);
     return c[at].id;
+}
+
+bt_status bt_sampler_set_grammar(bt_sampler *s, bt_grammar *grammar, bt_error *err)
+{
+    if (grammar && grammar_n_tokens(grammar) > (uint32_t)s->n_vocab)
+        return bt_fail(err, BT_E_ARGUMENT, "the grammar is for %u tokens, the sampler for %d",
+                       grammar_n_tokens(grammar), (int)s->n_vocab);
+    grammar_hold(&s->hold, grammar);
+    return BT_OK;
+}
+
+bool bt_sampler_complete(const bt_sampler *s)
+{
+    return grammar_complete(&s->hold);
 }

@@ -160,21 +160,14 @@ void schema_values(Schema *s, const AtomList *set, uint32_t values_node, uint32_
     Regex *re;
     bool plain;
     uint32_t least, most;
-    bt_status status = regex_open(&re, s->err);
-    if (status != BT_OK) {
-        s->status = status;
-        return;
-    }
+    if (s->status != BT_OK || (s->status = regex_open(&re, s->err)) != BT_OK) return;
     RegexTerm term = schema_string_term(s, re, set, &plain, &least, &most);
     if (plain && least == 0 && most == REGEX_NO_LIMIT)
         term = REGEX_ALL;
     else if (plain)
         term = regex_length(re, least, most);
     if (s->status == BT_OK) values_in(s, set, values_node, re, term, from, to);
-    if (s->status == BT_OK) {
-        status = regex_status(re, s->err);
-        if (status != BT_OK) s->status = status;
-    }
+    if (s->status == BT_OK) s->status = regex_status(re, s->err);
     regex_close(&re);
 }
 

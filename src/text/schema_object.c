@@ -153,8 +153,7 @@ static void other_key(Schema *s, const AtomList *set, const Names *names, bool *
 {
     Regex *re;
     RegexAutomaton a = {0};
-    s->status = regex_open(&re, s->err);
-    if (s->status != BT_OK) return;
+    if (s->status != BT_OK || (s->status = regex_open(&re, s->err)) != BT_OK) return;
     RegexTerm term = names_term(s, re, set);
     bool any = term == REGEX_ALL && names->n == 0;
     if (any) {

@@ -276,8 +276,7 @@ void schema_string(Schema *s, const AtomList *set, uint32_t from, uint32_t to)
     Regex *re;
     bool plain;
     uint32_t least, most;
-    s->status = regex_open(&re, s->err);
-    if (s->status != BT_OK) return;
+    if (s->status != BT_OK || (s->status = regex_open(&re, s->err)) != BT_OK) return;
     RegexTerm term = schema_string_term(s, re, set, &plain, &least, &most);
     if (s->status == BT_OK && plain && least == 0 && most == REGEX_NO_LIMIT) {
         builder_call(b, from, schema_any_string(s), to);

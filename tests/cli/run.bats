@@ -231,3 +231,55 @@ END
         </dev/null
     [ "$status" -eq 0 ]
 }
+
+@test "an answer held to a schema is JSON of it, whatever the model" {
+    make_model
+    schema='{"type": "object", "properties": {"name": {"type": "string", "maxLength": 6},
+             "n": {"type": "integer", "minimum": 3, "maximum": 12}}, "required": ["name", "n"]}'
+    printf '%s' "$schema" > schema.json
+    for seed in 1 2 3 4 5 6 7 8; do
+        only "$bantam" run m.gguf -p Hello -n 400 --seed $seed --schema schema.json > out
+        python3 -c '
+import json, sys
+value = json.load(open("out"))
+assert set(value) == {"name", "n"} and len(value["name"]) <= 6 and 3 <= value["n"] <= 12' || {
+            cat out
+            return 1
+        }
+    done
+    only "$bantam" run m.gguf -p Hello -n 400 --seed 1 --schema schema.json > one
+    only "$bantam" run m.gguf -p Hello -n 400 --seed 1 --schema "$schema" > two
+    cmp one two
+    run "$bantam" run m.gguf -p Hello -n 2 --seed 1 --schema schema.json </dev/null
+    [ "$status" -eq 0 ]
+    [[ $output == *"the answer ended before it was whole by schema.json"* ]]
+}
+
+@test "an answer held to a grammar" {
+    make_model
+    printf 'root ::= "yes" | "no" # nothing else\n' > yes-no.gbnf
+    for seed in 1 2 3 4; do
+        answer=$(only "$bantam" run m.gguf -p Hello --seed $seed --grammar yes-no.gbnf)
+        [ "$answer" = yes ] || [ "$answer" = no ]
+    done
+}
+
+@test "schemas and grammars that are wrong are refused with their place" {
+    make_model
+    refused() { # what it must say, options ...
+        says=$1
+        shift
+        run "$bantam" run m.gguf -p Hello "$@" </dev/null
+        [ "$status" -eq 1 ] && [[ $output == *"$says"* ]]
+    }
+    printf '{"type":\n "objec"}' > bad.json
+    refused "bad.json: #: 'type' must be" --schema bad.json
+    printf '{"type":\n objec}' > bad.json
+    refused "bad.json: JSON, line 2, column 2" --schema bad.json
+    refused "--schema: #/items: the keyword 'not' is not supported" --schema '{"items":{"not":{}}}'
+    printf 'root ::= "a\n' > bad.gbnf
+    refused "bad.gbnf: line 1, column 12" --grammar bad.gbnf
+    refused "missing.gbnf: No such file" --grammar missing.gbnf
+    run "$bantam" run m.gguf -p Hello --schema '{}' --grammar bad.gbnf </dev/null
+    [ "$status" -eq 2 ]
+}

@@ -1,0 +1,220 @@
+/* bt_grammar (see grammar.h and bantam.h). */
+#include "engine/grammar.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/mem.h"
+#include "text/grammar_gbnf.h"
+#include "text/schema.h"
+
+struct bt_grammar {
+    atomic_uint holds; /* the caller's and one of each sampler */
+    pthread_mutex_t lock;
+    Grammar *automaton;
+    GrammarMask *mask;
+};
+
+/* ---- compiling ---------------------------------------------------------------------- */
+
+/* Up to two line breaks or a space, as models write them before an answer. */
+static uint32_t lead(GrammarBuilder *b, uint32_t from)
+{
+    uint32_t one = builder_state(b), to = builder_state(b);
+    builder_empty(b, from, to);
+    builder_bytes(b, from, ' ', ' ', to);
+    builder_bytes(b, from, '\n', '\n', one);
+    builder_bytes(b, one, '\n', '\n', to);
+    builder_empty(b, one, to);
+    return to;
+}
+
+/* This text, or the control token of that name. */
+static uint32_t marker(GrammarBuilder *b, uint32_t from, Span text)
+{
+    uint32_t to = builder_state(b), control = builder_state(b);
+    builder_text_to(b, from, text, to);
+    builder_bytes(b, from, GRAMMAR_CONTROL, GRAMMAR_CONTROL, control);
+    builder_text_to(b, control, text, to);
+    return to;
+}
+
+/* Puts in front of `rule` what may or must come before it. */
+static uint32_t wrap(GrammarBuilder *b, uint32_t rule, bool blank, const bt_grammar_options *o)
+{
+    const char *after = o && o->after && *o->after ? o->after : NULL;
+    const char *opens = after && o->opens && *o->opens ? o->opens : NULL;
+    if (!after && !blank) return rule;
+    uint32_t outer = builder_rule(b, (Span){0});
+    if (b->no_memory || b->too_large) return 0;
+    uint32_t start = b->rules[outer].start, body = builder_state(b);
+    if (!after || opens) builder_empty(b, blank ? lead(b, start) : start, body);
+    if (after) {
+        uint32_t from = opens ? marker(b, lead(b, start), span_of(opens)) : start;
+        uint32_t found = builder_state(b);
+        builder_until(b, from, span_of(after), true, found);
+        builder_empty(b, lead(b, found), body);
+    }
+    builder_call(b, body, rule, b->rules[outer].end);
+    return outer;
+}
+
+bt_status grammar_compile(bt_grammar_kind kind, Span text, const bt_grammar_options *options,
+                          Grammar **out, bt_error *err)
+{
+    GrammarBuilder b = {0};
+    uint32_t rule = 0;
+    bt_status status = BT_OK;
+    *out = NULL;
+    if (kind == BT_GRAMMAR_GBNF)
+        status = gbnf_build(&b, text, &rule, err);
+    else if (kind == BT_GRAMMAR_SCHEMA)
+        status = schema_build(&b, text, NULL, &rule, err);
+    else
+        status = bt_fail(err, BT_E_ARGUMENT, "a grammar of an unknown kind (%d)", (int)kind);
+    if (status == BT_OK) {
+        rule = wrap(&b, rule, kind == BT_GRAMMAR_SCHEMA, options);
+        status = grammar_finish(&b, rule, out, err);
+    }
+    builder_close(&b);
+    return status;
+}
+
+bt_status grammar_of(Grammar **g, const TokenSet *set, bt_grammar **out, bt_error *err)
+{
+    bt_grammar *grammar = *out = mem_zalloc(1, sizeof *grammar);
+    if (!grammar) {
+        grammar_close(g);
+        return bt_fail_memory(err, "a grammar", sizeof *grammar);
+    }
+    atomic_init(&grammar->holds, 1);
+    pthread_mutex_init(&grammar->lock, NULL);
+    grammar->automaton = *g;
+    *g = NULL;
+    bt_status status = grammar_mask_open(grammar->automaton, set, &grammar->mask, err);
+    if (status != BT_OK) bt_grammar_close(out);
+    return status;
+}
+
+void bt_grammar_close(bt_grammar **grammar)
+{
+    if (!grammar || !*grammar) return;
+    bt_grammar *g = *grammar;
+    *grammar = NULL;
+    if (atomic_fetch_sub(&g->holds, 1) != 1) return;
+    grammar_mask_close(&g->mask);
+    grammar_close(&g->automaton);
+    pthread_mutex_destroy(&g->lock);
+    mem_free(g);
+}
+
+uint32_t grammar_n_tokens(const bt_grammar *grammar)
+{
+    return grammar->mask->set->n;
+}
+
+/* ---- holding ------------------------------------------------------------------------- */
+
+void grammar_release(GrammarHold *hold)
+{
+    bt_grammar *g = hold->grammar;
+    if (!g) return;
+    pthread_mutex_lock(&g->lock);
+    run_state_close(&hold->at);
+    pthread_mutex_unlock(&g->lock);
+    bt_grammar_close(&g);
+    *hold = (GrammarHold){0};
+}
+
+void grammar_hold(GrammarHold *hold, bt_grammar *grammar)
+{
+    if (grammar) atomic_fetch_add(&grammar->holds, 1); /* first: it may be the one held */
+    grammar_release(hold);
+    if (!grammar) return;
+    hold->grammar = grammar;
+    pthread_mutex_lock(&grammar->lock);
+    run_state_open(grammar->mask->run, &hold->at);
+    pthread_mutex_unlock(&grammar->lock);
+}
+
+void grammar_hold_copy(GrammarHold *to, const GrammarHold *from)
+{
+    bt_grammar *g = from->grammar;
+    if (g) atomic_fetch_add(&g->holds, 1);
+    grammar_release(to);
+    if (!g) return;
+    to->grammar = g;
+    to->lost = from->lost;
+    pthread_mutex_lock(&g->lock);
+    run_state_copy(g->mask->run, &to->at, &from->at);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* 64 logits, of which those with a bit stay. Few are kept aside, or few are struck out: a row of
+ * 150,000 is then mostly filled or mostly skipped. */
+static void restrict_word(float *logits, uint64_t allowed, size_t n)
+{
+    float kept[64];
+    if (__builtin_popcountll(allowed) > 20) {
+        for (uint64_t out = ~allowed; out; out &= out - 1) {
+            size_t i = (size_t)__builtin_ctzll(out);
+            if (i < n) logits[i] = -INFINITY;
+        }
+        return;
+    }
+    size_t used = 0;
+    for (uint64_t in = allowed; in; in &= in - 1) {
+        size_t i = (size_t)__builtin_ctzll(in);
+        if (i < n) kept[used++] = logits[i];
+    }
+    for (size_t i = 0; i < n; i++) logits[i] = -INFINITY;
+    used = 0;
+    for (uint64_t in = allowed; in; in &= in - 1) {
+        size_t i = (size_t)__builtin_ctzll(in);
+        if (i < n) logits[i] = kept[used++];
+    }
+}
+
+void grammar_restrict(GrammarHold *hold, float *logits, size_t n)
+{
+    bt_grammar *g = hold->grammar;
+    if (!g) return;
+    pthread_mutex_lock(&g->lock);
+    const uint64_t *words = grammar_mask_of(g->mask, &hold->at);
+    size_t n_words = g->mask->set->words;
+    for (size_t w = 0; w * 64 < n; w++) {
+        uint64_t allowed = w < n_words ? words[w] : 0;
+        size_t left = n - w * 64;
+        if (allowed != ~(uint64_t)0) restrict_word(logits + w * 64, allowed, left < 64 ? left : 64);
+    }
+    pthread_mutex_unlock(&g->lock);
+}
+
+void grammar_advance(GrammarHold *hold, bt_token token)
+{
+    bt_grammar *g = hold->grammar;
+    if (!g) return;
+    pthread_mutex_lock(&g->lock);
+    if (token < 0 || !grammar_mask_accept(g->mask, &hold->at, (uint32_t)token)) hold->lost = true;
+    pthread_mutex_unlock(&g->lock);
+}
+
+bt_token grammar_end_token(const GrammarHold *hold)
+{
+    if (!hold->grammar) return -1;
+    const TokenSet *set = hold->grammar->mask->set;
+    for (uint32_t id = 0; id < set->n; id++)
+        if (token_set_has(set->ends, id)) return (bt_token)id;
+    return -1;
+}
+
+bool grammar_complete(const GrammarHold *hold)
+{
+    bt_grammar *g = hold->grammar;
+    if (!g) return true;
+    pthread_mutex_lock(&g->lock);
+    bool complete = !hold->lost && run_ends(g->mask->run, hold->at.config);
+    pthread_mutex_unlock(&g->lock);
+    return complete;
+}

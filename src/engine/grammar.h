@@ -1,0 +1,37 @@
+/* Grammars at work in samplers: what a bt_sampler holds of a bt_grammar. A grammar's automaton and
+ * its sets of tokens are shared by all samplers that use it, under its lock; each sampler has a
+ * small state of its own. */
+#ifndef ENGINE_GRAMMAR_H
+#define ENGINE_GRAMMAR_H
+
+#include "base/status.h"
+#include "text/grammar_mask.h"
+
+typedef struct GrammarHold {
+    bt_grammar *grammar; /* NULL: none */
+    RunState at;
+    bool lost; /* no token went on, or one that is not allowed was taken */
+} GrammarHold;
+
+/* A grammar over a set of tokens (borrowed), without a model. Takes *g over, also on failure. */
+bt_status grammar_of(Grammar **g, const TokenSet *set, bt_grammar **out, bt_error *err);
+/* Compiles text as bt_grammar_open does. */
+bt_status grammar_compile(bt_grammar_kind kind, Span text, const bt_grammar_options *options,
+                          Grammar **out, bt_error *err);
+uint32_t grammar_n_tokens(const bt_grammar *grammar);
+
+/* Starts at the beginning; the old hold, if any, is released. `grammar` may be NULL. */
+void grammar_hold(GrammarHold *hold, bt_grammar *grammar);
+/* Another hold at the same place, for text that may be taken back. */
+void grammar_hold_copy(GrammarHold *to, const GrammarHold *from);
+void grammar_release(GrammarHold *hold);
+
+/* Logits of tokens that are not allowed become -inf. */
+void grammar_restrict(GrammarHold *hold, float *logits, size_t n);
+/* Moves over a token. */
+void grammar_advance(GrammarHold *hold, bt_token token);
+/* A token that ends an answer, or -1: what is picked when nothing else is left. */
+bt_token grammar_end_token(const GrammarHold *hold);
+bool grammar_complete(const GrammarHold *hold);
+
+#endif

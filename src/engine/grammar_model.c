@@ -1,0 +1,37 @@
+/* bt_grammar_open: a model's vocabulary for its grammars, made for the first of them. */
+#include <stdatomic.h>
+
+#include "engine/grammar.h"
+#include "engine/model.h"
+
+/* Two threads may both make the set; the one that comes second throws its own away. */
+static bt_status tokens_of(bt_model *model, const TokenSet **out, bt_error *err)
+{
+    TokenSet *made, *known = atomic_load(&model->tokens);
+    bt_status status = BT_OK;
+    if (!known) {
+        status = token_set_open(model_tokenizer(model), &made, err);
+        if (status != BT_OK) return status;
+        if (atomic_compare_exchange_strong(&model->tokens, &known, made))
+            known = made;
+        else
+            token_set_close(&made);
+    }
+    *out = known;
+    return BT_OK;
+}
+
+bt_status bt_grammar_open(bt_model *model, bt_grammar_kind kind, const char *text, size_t length,
+                          const bt_grammar_options *options, bt_grammar **out, bt_error *err)
+{
+    Grammar *automaton;
+    const TokenSet *set;
+    *out = NULL;
+    bt_status status = grammar_compile(kind, (Span){text, length}, options, &automaton, err);
+    if (status == BT_OK) status = tokens_of(model, &set, err);
+    if (status != BT_OK) {
+        grammar_close(&automaton);
+        return status;
+    }
+    return grammar_of(&automaton, set, out, err);
+}
