@@ -45,6 +45,7 @@ RegexTerm regex_texts(Regex *re, const Span *texts, size_t n);    /* one of thes
 RegexTerm regex_and(Regex *re, RegexTerm a, RegexTerm b);
 RegexTerm regex_not(Regex *re, RegexTerm a);
 bt_status regex_status(const Regex *re, bt_error *err);
+uint64_t regex_work(const Regex *re); /* derivatives made so far: a measure of time */
 
 /* After this no more terms are made from texts. True when the term holds `text` (UTF-8). */
 bool regex_matches(Regex *re, RegexTerm term, Span text);

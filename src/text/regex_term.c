@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-enum { MAX_TERMS = 1 << 18, MAX_LIST = 1 << 23, MAX_CLASSES = 4096, MAX_MEMO = 1 << 21 };
+enum { MAX_TERMS = 1 << 17, MAX_LIST = 1 << 21, MAX_CLASSES = 4096, MAX_MEMO = 1 << 20 };
 
 bt_status term_fail(Regex *re, bt_status status, const char *format, ...)
 {
@@ -130,6 +130,11 @@ void regex_close(Regex **pointer)
 bt_status regex_status(const Regex *re, bt_error *err)
 {
     return re->status == BT_OK ? BT_OK : bt_fail(err, re->status, "%s", re->why.text);
+}
+
+uint64_t regex_work(const Regex *re)
+{
+    return re->n_memo + re->n_list;
 }
 
 static int by_low(const void *left, const void *right)

@@ -86,15 +86,16 @@ static bool lists_value(Schema *s, uint32_t node, uint32_t value)
     return false;
 }
 
-/* Whether a listed value meets what the other schemas of the set say. */
+/* Whether a value that `lister` lists meets what the other schemas of the set say. */
 static bool value_fits(Schema *s, const AtomList *set, unsigned types, Regex *re, RegexTerm term,
-                       uint32_t value)
+                       uint32_t lister, uint32_t value)
 {
     const JsonNode *n = &s->tree.nodes[value];
     bool alone, integer = false;
     for (uint32_t i = 0; i < set->n; i++) {
         uint32_t node = atom_node(set->atoms[i]);
-        if (first_value(s, node, &alone) && !lists_value(s, node, value)) return false;
+        if (node != lister && first_value(s, node, &alone) && !lists_value(s, node, value))
+            return false;
         for (uint32_t c = s->tree.nodes[node].child; c && n->kind >= JSON_KIND_ARRAY;
              c = s->tree.nodes[c].next) {
             Word word = schema_word(s->tree.nodes[c].key);
@@ -146,7 +147,7 @@ static void values_in(Schema *s, const AtomList *set, uint32_t node, Regex *re, 
     builder_empty(s->b, from, root);
     for (uint32_t at = first_value(s, node, &alone); at && s->status == BT_OK;
          at = alone ? 0 : s->tree.nodes[at].next) {
-        if (!value_fits(s, set, types, re, term, at)) continue;
+        if (!value_fits(s, set, types, re, term, node, at)) continue;
         buf_clear(&text);
         json_tree_write(&s->tree, at, &text);
         if (text.failed) schema_no_memory(s);
@@ -168,7 +169,7 @@ void schema_values(Schema *s, const AtomList *set, uint32_t values_node, uint32_
         term = regex_length(re, least, most);
     if (s->status == BT_OK) values_in(s, set, values_node, re, term, from, to);
     if (s->status == BT_OK) s->status = regex_status(re, s->err);
-    regex_close(&re);
+    schema_regex_close(s, &re);
 }
 
 /* ---- choices --------------------------------------------------------------------------- */
@@ -427,5 +428,7 @@ bt_status schema_build(GrammarBuilder *b, Span text, size_t *used, uint32_t *rul
     mem_free(s.sets);
     mem_free(s.pool);
     mem_free(s.table);
+    mem_free(s.known);
+    buf_close(&s.texts);
     return s.status;
 }

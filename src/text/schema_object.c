@@ -174,7 +174,7 @@ static void other_key(Schema *s, const AtomList *set, const Names *names, bool *
             schema_automaton(s, &a, from, to);
     }
     regex_automaton_close(&a);
-    regex_close(&re);
+    schema_regex_close(s, &re);
 }
 
 /* "name": value */

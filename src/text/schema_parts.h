@@ -7,14 +7,17 @@
 #ifndef TEXT_SCHEMA_PARTS_H
 #define TEXT_SCHEMA_PARTS_H
 
+#include "base/buf.h"
 #include "text/grammar.h"
 #include "text/json_tree.h"
 #include "text/regex.h"
 #include "text/schema.h"
 
 enum {
-    SCHEMA_MAX_SET = 1024,    /* schemas that hold together */
-    SCHEMA_MAX_SETS = 100000, /* rules */
+    SCHEMA_MAX_SET = 1024,      /* schemas that hold together */
+    SCHEMA_MAX_SETS = 50000,    /* rules */
+    SCHEMA_MAX_ATOMS = 1 << 20, /* schemas in all sets together */
+    SCHEMA_MAX_WORK = 3000000,  /* derivatives of all patterns together: about a second */
 };
 
 /* A schema in a set: node << 2 | which of its choices are settled. */
@@ -50,6 +53,13 @@ enum {
     TYPE_ALL = (1 << 7) - 1,
 };
 
+/* Strings that say the same share a rule: patterns, formats and lengths written out. */
+typedef struct SchemaText {
+    uint64_t hash;
+    size_t at, size; /* in `texts` */
+    uint32_t rule;
+} SchemaText;
+
 typedef struct Schema {
     GrammarBuilder *b;
     JsonTree tree;
@@ -62,6 +72,10 @@ typedef struct Schema {
     AtomList work;               /* the set being compiled */
     /* Shared rules; 0: not made yet, else + 1. */
     uint32_t blank, character, string, integer, number;
+    Buf texts; /* what the strings under patterns say, each once; see schema_string */
+    SchemaText *known;
+    uint32_t n_known, known_capacity;
+    uint64_t work_done; /* derivatives so far */
     bt_error *err;
     bt_status status;
 } Schema;
@@ -120,6 +134,10 @@ void schema_number(Schema *s, const AtomList *set, unsigned types, uint32_t from
 uint32_t schema_blank(Schema *s);
 /* Any JSON string, quotes included. */
 uint32_t schema_any_string(Schema *s);
+
+/* Closes the family; false when the patterns of the schema have together become too much. */
+bool schema_regex_close(Schema *s, Regex **re);
+bool schema_room(Schema *s, void *array, uint32_t need, uint32_t *capacity, size_t size);
 
 /* What patterns, formats and lengths of the set say, as a term; *plain: nothing but lengths (in
  * *least and *most). */

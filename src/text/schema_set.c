@@ -264,7 +264,7 @@ static bool grow_table(Schema *s)
     return true;
 }
 
-static bool grow(Schema *s, void *array, uint32_t need, uint32_t *capacity, size_t size)
+bool schema_room(Schema *s, void *array, uint32_t need, uint32_t *capacity, size_t size)
 {
     void *memory;
     if (need <= *capacity) return true;
@@ -284,13 +284,13 @@ uint32_t schema_rule(Schema *s, AtomList *list)
     if (s->n_sets * 2 >= s->table_mask && !grow_table(s)) return 0;
     uint32_t at = slot_of(s, list);
     if (s->table[at]) return s->sets[s->table[at] - 1].rule;
-    if (s->n_sets >= SCHEMA_MAX_SETS || s->n_pool > (1u << 24)) {
+    if (s->n_sets >= SCHEMA_MAX_SETS || s->n_pool > SCHEMA_MAX_ATOMS) {
         schema_fail(s, list->n ? atom_node(list->atoms[0]) : 0, BT_E_LIMIT,
-                    "the schema becomes more than %d rules", SCHEMA_MAX_SETS);
+                    "the schema becomes too many rules (%d at most)", SCHEMA_MAX_SETS);
         return 0;
     }
-    if (!grow(s, &s->sets, s->n_sets + 1, &s->set_capacity, sizeof *s->sets) ||
-        !grow(s, &s->pool, s->n_pool + list->n, &s->pool_capacity, sizeof *s->pool))
+    if (!schema_room(s, &s->sets, s->n_sets + 1, &s->set_capacity, sizeof *s->sets) ||
+        !schema_room(s, &s->pool, s->n_pool + list->n, &s->pool_capacity, sizeof *s->pool))
         return 0;
     if (list->n) memcpy(s->pool + s->n_pool, list->atoms, list->n * sizeof *s->pool);
     uint32_t rule = builder_rule(s->b, (Span){0});

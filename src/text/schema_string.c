@@ -3,6 +3,8 @@
  * requires. U+0000 is never written: too many programs end a string there. */
 #include <string.h>
 
+#include "base/hash.h"
+#include "base/mem.h"
 #include "text/schema_parts.h"
 
 /* ---- formats -------------------------------------------------------------------------- */
@@ -270,11 +272,71 @@ void schema_automaton(Schema *s, const RegexAutomaton *a, uint32_t from, uint32_
     }
 }
 
+bool schema_regex_close(Schema *s, Regex **re)
+{
+    if (*re) s->work_done += regex_work(*re);
+    regex_close(re);
+    return s->work_done <= SCHEMA_MAX_WORK ||
+           schema_fail(s, 0, BT_E_LIMIT, "the patterns and formats together take too long");
+}
+
+/* Appends all that is said of a string: equal texts, equal strings. */
+static void write_out(Schema *s, const AtomList *set, uint32_t least, uint32_t most)
+{
+    static const char *const words[] = {"pattern", "format"};
+    buf_printf(&s->texts, "%u %u", least, most);
+    for (uint32_t i = 0; i < set->n; i++)
+        for (int k = 0; k < 2; k++) {
+            uint32_t at = schema_get(s, atom_node(set->atoms[i]), words[k]);
+            if (!at) continue;
+            buf_printf(&s->texts, " %c%zu:", words[k][0], s->tree.nodes[at].text.size);
+            buf_add(&s->texts, s->tree.nodes[at].text.data, s->tree.nodes[at].text.size);
+        }
+}
+
+/* The rule of a string of this kind, and whether it is new. */
+static uint32_t text_rule(Schema *s, const AtomList *set, uint32_t least, uint32_t most,
+                          bool *fresh)
+{
+    size_t at = s->texts.size;
+    *fresh = false;
+    write_out(s, set, least, most);
+    if (s->texts.failed) return schema_no_memory(s), 0;
+    SchemaText key = {.at = at, .size = s->texts.size - at};
+    key.hash = hash_bytes(s->texts.data + at, key.size, 1);
+    for (uint32_t i = 0; i < s->n_known; i++)
+        if (s->known[i].hash == key.hash && s->known[i].size == key.size &&
+            memcmp(s->texts.data + s->known[i].at, s->texts.data + at, key.size) == 0) {
+            s->texts.size = at;
+            return s->known[i].rule;
+        }
+    if (!schema_room(s, &s->known, s->n_known + 1, &s->known_capacity, sizeof *s->known)) return 0;
+    key.rule = builder_rule(s->b, (Span){0});
+    s->known[s->n_known++] = key;
+    *fresh = true;
+    return key.rule;
+}
+
+/* A string under a pattern or format, as a rule of its own. */
+static void held_string(Schema *s, Regex *re, const AtomList *set, RegexTerm term, uint32_t rule)
+{
+    RegexAutomaton a;
+    bt_error err;
+    bt_status status = regex_automaton(re, term, &a, &err);
+    if (status != BT_OK) {
+        schema_fail(s, set->n ? atom_node(set->atoms[0]) : 0, status, "%s", err.text);
+        return;
+    }
+    if (!s->b->no_memory && !s->b->too_large)
+        schema_automaton(s, &a, s->b->rules[rule].start, s->b->rules[rule].end);
+    regex_automaton_close(&a);
+}
+
 void schema_string(Schema *s, const AtomList *set, uint32_t from, uint32_t to)
 {
     GrammarBuilder *b = s->b;
     Regex *re;
-    bool plain;
+    bool plain, fresh;
     uint32_t least, most;
     if (s->status != BT_OK || (s->status = regex_open(&re, s->err)) != BT_OK) return;
     RegexTerm term = schema_string_term(s, re, set, &plain, &least, &most);
@@ -286,14 +348,9 @@ void schema_string(Schema *s, const AtomList *set, uint32_t from, uint32_t to)
         if (least <= most) builder_repeat(b, open, one_character(s), least, most, close);
         builder_bytes(b, close, '"', '"', to);
     } else if (s->status == BT_OK) {
-        RegexAutomaton a;
-        bt_error err;
-        bt_status status = regex_automaton(re, term, &a, &err);
-        if (status != BT_OK)
-            schema_fail(s, set->n ? atom_node(set->atoms[0]) : 0, status, "%s", err.text);
-        else
-            schema_automaton(s, &a, from, to);
-        if (status == BT_OK) regex_automaton_close(&a);
+        uint32_t rule = text_rule(s, set, least, most, &fresh);
+        if (fresh) held_string(s, re, set, term, rule);
+        builder_call(b, from, rule, to);
     }
-    regex_close(&re);
+    schema_regex_close(s, &re);
 }
