@@ -112,7 +112,7 @@ static RegexTerm names_term(Schema *s, Regex *re, const AtomList *set)
         bool plain;
         AtomList of = {0};
         if (!node) continue;
-        if (!atoms_add(s, &of, node << 2) || !schema_expand(s, &of)) break;
+        if (!atoms_add(s, &of, node << 2) || !schema_expand(s, &of)) of.n = 0;
         for (uint32_t k = 0; k < of.n; k++) {
             uint32_t at = atom_node(of.atoms[k]);
             uint32_t list = schema_get(s, at, "enum"), one = schema_get(s, at, "const");

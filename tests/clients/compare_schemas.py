@@ -2,12 +2,14 @@
 """Holds schemas that Bantam compiles against the `jsonschema` package.
 
 usage: tests/clients/compare_schemas.py BUILD [-n TEXTS] [--seed S] [--only WORD] [--verbose]
+                                        [--write tests/data/schemas.json]
 
 For each schema below (and those that pydantic makes, where that package is there): texts written by
 random allowed tokens must be valid JSON of the schema, with no key twice; and documents made by
 changing such texts must be refused wherever jsonschema refuses them. What jsonschema takes and we
 do not is counted by reason, for a person to look at: docs/constraints.md says where we are
-narrower. Needs the package (pip install jsonschema); not part of `make test`.
+narrower. Patterns and GBNF are held against re too. --write keeps some texts on which both agree, for
+the tests that need no Python. Needs the package (pip install jsonschema); not part of `make test`.
 """
 import argparse
 import datetime
@@ -338,11 +340,17 @@ def dump(value):
     return text
 
 
-def hold(lines, schema, options, rng, narrower):
+def hold(lines, schema, options, rng, narrower, table):
     answer = lines.ask("S", json.dumps(schema))
     if answer != "ok":
         return [f"{json.dumps(schema)[:200]}: {answer}"]
     problems, documents, unfinished = [], [], 0
+    row = {"schema": schema, "yes": [], "no": []}
+    table.append(row)
+
+    def keep(where, text):
+        if len(text) < 150 and len(row[where]) < 6 and text not in row[where]:
+            row[where].append(text)
     kind = jsonschema.Draft4Validator if isinstance(schema, dict) and "draft-04" in str(
         schema.get("$schema")) else jsonschema.Draft202012Validator
     validator = kind(schema, format_checker=FORMATS)
@@ -359,6 +367,7 @@ def hold(lines, schema, options, rng, narrower):
             problems.append(f"{json.dumps(schema)[:200]} wrote {text[:200]!r}: {str(error)[:200]}")
             continue
         documents.append(value)
+        keep("yes", text)
     if unfinished > options.n / 2:
         problems.append(f"{json.dumps(schema)[:200]}: {unfinished} texts did not end")
     for _ in range(options.n * 3):
@@ -369,8 +378,110 @@ def hold(lines, schema, options, rng, narrower):
         ours, valid = lines.takes(text), validator.is_valid(value)
         if ours and not valid:
             problems.append(f"{json.dumps(schema)[:200]} takes {text[:200]}")
-        elif valid and not ours:
+        elif not valid:
+            keep("no", text)
+        elif not ours:
             narrower.append((json.dumps(schema)[:120], text[:120]))
+    return problems
+
+
+ATOMS = ["a", "b", "c", ".", "[ab]", "[^a]", "\\d", "\\w", "[\\d_-]", "1", "\\.", "x", "é", "[b-d]"]
+
+
+def random_pattern(rng, depth, look):
+    """A pattern that Python's re reads as ECMA does, over few characters."""
+    turn = rng.random()
+    if depth == 0 or turn < 0.3:
+        return rng.choice(ATOMS)
+    if turn < 0.6:
+        return "".join(random_pattern(rng, depth - 1, look) for _ in range(rng.choice([2, 2, 3])))
+    if turn < 0.75:
+        return "(?:" + "|".join(random_pattern(rng, depth - 1, look)
+                                for _ in range(rng.choice([2, 3]))) + ")"
+    if turn < 0.92 or not look:
+        inner = "(" + rng.choice(ATOMS) + rng.choice(ATOMS + [""]) + ")"
+        return inner + rng.choice(["*", "+", "?", "{2}", "{1,3}", "{0,2}", "{2,}", "*?"])
+    return rng.choice(["(?=", "(?!"]) + random_pattern(rng, depth - 1, False) + ")"
+
+
+def hold_patterns(lines, count, rng):
+    """Patterns against Python's re, on short texts."""
+    problems, asked, refused = [], 0, 0
+    for _ in range(count):
+        pattern = random_pattern(rng, 2, True)
+        if rng.random() < 0.5:
+            pattern = "^" + pattern
+        if rng.random() < 0.5:
+            pattern += "$"
+        if rng.random() < 0.15:
+            pattern += "|" + random_pattern(rng, 2, True) + "$"
+        schema, least, most = {"type": "string", "pattern": pattern}, 0, 99
+        if rng.random() < 0.3:
+            schema["minLength"] = least = rng.randrange(4)
+            schema["maxLength"] = most = least + rng.randrange(5)
+        answer = lines.ask("S", json.dumps(schema))
+        if answer != "ok":
+            refused += 1
+            if "no text at all" not in answer:
+                problems.append(f"{pattern!r}: {answer}")
+                continue
+        form = re.compile(pattern, re.ASCII)
+        for _ in range(40):
+            text = "".join(rng.choice("aabbcd1_-.xé\n2") for _ in range(rng.randrange(8)))
+            if text.endswith("\n"):
+                continue  # where Python's $ differs
+            asked += 1
+            theirs = bool(form.search(text)) and least <= len(text) <= most
+            ours = answer == "ok" and lines.takes(json.dumps(text, ensure_ascii=False))
+            if ours != theirs:
+                problems.append(f"{json.dumps(schema)}: {text!r} is {theirs} by re")
+    print(f"{count} patterns on {asked} texts against re ({refused} admit nothing)")
+    return problems
+
+
+def random_rule(rng, depth):
+    """A piece of GBNF and the same for re."""
+    turn = rng.random()
+    if depth == 0 or turn < 0.35:
+        return rng.choice([('"a"', "a"), ('"b"', "b"), ("[ab]", "[ab]"), ("[^b]", "[^b]"),
+                           (".", "."), ('"ab"', "ab"), ('""', ""), ("[\\u00e0-\\u00ff]", "[à-ÿ]"),
+                           ('"\\n"', "\n")])
+    if turn < 0.6:
+        parts = [random_rule(rng, depth - 1) for _ in range(2)]
+        return " ".join(p[0] for p in parts), "".join(p[1] for p in parts)
+    if turn < 0.75:
+        parts = [random_rule(rng, depth - 1) for _ in range(rng.choice([2, 3]))]
+        return "(" + " | ".join(p[0] for p in parts) + ")", "(?:" + "|".join(
+            p[1] for p in parts) + ")"
+    inner = random_rule(rng, 0)  # repetitions do not nest: re would take for ever
+    count = rng.choice(["*", "+", "?", "{2}", "{1,3}", "{,2}", "{2,}", "{0,30}", "{26,27}"])
+    return "(" + inner[0] + ")" + count, "(?:" + inner[1] + ")" + count
+
+
+def hold_grammars(lines, count, rng):
+    """GBNF without recursion against Python's re."""
+    problems, asked = [], 0
+    for _ in range(count):
+        names, rules = [], []
+        for i in range(3):
+            gbnf, form = random_rule(rng, 2)
+            for k, (_, old) in enumerate(names):
+                if rng.random() < 0.5:
+                    gbnf, form = f"{gbnf} r{k}", f"(?:{form})(?:{old})"
+            names.append((gbnf, form))
+            rules.append(f"r{i} ::= {gbnf}")
+        text = "\n".join(rules) + "\nroot ::= r2 | r1"
+        answer = lines.ask("G", text.encode().hex())
+        if answer != "ok":
+            problems.append(f"{text!r}: {answer}")
+            continue
+        form = re.compile(f"(?:{names[2][1]}|{names[1][1]})", re.DOTALL)
+        for _ in range(40):
+            sample = "".join(rng.choice("aaabbbcé\n") for _ in range(rng.randrange(9)))
+            asked += 1
+            if lines.takes(sample) != bool(form.fullmatch(sample)):
+                problems.append(f"{text!r}: {sample!r} is {bool(form.fullmatch(sample))} by re")
+    print(f"{count} grammars on {asked} texts against re")
     return problems
 
 
@@ -381,16 +492,25 @@ def main():
     parse.add_argument("--seed", type=int, default=1)
     parse.add_argument("--only", default="")
     parse.add_argument("--verbose", action="store_true", help="show what only jsonschema takes")
+    parse.add_argument("--write", metavar="FILE")
     options = parse.parse_args()
     lines, rng = Lines(options.build), random.Random(options.seed)
-    problems, narrower = [], []
+    problems, narrower, table = [], [], []
     schemas = [s for s in SCHEMAS + pydantic_schemas() if options.only in json.dumps(s)]
     for schema in schemas:
-        problems += hold(lines, schema, options, rng, narrower)
+        problems += hold(lines, schema, options, rng, narrower, table)
     for schema, says in REFUSED:
         answer = lines.ask("S", json.dumps(schema))
         if says not in answer:
             problems.append(f"{json.dumps(schema)[:200]}: '{answer}' does not say '{says}'")
+    if options.write:
+        rows = [json.dumps(row, sort_keys=False) for row in table]
+        rows += [json.dumps({"schema": schema, "says": says}) for schema, says in REFUSED]
+        with open(options.write, "w", encoding="ascii") as out:
+            out.write("[\n" + ",\n".join(rows) + "\n]\n")
+    if not options.only:
+        problems += hold_patterns(lines, options.n * 5, rng)
+        problems += hold_grammars(lines, options.n * 5, rng)
     for problem in problems[:40]:
         print("wrong:", problem)
     if options.verbose:
