@@ -155,7 +155,7 @@ void grammar_hold_copy(GrammarHold *to, const GrammarHold *from)
  * 150,000 is then mostly filled or mostly skipped. */
 static void restrict_word(float *logits, uint64_t allowed, size_t n)
 {
-    float kept[64];
+    float kept[64] = {0};
     if (__builtin_popcountll(allowed) > 20) {
         for (uint64_t out = ~allowed; out; out &= out - 1) {
             size_t i = (size_t)__builtin_ctzll(out);
@@ -186,7 +186,9 @@ void grammar_restrict(GrammarHold *hold, float *logits, size_t n)
     for (size_t w = 0; w * 64 < n; w++) {
         uint64_t allowed = w < n_words ? words[w] : 0;
         size_t left = n - w * 64;
-        if (allowed != ~(uint64_t)0) restrict_word(logits + w * 64, allowed, left < 64 ? left : 64);
+        if (left > 64) left = 64;
+        if (allowed && ~allowed) restrict_word(logits + w * 64, allowed, left);
+        for (size_t i = 0; !allowed && i < left; i++) logits[w * 64 + i] = -INFINITY;
     }
     pthread_mutex_unlock(&g->lock);
 }

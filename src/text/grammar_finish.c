@@ -253,9 +253,10 @@ static bt_status check_left(const Finish *f, bt_error *err)
     const GrammarBuilder *b = f->b;
     size_t n = b->n_states + 1;
     LeftWalk w = {mem_alloc(n * 4), mem_alloc(n * 4), mem_zalloc(n, 1), 0};
-    bt_status status =
-        w.state && w.edge && w.seen ? BT_OK : bt_fail_memory(err, "checking a grammar", n * 9);
-    for (uint32_t r = 0; r < b->n_rules && status == BT_OK; r++)
+    bt_status status = BT_OK;
+    bool room = w.state && w.edge && w.seen;
+    if (!room) status = bt_fail_memory(err, "checking a grammar", n * 9);
+    for (uint32_t r = 0; room && r < b->n_rules && status == BT_OK; r++)
         if (!w.seen[b->rules[r].start] && f->need[b->rules[r].start] != NEVER)
             status = walk_left(f, &w, b->rules[r].start, err);
     mem_free(w.state);

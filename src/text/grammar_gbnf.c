@@ -109,7 +109,7 @@ static bool grow_table(Gbnf *g)
 /* The entry of a name, made if it is new; NULL after a failure. */
 static Name *name_of(Gbnf *g, Span text)
 {
-    if (g->n_names * 2 >= g->mask && !grow_table(g)) return NULL;
+    if ((!g->table || g->n_names * 2 >= g->mask) && !grow_table(g)) return NULL;
     uint32_t at = hash_name(text) & g->mask;
     for (; g->table[at]; at = (at + 1) & g->mask)
         if (span_equal(g->names[g->table[at] - 1].text, text)) return &g->names[g->table[at] - 1];

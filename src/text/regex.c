@@ -113,7 +113,7 @@ static void make_states(Maker *m, RegexTerm start)
     uint32_t nul = term_class_of(re, 0), begin = term_class_of(re, REGEX_BEGIN);
     uint32_t end = term_class_of(re, REGEX_END);
     state_of(m, start);
-    for (uint32_t s = 0; s < m->a->n_states && re->status == BT_OK; s++) {
+    for (uint32_t s = 0; m->term_of && s < m->a->n_states && re->status == BT_OK; s++) {
         RegexTerm term = m->term_of[s];
         RegexTerm last = term_derive(re, term, end);
         m->a->ends[s] = re->terms[last].nullable;

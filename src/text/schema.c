@@ -386,13 +386,13 @@ uint32_t schema_blank(Schema *s)
     uint32_t rule = builder_rule(b, (Span){0});
     if (b->no_memory || b->too_large) return 0;
     BuilderRule r = b->rules[rule];
-    uint32_t line = builder_state(b), at = line;
+    uint32_t line = builder_state(b);
     builder_empty(b, r.start, r.end);
     builder_bytes(b, r.start, ' ', ' ', r.end);
     builder_bytes(b, r.start, '\n', '\n', line);
     builder_empty(b, line, r.end);
     for (int kind = 0; kind < 2; kind++) {
-        at = line;
+        uint32_t at = line;
         for (int i = 0; i < (kind ? TABS : INDENT); i++) {
             uint32_t next = builder_state(b);
             builder_bytes(b, at, kind ? '\t' : ' ', kind ? '\t' : ' ', next);

@@ -150,7 +150,7 @@ static bool no_circle(Schema *s, uint32_t start)
     if (!schema_check(s, start)) return false;
     good = atoms_add(s, &way, start) && atoms_add(s, &turn, 0);
     if (good) s->checked[start] = 3;
-    while (good && way.n) {
+    while (good && way.n && way.atoms && turn.atoms) {
         uint32_t node = way.atoms[way.n - 1];
         uint32_t part = part_of(s, node, turn.atoms[turn.n - 1]++, &root, &good);
         if (!good) break;

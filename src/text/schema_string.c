@@ -152,9 +152,9 @@ static void unicode_escape(GrammarBuilder *b, uint32_t from, uint32_t to)
     hex(b, from, "dD", d);
     hex(b, d, "01234567", two);
     hex(b, d, "89abAB", high);
-    uint32_t slash = builder_state(b), low = builder_state(b);
+    uint32_t slash = builder_state(b);
     hex_digits(b, high, 2, slash);
-    low = builder_text(b, slash, SPAN("\\u"));
+    uint32_t low = builder_text(b, slash, SPAN("\\u"));
     uint32_t d2 = builder_state(b), last = builder_state(b);
     hex(b, low, "dD", d2);
     hex(b, d2, "cdefCDEF", last);

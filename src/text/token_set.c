@@ -39,7 +39,7 @@ static size_t plain_length(Span text)
  * `open` holds the nodes on the way to the last text. */
 static bool build(Trie *trie, const Entry *entries, uint32_t n)
 {
-    uint32_t open[TOKEN_SET_LONGEST];
+    uint32_t open[TOKEN_SET_LONGEST] = {0};
     uint64_t most = 0;
     size_t depth = 0;
     for (uint32_t i = 0; i < n; i++) most += entries[i].text.size;

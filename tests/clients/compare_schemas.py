@@ -8,8 +8,9 @@ For each schema below (and those that pydantic makes, where that package is ther
 random allowed tokens must be valid JSON of the schema, with no key twice; and documents made by
 changing such texts must be refused wherever jsonschema refuses them. What jsonschema takes and we
 do not is counted by reason, for a person to look at: docs/constraints.md says where we are
-narrower. Patterns and GBNF are held against re too. --write keeps some texts on which both agree, for
-the tests that need no Python. Needs the package (pip install jsonschema); not part of `make test`.
+narrower. Patterns and GBNF are held against re too. --write keeps some texts on which both agree,
+for the tests that need no Python. Needs the package (pip install jsonschema); not part of `make
+test`.
 """
 import argparse
 import datetime
