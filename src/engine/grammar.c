@@ -151,11 +151,16 @@ void grammar_hold_copy(GrammarHold *to, const GrammarHold *from)
     pthread_mutex_unlock(&g->lock);
 }
 
-/* 64 logits, of which those with a bit stay. Few are kept aside, or few are struck out: a row of
- * 150,000 is then mostly filled or mostly skipped. */
+static void strike(float *logits, size_t n)
+{
+    for (size_t i = 0; i < n; i++) logits[i] = -INFINITY;
+}
+
+/* At most 64 logits, of which those with a bit stay. Either the few others are struck out one by
+ * one, or what lies between the few that stay: a row of 150,000 is mostly skipped or mostly
+ * filled. */
 static void restrict_word(float *logits, uint64_t allowed, size_t n)
 {
-    float kept[64] = {0};
     if (__builtin_popcountll(allowed) > 20) {
         for (uint64_t out = ~allowed; out; out &= out - 1) {
             size_t i = (size_t)__builtin_ctzll(out);
@@ -163,17 +168,14 @@ static void restrict_word(float *logits, uint64_t allowed, size_t n)
         }
         return;
     }
-    size_t used = 0;
-    for (uint64_t in = allowed; in; in &= in - 1) {
-        size_t i = (size_t)__builtin_ctzll(in);
-        if (i < n) kept[used++] = logits[i];
+    size_t from = 0;
+    for (; allowed; allowed &= allowed - 1) {
+        size_t i = (size_t)__builtin_ctzll(allowed);
+        if (i >= n) break;
+        strike(logits + from, i - from);
+        from = i + 1;
     }
-    for (size_t i = 0; i < n; i++) logits[i] = -INFINITY;
-    used = 0;
-    for (uint64_t in = allowed; in; in &= in - 1) {
-        size_t i = (size_t)__builtin_ctzll(in);
-        if (i < n) logits[i] = kept[used++];
-    }
+    strike(logits + from, n - from);
 }
 
 void grammar_restrict(GrammarHold *hold, float *logits, size_t n)
@@ -187,8 +189,7 @@ void grammar_restrict(GrammarHold *hold, float *logits, size_t n)
         uint64_t allowed = w < n_words ? words[w] : 0;
         size_t left = n - w * 64;
         if (left > 64) left = 64;
-        if (allowed && ~allowed) restrict_word(logits + w * 64, allowed, left);
-        for (size_t i = 0; !allowed && i < left; i++) logits[w * 64 + i] = -INFINITY;
+        if (~allowed) restrict_word(logits + w * 64, allowed, left);
     }
     pthread_mutex_unlock(&g->lock);
 }
