@@ -151,16 +151,13 @@ void grammar_hold_copy(GrammarHold *to, const GrammarHold *from)
     pthread_mutex_unlock(&g->lock);
 }
 
-static void strike(float *logits, size_t n)
-{
-    for (size_t i = 0; i < n; i++) logits[i] = -INFINITY;
-}
-
 /* At most 64 logits, of which those with a bit stay. Either the few others are struck out one by
- * one, or what lies between the few that stay: a row of 150,000 is mostly skipped or mostly
- * filled. */
+ * one, or the few that stay are kept aside while all are: a row of 150,000 is mostly skipped or
+ * mostly filled. */
 static void restrict_word(float *logits, uint64_t allowed, size_t n)
 {
+    float kept[64];
+    size_t used = 0;
     if (__builtin_popcountll(allowed) > 20) {
         for (uint64_t out = ~allowed; out; out &= out - 1) {
             size_t i = (size_t)__builtin_ctzll(out);
@@ -168,14 +165,12 @@ static void restrict_word(float *logits, uint64_t allowed, size_t n)
         }
         return;
     }
-    size_t from = 0;
-    for (; allowed; allowed &= allowed - 1) {
-        size_t i = (size_t)__builtin_ctzll(allowed);
-        if (i >= n) break;
-        strike(logits + from, i - from);
-        from = i + 1;
-    }
-    strike(logits + from, n - from);
+    if (n < 64) allowed &= ((uint64_t)1 << n) - 1;
+    for (uint64_t in = allowed; in; in &= in - 1) kept[used++] = logits[__builtin_ctzll(in)];
+    for (size_t i = 0; i < n; i++) logits[i] = -INFINITY;
+    used = 0;
+    for (uint64_t in = allowed; in; in &= in - 1)
+        logits[__builtin_ctzll(in)] = kept[used++]; /* NOLINT: written above, by the same bits */
 }
 
 void grammar_restrict(GrammarHold *hold, float *logits, size_t n)
