@@ -162,6 +162,20 @@ done:
 
 /* ---- the command ---- */
 
+/* A conversation is rendered to see how its prompts end. */
+static int hold_answers(Run *r)
+{
+    const bt_message message = {.role = "user", .content = "?"};
+    const char *template = r->jinja.size ? r->jinja.data : r->m.info.chat_template;
+    Ids ids = {0};
+    bool raw = opts_flag(&r->cli->opts, OPT_RAW);
+    if (!r->constraint.name) return CLI_GOOD;
+    bool good = raw || ids_of_messages(r, &message, 1, &ids);
+    ids_close(&ids);
+    if (!good) return CLI_FAILED;
+    return constraint_open(&r->m, raw ? NULL : template, r->prompt, &r->constraint);
+}
+
 static int open_all(Run *r, bt_logit_bias **bias)
 {
     Cli *cli = r->cli;
@@ -171,7 +185,7 @@ static int open_all(Run *r, bt_logit_bias **bias)
     if (code == CLI_GOOD) code = model_open(cli, &wish, &r->m);
     if (code != CLI_GOOD) return code;
     code = run_open_chat(r);
-    if (code == CLI_GOOD) code = constraint_open(cli, &r->m, &r->constraint);
+    if (code == CLI_GOOD) code = hold_answers(r);
     if (code != CLI_GOOD) return code;
     bt_session_options options = session_options(cli);
     code = session_open(&r->m, &options, &r->session);

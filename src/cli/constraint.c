@@ -21,37 +21,28 @@ int constraint_read(Cli *cli, Constraint *out)
     return read_text(out->name, true, &out->text);
 }
 
-/* How a prompt of this model ends where the assistant speaks: inside "<think>", after "</think>",
- * or neither. Only templates that know thinking are asked. */
-static bt_grammar_options thinking(Cli *cli, const CliModel *m)
+/* How a prompt ends where the assistant speaks: inside "<think>", after "</think>", or neither.
+ * Only templates that know thinking are asked. */
+static bt_grammar_options thinking(const char *template, const char *prompt)
 {
     static const char open[] = "<think>", close[] = "</think>";
     bt_grammar_options options = {0};
-    const bt_message message = {.role = "user", .content = "?"};
-    char *text = NULL;
-    if (opts_flag(&cli->opts, OPT_RAW) || !m->info.chat_template ||
-        !strstr(m->info.chat_template, close))
-        return options;
+    size_t n = prompt ? strlen(prompt) : 0;
+    if (!template || !strstr(template, close)) return options;
     options.after = close;
     options.opens = open;
-    if (bt_chat_render(m->model, opts_text(&cli->opts, OPT_TEMPLATE), &message, 1, true, &text,
-                       NULL) != BT_OK)
-        return options;
-    size_t n = strlen(text);
-    while (n && strchr(" \r\n\t", text[n - 1])) n--;
-    if (n >= strlen(open) && memcmp(text + n - strlen(open), open, strlen(open)) == 0)
+    while (n && strchr(" \r\n\t", prompt[n - 1])) n--;
+    if (n >= strlen(open) && memcmp(prompt + n - strlen(open), open, strlen(open)) == 0)
         options.opens = NULL;
-    if (n >= strlen(close) && memcmp(text + n - strlen(close), close, strlen(close)) == 0)
+    if (n >= strlen(close) && memcmp(prompt + n - strlen(close), close, strlen(close)) == 0)
         options.after = NULL;
-    bt_free(text);
     return options;
 }
 
-int constraint_open(Cli *cli, const CliModel *m, Constraint *c)
+int constraint_open(const CliModel *m, const char *template, const char *prompt, Constraint *c)
 {
     bt_error err = {0};
-    if (!c->name) return CLI_GOOD;
-    const bt_grammar_options options = thinking(cli, m);
+    const bt_grammar_options options = thinking(template, prompt);
     const char *text = c->text.data ? c->text.data : "";
     if (bt_grammar_open(m->model, c->kind, text, c->text.size, &options, &c->grammar, &err) !=
         BT_OK)

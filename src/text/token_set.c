@@ -125,6 +125,15 @@ static bt_status finish(TokenSet *set, Buf *bytes, TokenSet **out, bt_error *err
     return BT_OK;
 }
 
+/* Byte 0xFF marks control tokens and is part of no UTF-8: a text token that has it (byte-level
+ * vocabularies have one for each byte) would pass for the mark, and is never allowed. */
+static void add_token(Buf *bytes, Span text, bool control)
+{
+    if (text.size && memchr(text.data, 0xFF, text.size)) return;
+    if (control) buf_char(bytes, (char)0xFF);
+    buf_add(bytes, text.data, text.size);
+}
+
 bt_status token_set_of(const Span *texts, const bool *control, const bool *ends, uint32_t n,
                        TokenSet **out, bt_error *err)
 {
@@ -133,8 +142,7 @@ bt_status token_set_of(const Span *texts, const bool *control, const bool *ends,
     *out = NULL;
     if (!set) return bt_fail_memory(err, "the vocabulary of a grammar", (uint64_t)n * 8);
     for (uint32_t id = 0; id < n; id++) {
-        if (control && control[id]) buf_char(&bytes, (char)0xFF);
-        buf_add(&bytes, texts[id].data, texts[id].size);
+        add_token(&bytes, texts[id], control && control[id]);
         set->at[id + 1] = (uint32_t)bytes.size;
         if (ends && ends[id]) token_set_add(set->ends, id);
     }
@@ -152,10 +160,8 @@ bt_status token_set_open(const Tokenizer *tok, TokenSet **out, bt_error *err)
     for (uint32_t id = 0; id < n; id++) {
         bool control = tok_is_special(tok, (int32_t)id);
         int64_t size = tok_text(tok, (int32_t)id, control, false, text, sizeof text);
-        if (size > 0 && size < (int64_t)sizeof text) {
-            if (control) buf_char(&bytes, (char)0xFF);
-            buf_add(&bytes, text, (size_t)size);
-        }
+        if (size > 0 && size < (int64_t)sizeof text)
+            add_token(&bytes, (Span){text, (size_t)size}, control);
         set->at[id + 1] = (uint32_t)bytes.size;
         if (tok_ends(tok, (int32_t)id)) token_set_add(set->ends, id);
     }

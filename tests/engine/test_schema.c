@@ -308,6 +308,7 @@ static void gbnf_with_control_tokens(void **state)
     assert_false(allowed_after(g, "", end));
     assert_true(allowed_after(g, "a", start));
     assert_true(allowed_after(g, "a", '<'));
+    assert_false(allowed_after(g, "a", 0xFF)); /* the byte that marks control tokens inside */
     assert_false(allowed_after(g, "", start));
     assert_true(allowed_after(g, "a<|im_start|>1", '!'));
     assert_true(allowed_after(g, "a<|im_start|>1", end));
