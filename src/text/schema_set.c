@@ -243,7 +243,7 @@ static uint32_t slot_of(const Schema *s, const AtomList *list)
     for (; s->table[at]; at = (at + 1) & s->table_mask) {
         const SchemaSet *set = &s->sets[s->table[at] - 1];
         if (set->n == list->n && set->never == list->never &&
-            memcmp(s->pool + set->first, list->atoms, bytes) == 0)
+            (bytes == 0 || memcmp(s->pool + set->first, list->atoms, bytes) == 0))
             break;
     }
     return at;
@@ -258,7 +258,8 @@ static bool grow_table(Schema *s)
     s->table = table;
     s->table_mask = size - 1;
     for (uint32_t i = 0; i < s->n_sets; i++) {
-        AtomList list = {s->pool + s->sets[i].first, s->sets[i].n, 0, s->sets[i].never};
+        AtomList list = {.n = s->sets[i].n, .never = s->sets[i].never};
+        if (list.n) list.atoms = s->pool + s->sets[i].first;
         table[slot_of(s, &list)] = i + 1;
     }
     return true;
