@@ -442,6 +442,12 @@ typedef struct bt_grammar_options {
 BT_API bt_status bt_grammar_open(bt_model *model, bt_grammar_kind kind, const char *text,
                                  size_t length, const bt_grammar_options *options,
                                  bt_grammar **out, bt_error *err);
+/* Holds tool calls: the answer is free until a call begins in the form of `options` (their `tools`
+ * are needed; `prompt` says whether a thought is open), which then names one of the tools and has
+ * arguments by its schema. `needed`: there must be a call. Fails as bt_grammar_open does for the
+ * schemas. *out is NULL for the few forms whose calls cannot be held (docs/answers.md). */
+BT_API bt_status bt_answer_grammar(bt_model *model, const bt_answer_options *options, bool needed,
+                                   bt_grammar **out, bt_error *err);
 /* Gives up the caller's hold. Samplers that use it keep theirs; all must be closed before the
  * model is. */
 BT_API void bt_grammar_close(bt_grammar **grammar);

@@ -107,7 +107,7 @@ static bool answer(Chat *c)
     if (!raw && r->talk.context_shift && !forget_oldest(c, &ids)) goto done;
     interrupt_take();
     r->talk.sampling.seed = c->base_seed + c->turn++;
-    r->talk.answer = run_answer(r);
+    if (!run_answer(r)) goto done;
     TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
     if (end != END_FAILED && end != END_CLOSED) view_end(&c->view, true);
     fflush(stdout);

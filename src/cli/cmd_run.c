@@ -44,14 +44,24 @@ static bool show_piece(void *user, const char *piece, size_t n)
     return view_event(user, &event);
 }
 
-const bt_answer_options *run_answer(Run *r)
+bool run_answer(Run *r)
 {
-    if (opts_flag(&r->cli->opts, OPT_RAW)) return NULL;
+    bt_error err = {0};
+    if (opts_flag(&r->cli->opts, OPT_RAW)) return true;
     r->answer = (bt_answer_options){.prompt = r->prompt,
                                     .jinja = r->jinja.size ? r->jinja.data : NULL,
                                     .tools = r->tools.size ? r->tools.data : NULL,
                                     .whole_calls = true};
-    return &r->answer;
+    r->talk.answer = &r->answer;
+    if (!r->tools.size || r->talk.grammar) return true;
+    if (bt_answer_grammar(r->m.model, &r->answer, false, &r->calls, &err) != BT_OK) {
+        cli_fail("--tools: %s", err.text);
+        return false;
+    }
+    if (!r->calls)
+        cli_say(r->cli, "(calls of this model's form cannot be held to the tools' schemas)");
+    r->talk.grammar = r->calls;
+    return true;
 }
 
 static bool echo_prompt(Run *r, const Ids *ids, AnswerView *a)
@@ -140,7 +150,7 @@ static int answer_once(Run *r, Buf *text)
     r->talk.user = &a;
     if (!prompt_ids(r, text, &ids)) goto done;
     if (opts_flag(&r->cli->opts, OPT_RAW) && !echo_prompt(r, &ids, &a)) goto done;
-    r->talk.answer = run_answer(r);
+    if (!run_answer(r)) goto done;
     TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
     if (json && end != END_FAILED) {
         code = print_object(r, &a, end);
@@ -150,7 +160,8 @@ static int answer_once(Run *r, Buf *text)
         code = end_code(r, end);
     }
     if (!r->talk.complete && (end == END_STOP || end == END_LENGTH || end == END_CONTEXT))
-        cli_say(r->cli, "bantam: the answer ended before it was whole by %s%s", r->constraint.name,
+        cli_say(r->cli, "bantam: the answer ended before it was whole by %s%s",
+                r->constraint.name ? r->constraint.name : "--tools",
                 end == END_LENGTH ? "; --max-tokens is too small for it" : "");
     if (end != END_FAILED && !store(r, text, &a)) code = CLI_FAILED;
 done:
@@ -230,6 +241,7 @@ int cmd_run(Cli *cli)
     bt_chat_close(&r.chat);
     bt_free(r.prompt);
     constraint_close(&r.constraint);
+    bt_grammar_close(&r.calls);
     bt_session_close(&r.session);
     model_close(&r.m);
     save_close(&r.save);

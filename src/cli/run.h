@@ -19,6 +19,7 @@ typedef struct Run {
     Buf jinja;     /* of --template FILE, or empty */
     char *prompt;  /* bt_free: text of the last ids_of_messages, or NULL */
     bt_answer_options answer;
+    bt_grammar *calls; /* of --tools, unless another constraint was asked for */
     Constraint constraint;
 } Run;
 
@@ -36,8 +37,9 @@ int chat(Run *r, struct LineInput *input);
 /* Ids of text (flags as bt_model_tokenize) or of messages; false after a message. */
 bool ids_of_text(const CliModel *m, const char *text, size_t n, unsigned flags, Ids *out);
 bool ids_of_messages(Run *r, const bt_message *messages, size_t n, Ids *out);
-/* How the answer to the last ids_of_messages is taken apart; NULL with --raw: it is not. */
-const bt_answer_options *run_answer(Run *r);
+/* Tells the talk how the answer to the last ids_of_messages is taken apart (with --raw it is not),
+ * and holds its calls to the tools. False after a message. */
+bool run_answer(Run *r);
 /* Ids written as "1, 2 3", appended; false after a message. */
 bool ids_parse(const char *text, Ids *out);
 /* All inside the vocabulary; false after a message. */

@@ -3,8 +3,9 @@
  * bytes may come: what is no UTF-8 becomes U+FFFD before it is read. */
 #include "base/mem.h"
 #include "base/os.h"
+#include "engine/grammar.h"
 #include "engine/model.h"
-#include "text/answer.h"
+#include "text/answer_grammar.h"
 #include "text/utf8_stream.h"
 
 struct bt_answer {
@@ -18,8 +19,8 @@ struct bt_answer {
     Buf piece;
 };
 
-bt_status bt_answer_open(const bt_model *model, const bt_answer_options *options, bt_answer **out,
-                         bt_error *err)
+static bt_status read_options(const bt_model *model, const bt_answer_options *options,
+                              AnswerSource *out, bt_error *err)
 {
     static const bt_answer_options none;
     const bt_answer_options *o = options ? options : &none;
@@ -27,29 +28,37 @@ bt_status bt_answer_open(const bt_model *model, const bt_answer_options *options
                  : model  ? model_chat_template(model)
                           : (Span){NULL, 0};
     const AnswerForm *form = o->format ? answer_form_named(o->format) : answer_form_of(jinja);
-    *out = NULL;
     if (!form)
         return bt_fail(err, BT_E_ARGUMENT,
-                       "'%.60s' is no form of answers; bt_answer_format_name "
-                       "lists them",
+                       "'%.60s' is no form of answers; bt_answer_format_name lists them",
                        o->format);
-    AnswerSource source = {.form = form,
-                           .think = answer_think_of(form, jinja),
-                           .tools = o->tools,
-                           .prompt = {o->prompt, o->prompt ? strlen(o->prompt) : 0},
-                           .whole_calls = o->whole_calls,
-                           .id_seed = o->id_seed};
+    *out = (AnswerSource){.form = form,
+                          .think = answer_think_of(form, jinja),
+                          .tools = o->tools,
+                          .prompt = {o->prompt, o->prompt ? strlen(o->prompt) : 0},
+                          .whole_calls = o->whole_calls,
+                          .id_seed = o->id_seed};
+    return BT_OK;
+}
+
+bt_status bt_answer_open(const bt_model *model, const bt_answer_options *options, bt_answer **out,
+                         bt_error *err)
+{
+    AnswerSource source = {0};
+    *out = NULL;
+    bt_status status = read_options(model, options, &source, err);
+    if (status) return status;
     if (!source.id_seed && !os_random(&source.id_seed, sizeof source.id_seed))
         return bt_fail(err, BT_E_SYSTEM, "the system gave no random bytes");
     bt_answer *a = mem_zalloc(1, sizeof *a);
     if (!a) return bt_fail_memory(err, "an answer", sizeof *a);
     a->tok = model ? model_tokenizer(model) : NULL;
-    a->form = form->name;
+    a->form = source.form->name;
     a->first = true;
     a->capacity = 256;
     a->bytes = mem_alloc(a->capacity);
-    bt_status status = a->bytes ? answer_open(&source, &a->parser, err)
-                                : bt_fail_memory(err, "an answer", a->capacity);
+    status = a->bytes ? answer_open(&source, &a->parser, err)
+                      : bt_fail_memory(err, "an answer", a->capacity);
     if (status)
         bt_answer_close(&a);
     else
@@ -120,4 +129,20 @@ const char *bt_answer_format_name(size_t i)
 {
     const AnswerForm *form = answer_form_at(i);
     return form ? form->name : NULL;
+}
+
+bt_status bt_answer_grammar(bt_model *model, const bt_answer_options *options, bool needed,
+                            bt_grammar **out, bt_error *err)
+{
+    AnswerSource source = {0};
+    GrammarBuilder b = {0};
+    Grammar *automaton = NULL;
+    uint32_t rule = 0;
+    *out = NULL;
+    bt_status status = read_options(model, options, &source, err);
+    if (status || !answer_can_hold(source.form)) return status;
+    status = answer_grammar(&b, &source, needed, &rule, err);
+    if (!status) status = grammar_finish(&b, rule, &automaton, err);
+    builder_close(&b);
+    return status ? status : grammar_of_model(model, &automaton, out, err);
 }

@@ -18,6 +18,8 @@ bt_status grammar_of(Grammar **g, const TokenSet *set, bt_grammar **out, bt_erro
 /* Compiles text as bt_grammar_open does. */
 bt_status grammar_compile(bt_grammar_kind kind, Span text, const bt_grammar_options *options,
                           Grammar **out, bt_error *err);
+/* The same over the tokens of a model (grammar_model.c). */
+bt_status grammar_of_model(bt_model *model, Grammar **g, bt_grammar **out, bt_error *err);
 uint32_t grammar_n_tokens(const bt_grammar *grammar);
 
 /* Starts at the beginning; the old hold, if any, is released. `grammar` may be NULL. */

@@ -21,17 +21,21 @@ static bt_status tokens_of(bt_model *model, const TokenSet **out, bt_error *err)
     return BT_OK;
 }
 
+bt_status grammar_of_model(bt_model *model, Grammar **g, bt_grammar **out, bt_error *err)
+{
+    const TokenSet *set;
+    *out = NULL;
+    bt_status status = tokens_of(model, &set, err);
+    if (status == BT_OK) return grammar_of(g, set, out, err);
+    grammar_close(g);
+    return status;
+}
+
 bt_status bt_grammar_open(bt_model *model, bt_grammar_kind kind, const char *text, size_t length,
                           const bt_grammar_options *options, bt_grammar **out, bt_error *err)
 {
     Grammar *automaton;
-    const TokenSet *set;
     *out = NULL;
     bt_status status = grammar_compile(kind, (Span){text, length}, options, &automaton, err);
-    if (status == BT_OK) status = tokens_of(model, &set, err);
-    if (status != BT_OK) {
-        grammar_close(&automaton);
-        return status;
-    }
-    return grammar_of(&automaton, set, out, err);
+    return status == BT_OK ? grammar_of_model(model, &automaton, out, err) : status;
 }

@@ -72,6 +72,43 @@ load helpers
     [ "$text" = "$(only "$bantam" run m.gguf -p Hello -n 5 --seed 7 --logit-bias 319=-inf)" ]
 }
 
+@test "thoughts, text and calls of an answer are told apart" {
+    make_model
+    cat > answer.gbnf <<'END'
+root ::= "<think>\nHm.\n</think>\n\nLook.\n" call
+call ::= "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>"
+END
+    only "$bantam" run m.gguf -p Hello --grammar answer.gbnf --json > out
+    [ "$(json text < out)" = "Look." ]
+    [ "$(json reasoning < out)" = "Hm." ]
+    [ "$(json tool_calls.0.type < out)" = function ]
+    [ "$(json tool_calls.0.function.name < out)" = f ]
+    [ "$(json tool_calls.0.function.arguments < out)" = '{"a": 1}' ]
+    [ -n "$(json tool_calls.0.id < out)" ]
+    [ "$(json finish_reason < out)" = tool_calls ]
+    "$bantam" run m.gguf -p Hello --grammar answer.gbnf --save talk.json </dev/null >out 2>err
+    printf 'Look.\n{"name": "f", "arguments": {"a": 1}}\n' | cmp - out
+    grep -q '^Hm\.$' err
+    grep -q 'Look' talk.json
+    "$bantam" run m.gguf -p Hello --grammar answer.gbnf --think hide </dev/null 2>err | cmp - out
+    [ "$(grep -c Hm err)" = 0 ]
+    "$bantam" run m.gguf -p Hello --grammar answer.gbnf --color always </dev/null 2>err >out
+    grep -q $'\033\\[2mH' err
+    only "$bantam" run m.gguf -p Hello --grammar answer.gbnf --raw > out
+    grep -q '<tool_call>' out
+}
+
+@test "tool calls are held to the tools' schemas, or the schema is refused" {
+    make_model
+    printf '[{"name": "f", "parameters": {"type": "object", "not": {}}}]' > tools.json
+    run "$bantam" run m.gguf -p Hello --tools tools.json </dev/null
+    [ "$status" -eq 1 ]
+    [[ $output == *"--tools: tool 'f'"*"'not'"* ]]
+    printf '[{"name": "f", "parameters": {"type": "object"}}]' > tools.json
+    only "$bantam" run m.gguf -p Hello --tools tools.json -n 8 --seed 1 --json > out
+    [ "$(json tool_calls < out)" = "[]" ]
+}
+
 @test "a system message and the template change the prompt" {
     make_model
     count() { only "$bantam" run m.gguf -p Hi -n 1 --json "$@" | json usage.prompt_tokens; }
