@@ -114,10 +114,10 @@ static TokenSet *new_set(uint32_t n)
 
 static bt_status finish(TokenSet *set, Buf *bytes, TokenSet **out, bt_error *err)
 {
+    buf_char(bytes, '\0'); /* there is always one */
     uint64_t size = bytes->size;
-    bool fits = size <= UINT32_MAX;
     set->bytes = buf_take(bytes);
-    if ((size && !set->bytes) || !fits || !fill(set)) {
+    if (!set->bytes || size > UINT32_MAX || !fill(set)) {
         token_set_close(&set);
         return bt_fail_memory(err, "the vocabulary of a grammar", size * 16);
     }
