@@ -188,7 +188,10 @@ static void put_file_type(Convert *c)
         type = o->type == 0 ? CONVERT_F32 : o->type == 1 ? CONVERT_F16 : CONVERT_BF16;
     }
     if (plan_failed(c)) return;
-    gguf_put_u32(c->writer, "general.file_type", types[type == CONVERT_AUTO ? CONVERT_BF16 : type]);
+    uint32_t number = types[type == CONVERT_AUTO ? CONVERT_BF16 : type];
+    for (size_t i = 0; i < c->n_outs; i++)
+        if (c->outs[i]->mxfp4) number = 38; /* experts in MXFP4 */
+    gguf_put_u32(c->writer, "general.file_type", number);
     gguf_put_u32(c->writer, "general.quantization_version", 2);
 }
 

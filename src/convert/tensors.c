@@ -280,7 +280,7 @@ static void add_piece(Convert *c, const char *name, const TensorRule *rule, cons
             plan_misshapen(c, t, st_shape_text(other, expected, sizeof expected));
         }
     }
-    if (plan_failed(c)) return;
+    if (!o || plan_failed(c)) return;
     o->pieces[at] = t;
     if (o->scales) o->scales[at] = o->mxfp4 ? find_beside(c, t, 6, "scales") : f8_scale(c, t);
 }
@@ -412,7 +412,9 @@ static void check_head(Convert *c)
 /* Small tensors that every reader takes as float32. */
 static bool wants_f32(const ConvOut *o)
 {
-    static const char *const parts[] = {"ffn_gate_inp", "ssm_conv1d", "shortconv.conv", NULL};
+    static const char *const parts[] = {"ffn_gate_inp",       "ssm_conv1d",  "shortconv.conv",
+                                        "position_embd",      "token_types", "altup_correct_coef",
+                                        "altup_predict_coef", NULL};
     size_t n = strlen(o->name);
     if (o->f32 || o->n_dims == 1) return true;
     if (ends_with(o->name, n, "_norm.weight") || !ends_with(o->name, n, ".weight")) return true;

@@ -190,7 +190,7 @@ bt_status out_rows(const ConvOut *o, uint64_t row, uint64_t n, void *dst, float 
         }
         const StTensor *t = o->pieces[piece], *s = o->scales ? o->scales[piece] : NULL;
         mat %= o->mats;
-        if (o->mxfp4) {
+        if (o->mxfp4 && s) {
             mxfp4_row(o, t, s, mat, r, out);
         } else if (same) {
             uint64_t from = o->row_of ? o->row_of[r] : o->row0 + r;

@@ -129,7 +129,7 @@ static void read_merges(Convert *c, JdocRef list, Voc *v)
     char *kept = text.failed ? NULL : plan_memory(c, text.size + 1, 1);
     if (text.failed) plan_fail(c, BT_E_MEMORY, "not enough memory for the merges");
     if (kept && text.size) memcpy(kept, text.data, text.size);
-    for (uint32_t i = 0; kept && i < n; i++)
+    for (uint32_t i = 0; kept && v->merges && i < n; i++)
         if (!v->merges[i].data) {
             v->merges[i].data = kept;
             kept += v->merges[i].size;

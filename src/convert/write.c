@@ -156,11 +156,11 @@ bt_status convert_index(Convert **convert, bool no_data, Gguf **out, bt_error *e
     bt_status status = places && maps ? BT_OK : bt_fail_memory(err, "an index", c->n_outs);
     *out = NULL;
     *convert = NULL;
-    for (size_t i = 0; i < c->n_outs && !status; i++) {
+    for (size_t i = 0; places && i < c->n_outs && !status; i++) {
         places[i].map = -1;
         if (!no_data) status = make(c, c->outs[i], &places[i], err);
     }
-    for (int i = 0; i < n_maps && !status; i++) maps[i] = st_shard(c->st, i);
+    for (int i = 0; maps && i < n_maps && !status; i++) maps[i] = st_shard(c->st, i);
     if (!status) status = check_shards(c, err);
     if (status) {
         convert_close(&c);

@@ -369,7 +369,7 @@ bt_status gguf_writer_index(GgufWriter *w, const GgufIndexOf *of, Gguf **out, bt
     if (!status) status = build_header(w, &head, NULL, 0, err);
     if (!status && !(tensors = mem_zalloc(w->n_tensors + 1, sizeof *tensors)))
         status = bt_fail_memory(err, "an index", w->n_tensors * sizeof *tensors);
-    for (size_t i = 0; i < w->n_tensors && !status; i++)
+    for (size_t i = 0; tensors && i < w->n_tensors && !status; i++)
         index_tensor(&w->tensors[i], &of->places[i], &tensors[i]);
     if (!status) status = gguf_assemble(&head, of, &tensors, w->n_tensors, &g, err);
     if (status) bt_error_prefix(err, of->path);
