@@ -352,8 +352,10 @@ def hold(lines, schema, options, rng, narrower, table):
     def keep(where, text):
         if len(text) < 150 and len(row[where]) < 6 and text not in row[where]:
             row[where].append(text)
-    kind = jsonschema.Draft4Validator if isinstance(schema, dict) and "draft-04" in str(
-        schema.get("$schema")) else jsonschema.Draft202012Validator
+    draft = str(schema.get("$schema")) if isinstance(schema, dict) else ""
+    kind = (jsonschema.Draft4Validator if "draft-04" in draft else
+            jsonschema.Draft7Validator if "draft-07" in draft else
+            jsonschema.Draft202012Validator)
     validator = kind(schema, format_checker=FORMATS)
     for n in range(options.n):
         answer = lines.ask("R", str(options.seed * 1000003 + n))
