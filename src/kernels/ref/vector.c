@@ -62,14 +62,14 @@ static void swiglu_clamped(const float *gate, const float *up, size_t n, float *
     }
 }
 
-/* 0.7978...: sqrt(2 / pi), 0.7071...: sqrt(1 / 2) */
+/* 1.5957...: 2 sqrt(2 / pi), 0.7071...: sqrt(1 / 2); 1 + erf and 1 + tanh are written so that
+ * nothing cancels where they are near 0 */
 static double activated(Activation activation, double x)
 {
     switch (activation) {
     case ACT_SILU: return x / (1 + exp(-x));
-    case ACT_GELU: return 0.5 * x * (1 + erf(x * 0.70710678118654752440));
-    case ACT_GELU_TANH:
-        return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case ACT_GELU: return 0.5 * x * erfc(x * -0.70710678118654752440);
+    case ACT_GELU_TANH: return x / (1 + exp(-1.59576912160573071176 * (x + 0.044715 * x * x * x)));
     case ACT_RELU: return x > 0 ? x : 0;
     case ACT_RELU2: return x > 0 ? x * x : 0;
     case ACT_SIGMOID: return 1 / (1 + exp(-x));
