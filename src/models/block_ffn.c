@@ -60,6 +60,11 @@ static void shared(Loader *ld, int32_t layer, const FfnOptions *o, Ffn *ffn)
     int64_t ne[3] = {0}; /* keys name its width in several ways */
     loader_shape(ld, layer, "ffn_up_shexp", ne);
     int64_t f = ne[1];
+    if (f > MODEL_MOST_WIDTH)
+        loader_fail(ld, BT_E_FORMAT,
+                    "tensor 'blk.%d.ffn_up_shexp.weight' has %lld rows; at most "
+                    "%d are read",
+                    layer, (long long)f, MODEL_MOST_WIDTH);
     if (!o->ungated) ffn->shared_gate = loader_matrix(ld, layer, "ffn_gate_shexp", d, f, REQUIRED);
     ffn->shared_up = loader_matrix(ld, layer, "ffn_up_shexp", d, f, REQUIRED);
     ffn->shared_down = loader_matrix(ld, layer, "ffn_down_shexp", f, d, REQUIRED);
