@@ -80,7 +80,7 @@ typedef struct Norm {
     bool each_head; /* every head has its own weights */
 } Norm;
 
-/* Element-wise work. y has the shape of x where it is read. */
+/* Element-wise work. y has the shape of x, unless said; ops that read none are given x again. */
 typedef enum ElementOp {
     ELEMENT_SCALE,      /* alpha x */
     ELEMENT_ACTIVATE,   /* activation(x) */

@@ -241,7 +241,7 @@ static bt_status fill(bt_session *s, int32_t sequence, const char *path, const O
 bt_status bt_session_load(bt_session *s, int32_t sequence, const char *path, bt_error *err)
 {
     OsMap map;
-    SequenceHeader h;
+    SequenceHeader h = {0};
     bt_error_clear(err);
     bt_status status = session_check_sequence(s, sequence, err);
     if (!status) status = os_map_open(path, &map, err);

@@ -17,11 +17,11 @@ static const void *gemma2_load(Loader *ld)
     float cap = loader_float(ld, "attn_logit_softcapping", 50);
     m->embedding_scale = sqrtf((float)h->n_embd);
     m->logit_cap = loader_float(ld, "final_logit_softcapping", 30);
+    int32_t width = h->n_embd / h->n_heads;
     for (int32_t l = 0; l < m->n_layers; l++) {
         Attention *a = &m->layer[l].attention;
         a->options.soft_cap = cap;
-        if (h->n_layers == GEMMA2_27B)
-            a->options.scale = 1 / sqrtf((float)(h->n_embd / h->n_heads));
+        if (h->n_layers == GEMMA2_27B) a->options.scale = 1 / sqrtf((float)width);
         if (l % 2 == 0) block_attention_span(ld, a, l, STATE_KV_WINDOW, window);
     }
     return m;

@@ -23,10 +23,10 @@ static const void *gemma3_load(Loader *ld)
     m->rope[1] = block_rope_plain(ld, false, loader_float(ld, "rope.freq_base_swa", 10000),
                                   2 * m->rope[0].half);
     m->n_ropes = 2;
+    int32_t width = h->n_embd / h->n_heads;
     for (int32_t l = 0; l < m->n_layers; l++) {
         Attention *a = &m->layer[l].attention;
-        if (h->n_layers == GEMMA3_27B)
-            a->options.scale = 1 / sqrtf((float)(h->n_embd / h->n_heads));
+        if (h->n_layers == GEMMA3_27B) a->options.scale = 1 / sqrtf((float)width);
         if (!block_windowed(ld, l, 6)) continue;
         a->rope = 1;
         block_attention_span(ld, a, l, STATE_KV_WINDOW, window);

@@ -146,7 +146,7 @@ const int32_t *loader_per_layer(Loader *ld, const char *key, int32_t least, int3
         for (int32_t l = 0; l < n; l++) out[l] = all;
         return out;
     }
-    int32_t values[MODEL_MOST_LAYERS];
+    int32_t values[MODEL_MOST_LAYERS] = {0};
     int32_t have = loader_array(ld, key, least, most, values, MODEL_MOST_LAYERS);
     if (!loader_failed(ld) && have < n)
         loader_fail(ld, BT_E_FORMAT, "key '%s' has %d numbers for %d layers; " AGAIN, name, have,

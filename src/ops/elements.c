@@ -24,13 +24,12 @@ Tensor op_mul(Step *s, Tensor x, Tensor y)
 
 Tensor op_scale(Step *s, Tensor x, float alpha)
 {
-    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_SCALE, .alpha = alpha});
+    return element(s, x, x, &(ElementOptions){.op = ELEMENT_SCALE, .alpha = alpha});
 }
 
 Tensor op_activate(Step *s, Tensor x, Activation activation)
 {
-    return element(s, x, no_tensor,
-                   &(ElementOptions){.op = ELEMENT_ACTIVATE, .activation = activation});
+    return element(s, x, x, &(ElementOptions){.op = ELEMENT_ACTIVATE, .activation = activation});
 }
 
 Tensor op_gate(Step *s, Tensor x, Tensor y, Activation activation)
@@ -46,28 +45,28 @@ Tensor op_gate(Step *s, Tensor x, Tensor y, Activation activation)
 Tensor op_cap(Step *s, Tensor x, float cap)
 {
     if (cap == 0) return x;
-    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_CAP, .alpha = cap});
+    return element(s, x, x, &(ElementOptions){.op = ELEMENT_CAP, .alpha = cap});
 }
 
 Tensor op_clip(Step *s, Tensor x, float most)
 {
     if (most == 0) return x;
-    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_CLIP, .alpha = most});
+    return element(s, x, x, &(ElementOptions){.op = ELEMENT_CLIP, .alpha = most});
 }
 
 Tensor op_add_vector(Step *s, Tensor x, const float *vector)
 {
-    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_ADD_VECTOR, .vector = vector});
+    return element(s, x, x, &(ElementOptions){.op = ELEMENT_ADD_VECTOR, .vector = vector});
 }
 
 Tensor op_mul_vector(Step *s, Tensor x, const float *vector)
 {
-    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_MUL_VECTOR, .vector = vector});
+    return element(s, x, x, &(ElementOptions){.op = ELEMENT_MUL_VECTOR, .vector = vector});
 }
 
 Tensor op_mul_rows(Step *s, Tensor x, const float *of_row)
 {
-    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_MUL_ROWS, .vector = of_row});
+    return element(s, x, x, &(ElementOptions){.op = ELEMENT_MUL_ROWS, .vector = of_row});
 }
 
 Tensor op_mix(Step *s, Tensor x, Tensor y)
@@ -93,7 +92,7 @@ Tensor op_level(Step *s, Tensor x, Tensor y)
 
 Tensor op_cut(Step *s, Tensor x, float deviations)
 {
-    return element(s, x, no_tensor, &(ElementOptions){.op = ELEMENT_CUT, .alpha = deviations});
+    return element(s, x, x, &(ElementOptions){.op = ELEMENT_CUT, .alpha = deviations});
 }
 
 /* ---- shapes ---- */
@@ -128,7 +127,7 @@ Tensor op_part(Step *s, Tensor x, int32_t first, int32_t width)
     }
     Tensor out = step_tensor(s, x.rows, x.heads, width, false);
     if (step_computes(s))
-        s->backend->ops->element(s->backend, x, no_tensor,
+        s->backend->ops->element(s->backend, x, x,
                                  &(ElementOptions){.op = ELEMENT_PART, .first = first}, out);
     return out;
 }

@@ -47,7 +47,7 @@ static Tensor look_up(Step *s, const Weight *table, float alpha)
     }
     s->backend->ops->embed(s->backend, table, ids, out);
     if (alpha != 1)
-        s->backend->ops->element(s->backend, out, no_tensor,
+        s->backend->ops->element(s->backend, out, out,
                                  &(ElementOptions){.op = ELEMENT_SCALE, .alpha = alpha}, out);
     return out;
 }

@@ -209,7 +209,7 @@ static RegexTerm join(Regex *re, TermKind kind, const RegexTerm *terms, uint32_t
 {
     uint32_t first = re->n_list, size = 0;
     for (uint32_t i = 0; i < n; i++) {
-        Term t = re->terms[terms[i]];
+        Term t = re->terms[terms[i]]; /* NOLINT(*-core.uninitialized.ArraySubscript): n are given */
         bool flat = t.kind == kind;
         uint32_t more = flat ? t.b : 1;
         if (terms[i] == zero) return zero;

@@ -95,7 +95,7 @@ static void element_row(const ElementJob *job, int64_t i)
 {
     const Kernels *k = job->c->k;
     const ElementOptions *o = job->o;
-    const float *x = tensor_at(job->x, i), *y = job->y.data ? tensor_at(job->y, i) : NULL;
+    const float *x = tensor_at(job->x, i), *y = tensor_at(job->y, i);
     float *out = tensor_at(job->out, i);
     size_t n = tensor_row(job->x);
     switch (o->op) {

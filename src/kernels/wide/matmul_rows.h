@@ -49,7 +49,10 @@ typedef struct Strip {
 
 #ifdef PAIRS
 #define IN_PAIRS(type) ((type) == DT_BF16)
+#define ADD_PRODUCT(type, w, x, sum)                                                               \
+    (IN_PAIRS(type) ? vf_dot_pairs((w), (x), (sum)) : vf_fma((w), (x), (sum)))
 #else
+#define ADD_PRODUCT(type, w, x, sum)        vf_fma((w), (x), (sum))
 #define IN_PAIRS(type)                      false
 #define vf_load_pairs                       vf_load /* never called */
 #define vf_dot_pairs                        vf_fma
@@ -74,9 +77,7 @@ WIDE void half_step(uint32_t type, int columns, const unsigned char *w, size_t w
     for (int c = 0; c < columns; c++) {
         vf xv = vf_load(x + c * LANES);
         UNROLL
-        for (int r = 0; r < 4; r++)
-            acc[c][r] =
-                IN_PAIRS(type) ? vf_dot_pairs(wv[r], xv, acc[c][r]) : vf_fma(wv[r], xv, acc[c][r]);
+        for (int r = 0; r < 4; r++) acc[c][r] = ADD_PRODUCT(type, wv[r], xv, acc[c][r]);
     }
 }
 
