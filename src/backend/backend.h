@@ -121,7 +121,6 @@ typedef struct MoeOptions {
     int32_t n_groups, groups_used; /* experts of other groups are out; groups_used 0: no groups */
     bool group_top1;               /* a group counts by its best score, else by its two best */
     float scale;                   /* of the chosen weights; 0: 1 */
-    float least_sum;               /* added to the sum when renormalising */
     bool weigh_input;              /* the weight multiplies the expert's input, not its output */
     Activation activation;
 } MoeOptions;

@@ -68,3 +68,16 @@ const Norm *block_plain_norm(Loader *ld)
     if (norm) norm->eps = ld->hyper.eps;
     return norm;
 }
+
+Attention block_gemma_attention(Loader *ld, int32_t layer, const AttentionOptions *options,
+                                int32_t span)
+{
+    Attention a = block_attention_load(ld, layer, options);
+    a.options.scale = 1;
+    a.v_norm = block_plain_norm(ld);
+    if (span > 0) {
+        a.rope = 1;
+        block_attention_span(ld, &a, layer, STATE_KV_WINDOW, span);
+    }
+    return a;
+}

@@ -32,4 +32,9 @@ void block_share_kv(Loader *ld, int32_t period);
 /* Norm of n numbers without weights. */
 const Norm *block_plain_norm(Loader *ld);
 
+/* Attention of Gemma 3n and 4: scores as they are, values normed without weights; a layer with a
+ * window (span > 0) uses rope table 1. */
+Attention block_gemma_attention(Loader *ld, int32_t layer, const AttentionOptions *options,
+                                int32_t span);
+
 #endif

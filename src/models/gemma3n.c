@@ -70,13 +70,7 @@ static void load_layer(Loader *ld, int32_t l, int32_t span, Gemma3n *m)
     w->attn_post_norm = loader_norm(ld, l, "post_attention_norm", d, false, REQUIRED);
     w->ffn_norm = loader_norm(ld, l, "ffn_norm", d, false, REQUIRED);
     w->ffn_post_norm = loader_norm(ld, l, "post_ffw_norm", d, false, REQUIRED);
-    w->attention = block_attention_load(ld, l, &o);
-    w->attention.options.scale = 1;
-    w->attention.v_norm = block_plain_norm(ld);
-    if (block_windowed(ld, l, PERIOD)) {
-        w->attention.rope = 1;
-        block_attention_span(ld, &w->attention, l, STATE_KV_WINDOW, span);
-    }
+    w->attention = block_gemma_attention(ld, l, &o, block_windowed(ld, l, PERIOD) ? span : 0);
     w->ffn = block_ffn_load(ld, l, &ffn);
     sparsity(ld, l, w);
     load_laurel(ld, l, w);

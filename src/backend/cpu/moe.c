@@ -73,7 +73,7 @@ static void choose(const float *logits, const MoeOptions *o, float *score, int32
                    float *share)
 {
     float most = -INFINITY;
-    double total = 0, kept = o->least_sum;
+    double total = 0, kept = 0;
     selection_scores(logits, o, score);
     if (o->groups_used > 0 && o->groups_used < o->n_groups) keep_groups(o, score);
     best_of(score, o->n_experts, o->n_used, expert);
