@@ -18,6 +18,7 @@ static const struct {
     {CPU_AVX512VNNI, CPU_AVX512 | CPU_AVX2},
     {CPU_AVX512BF16, CPU_AVX512VNNI | CPU_AVX512 | CPU_AVX2},
     {CPU_AMXINT8, CPU_AVX512VNNI | CPU_AVX512 | CPU_AVX2},
+    {CPU_AMXBF16, CPU_AVX512 | CPU_AVX2},
     {CPU_DOTPROD, CPU_NEON},
     {CPU_I8MM, CPU_DOTPROD | CPU_NEON},
     {CPU_ARMBF16, CPU_NEON},
@@ -76,8 +77,11 @@ static uint32_t detect(void)
         features |= CPU_AVX512; /* F, DQ, BW, VL; VBMI */
     if (c7 & BIT(11)) features |= CPU_AVX512VNNI;
     if (a71 & BIT(5)) features |= CPU_AVX512BF16;
-    if (all_of(saved, TILES) && all_of(d7, BIT(24) | BIT(25)) && sys_allow_amx())
-        features |= CPU_AMXINT8;
+    if (all_of(saved, TILES) && (d7 & BIT(24)) && sys_allow_amx()) {
+        if (d7 & BIT(25)) features |= CPU_AMXINT8;
+        /* Not on vdpbf16ps, which masks may leave out: its CPUID bit is looked at here. */
+        if ((d7 & BIT(22)) && (a71 & BIT(5))) features |= CPU_AMXBF16;
+    }
     return features;
 }
 

@@ -11,7 +11,8 @@
     X(CPU_AVX512, 2, "avx512")   /* F, BW, DQ, VL, VBMI */                                         \
     X(CPU_AVX512VNNI, 3, "avx512vnni")                                                             \
     X(CPU_AVX512BF16, 4, "avx512bf16")                                                             \
-    X(CPU_AMXINT8, 5, "amxint8")                                                                   \
+    X(CPU_AMXINT8, 5, "amxint8") /* tiles of int8 */                                               \
+    X(CPU_AMXBF16, 6, "amxbf16") /* tiles of bf16, and AVX-512's conversions to it */              \
     X(CPU_NEON, 8, "neon")                                                                         \
     X(CPU_DOTPROD, 9, "dotprod")                                                                   \
     X(CPU_I8MM, 10, "i8mm")                                                                        \

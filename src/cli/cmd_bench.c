@@ -171,6 +171,8 @@ static json_t *roofline(const Bench *b, const json_t *root)
     double steps = rate_of(root, "decode") / b->sequences;
     json_t *row = json_pack("{s:f,s:f,s:f,s:f}", "memory_gb_s", r->memory, "f32_tflops", r->f32,
                             "bf16_tflops", r->bf16, "int8_tops", r->int8);
+    if (r->tile_int8 > 0) json_object_set_new(row, "tile_int8_tops", json_real(r->tile_int8));
+    if (r->tile_bf16 > 0) json_object_set_new(row, "tile_bf16_tflops", json_real(r->tile_bf16));
     if (b->prompt)
         json_object_set_new(row, "prefill_share",
                             json_real(shares_prefill(r, b->products, rate_of(root, "prefill"))));
@@ -209,6 +211,9 @@ static void print_roofline(const Bench *b, const json_t *row)
     if (!json_is_object(row)) return;
     printf("limits       %9.1f GB/s memory, %.2f int8 TOP/s, %.2f bf16 and %.2f f32 TFLOP/s\n",
            b->roof.memory, b->roof.int8, b->roof.bf16, b->roof.f32);
+    if (b->roof.tile_int8 > 0 || b->roof.tile_bf16 > 0)
+        printf("in tiles     %9.2f int8 TOP/s, %.2f bf16 TFLOP/s\n", b->roof.tile_int8,
+               b->roof.tile_bf16);
     const json_t *prefill = json_object_get(row, "prefill_share");
     const json_t *decode = json_object_get(row, "decode_share");
     if (prefill)

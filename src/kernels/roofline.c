@@ -8,10 +8,11 @@
 #include "base/cpu.h"
 #include "base/os.h"
 
-enum { RUNS = 5 };
+enum { RUNS = 5, PIECES = 16 /* of a member's share */ };
 static const size_t MOST_BYTES = (size_t)1 << 30, LEAST_BYTES = (size_t)64 << 20;
-static const int64_t READ_PIECE = 8 << 20;             /* bytes */
-static const int64_t ROUNDS = 8000000, PIECE = 500000; /* a member's share; 12 instructions each */
+static const int64_t READ_PIECE = 8 << 20; /* bytes */
+/* A member's share; 12 instructions each. A tile instruction takes 16 cycles or more. */
+static const int64_t ROUNDS = 8000000, TILE_ROUNDS = 250000;
 
 /* Where there is nothing better: whatever the compiler makes of it. */
 static uint64_t read_plain(const void *data, size_t bytes)
@@ -87,12 +88,12 @@ static double best_seconds(Team *team, Job *job, TeamFn fn, int64_t total, int64
     return best > 0 ? best : 1e-9;
 }
 
-static double tera_ops(Team *team, Job *job, RooflineChains chains, int ops)
+static double tera_ops(Team *team, Job *job, RooflineChains chains, int64_t share, int ops)
 {
     if (!chains) return 0;
     job->chains = chains;
-    int64_t rounds = ROUNDS * team_size(team);
-    double seconds = best_seconds(team, job, compute, rounds, PIECE);
+    int64_t rounds = share * team_size(team);
+    double seconds = best_seconds(team, job, compute, rounds, share / PIECES);
     return (double)rounds * ROOFLINE_CHAINS * ops / seconds * 1e-12;
 }
 
@@ -116,8 +117,10 @@ bt_status roofline_measure(Team *team, uint32_t features, Roofline *out, bt_erro
     double seconds = best_seconds(team, &job, read_all, (int64_t)bytes, READ_PIECE);
     out->memory = (double)bytes / seconds * 1e-9;
     os_pages_free(job.memory, (size_t)bytes);
-    out->f32 = tera_ops(team, &job, probes.f32, probes.f32_ops);
-    out->bf16 = tera_ops(team, &job, probes.bf16, probes.bf16_ops);
-    out->int8 = tera_ops(team, &job, probes.int8, probes.int8_ops);
+    out->f32 = tera_ops(team, &job, probes.f32, ROUNDS, probes.f32_ops);
+    out->bf16 = tera_ops(team, &job, probes.bf16, ROUNDS, probes.bf16_ops);
+    out->int8 = tera_ops(team, &job, probes.int8, ROUNDS, probes.int8_ops);
+    out->tile_bf16 = tera_ops(team, &job, probes.tile_bf16, TILE_ROUNDS, probes.tile_bf16_ops);
+    out->tile_int8 = tera_ops(team, &job, probes.tile_int8, TILE_ROUNDS, probes.tile_int8_ops);
     return BT_OK;
 }

@@ -12,10 +12,11 @@
 /* All members of the team together; 0: this CPU has no such instruction (or none that we know). */
 typedef struct Roofline {
     int threads;
-    double memory; /* GB/s: bytes read / 1e9 */
-    double f32;    /* TFLOP/s: a fused multiply-add is two */
-    double bf16;   /* TFLOP/s, products of bf16 summed in float32 */
-    double int8;   /* TOP/s, products of int8 summed in int32 */
+    double memory;               /* GB/s: bytes read / 1e9 */
+    double f32;                  /* TFLOP/s: a fused multiply-add is two */
+    double bf16;                 /* TFLOP/s, products of bf16 summed in float32 */
+    double int8;                 /* TOP/s, products of int8 summed in int32 */
+    double tile_bf16, tile_int8; /* the same by a matrix unit apart from the vectors (AMX) */
 } Roofline;
 
 /* Measures what `features` (CPU_* bits of base/cpu.h) allow: each limit the best of five, about a
@@ -32,8 +33,9 @@ typedef void (*RooflineChains)(int64_t rounds);
 
 typedef struct RooflineProbes {
     uint64_t (*read)(const void *data, size_t bytes); /* bytes a multiple of 256; any value */
-    RooflineChains f32, bf16, int8;
-    int f32_ops, bf16_ops, int8_ops; /* operations of one instruction: 2 a multiply-add */
+    RooflineChains f32, bf16, int8, tile_bf16, tile_int8;
+    /* operations of one instruction: 2 a multiply-add */
+    int f32_ops, bf16_ops, int8_ops, tile_bf16_ops, tile_int8_ops;
 } RooflineProbes;
 
 /* X(function, features it needs): each lays its probes over slower ones. */
@@ -42,7 +44,9 @@ typedef struct RooflineProbes {
     X(roofline_avxvnni, CPU_AVX2 | CPU_AVXVNNI)                                                    \
     X(roofline_avx512, CPU_AVX2 | CPU_AVX512)                                                      \
     X(roofline_avx512vnni, CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI)                                 \
-    X(roofline_avx512bf16, CPU_AVX2 | CPU_AVX512 | CPU_AVX512BF16)
+    X(roofline_avx512bf16, CPU_AVX2 | CPU_AVX512 | CPU_AVX512BF16)                                 \
+    X(roofline_amxint8, CPU_AMXINT8)                                                               \
+    X(roofline_amxbf16, CPU_AMXBF16)
 
 #define ROOFLINE_PARTS_ARM(X)                                                                      \
     X(roofline_neon, CPU_NEON)                                                                     \

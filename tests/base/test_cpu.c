@@ -17,6 +17,9 @@ static void parses(void **state)
     assert_int_equal(cpu_mask_parse("avx2"), CPU_AVX2);
     assert_int_equal(cpu_mask_parse("avx2,avxvnni"), CPU_AVX2 | CPU_AVXVNNI);
     assert_int_equal(cpu_mask_parse("avx512vnni"), CPU_AVX512VNNI | CPU_AVX512 | CPU_AVX2);
+    assert_int_equal(cpu_mask_parse("amxint8"),
+                     CPU_AMXINT8 | CPU_AVX512VNNI | CPU_AVX512 | CPU_AVX2);
+    assert_int_equal(cpu_mask_parse("amxbf16"), CPU_AMXBF16 | CPU_AVX512 | CPU_AVX2);
     assert_int_equal(cpu_mask_parse("i8mm"), CPU_I8MM | CPU_DOTPROD | CPU_NEON);
     assert_int_equal(cpu_mask_parse("none"), CPU_NONE);
     const char *bad[] = {"", "avx", "avx22", "AVX2", "avx2,", ",avx2", "avx2,none", "avx2 ", "x"};
@@ -91,6 +94,7 @@ static void agrees_with_the_kernel(void **state)
     assert_int_equal(!!(have & CPU_AVX512VNNI), flag(line, "avx512_vnni"));
     assert_int_equal(!!(have & CPU_AVX512BF16), flag(line, "avx512_bf16"));
     if (have & CPU_AMXINT8) assert_true(flag(line, "amx_int8"));
+    if (have & CPU_AMXBF16) assert_true(flag(line, "amx_bf16") && flag(line, "avx512_bf16"));
 #elif defined(__aarch64__)
     assert_int_equal(!!(have & CPU_NEON), flag(line, "asimd"));
     assert_int_equal(!!(have & CPU_DOTPROD), flag(line, "asimddp"));

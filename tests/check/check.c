@@ -37,7 +37,8 @@ static int n_tables;
 static bool stands(uint32_t f)
 {
     if (f & (CPU_AVXVNNI | CPU_AVX512) && !(f & CPU_AVX2)) return false;
-    if (f & (CPU_AVX512VNNI | CPU_AVX512BF16 | CPU_AMXINT8) && !(f & CPU_AVX512)) return false;
+    if (f & (CPU_AVX512VNNI | CPU_AVX512BF16 | CPU_AMXBF16) && !(f & CPU_AVX512)) return false;
+    if (f & CPU_AMXINT8 && !(f & CPU_AVX512VNNI)) return false;
     if (f & (CPU_DOTPROD | CPU_I8MM | CPU_ARMBF16) && !(f & CPU_NEON)) return false;
     return true;
 }

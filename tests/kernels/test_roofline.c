@@ -26,6 +26,8 @@ static void measures(void **state)
     if (!(cpu_features() & (CPU_AVX2 | CPU_NEON))) skip();
     assert_true(most.f32 > 0.0001 && most.f32 < 100);
     assert_true(most.int8 == 0 || most.int8 > most.f32 / 2);
+    assert_int_equal(most.tile_int8 > 0, !!(cpu_features() & CPU_AMXINT8));
+    assert_int_equal(most.tile_bf16 > 0, !!(cpu_features() & CPU_AMXBF16));
     assert_int_equal(mem_live(), 0);
 }
 
