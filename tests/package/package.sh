@@ -32,7 +32,8 @@ foreign_names() { # nm flags, file: names that are not bt_*
 }
 only_ours() { ! foreign_names "$@"; }
 declared() {
-    "${cc%% *}" -E -P "$source/include/bantam/bantam.h" | tr '\n' ' ' | tr ';' '\n' |
+    # shellcheck disable=SC2086
+    $cc -E -P "$source/include/bantam/bantam.h" | tr '\n' ' ' | tr ';' '\n' |
         grep 'visibility' | grep -oE '\bbt_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u
 }
 all_there() {
