@@ -63,18 +63,26 @@ typedef struct File {
     Gguf *made; /* as it was made, for where things are */
 } File;
 
-static MakeModel take_model(Input *in)
+static DType type_of(unsigned byte)
 {
-    static const char *const archs[] = {"llama", "llama-moe", "qwen2", "qwen3", "qwen3moe"};
     static const DType types[] = {DT_F32,  DT_F16,    DT_BF16,   DT_Q8_0,  DT_Q4_0,
                                   DT_Q4_1, DT_Q5_0,   DT_Q5_1,   DT_MXFP4, DT_Q4_K,
                                   DT_Q6_K, DT_IQ4_NL, DT_IQ4_XS, DT_Q2_K};
+    static const DType rare[] = {DT_Q3_K,   DT_Q5_K,  DT_IQ1_S,   DT_IQ1_M, DT_IQ2_XXS,
+                                 DT_IQ2_XS, DT_IQ2_S, DT_IQ3_XXS, DT_IQ3_S, DT_TQ1_0,
+                                 DT_TQ2_0,  DT_NVFP4, DT_Q1_0,    DT_Q2_0};
+    return byte >= 224 ? rare[byte % 14] : types[byte % 14]; /* 224 is a multiple of 14 */
+}
+
+static MakeModel take_model(Input *in)
+{
+    static const char *const archs[] = {"llama", "llama-moe", "qwen2", "qwen3", "qwen3moe"};
     unsigned arch = take(in), type = take(in), high = take(in), flags = take(in);
     bool encoder = arch >= 240; /* the others lie so that seeds keep their meaning */
     MakeModel m = {.arch = encoder ? "bert" : archs[arch % 5],
                    .pooling = encoder ? (int)(arch % 5) : 0,
-                   .type = types[type % 14],
-                   .high = types[high % 14],
+                   .type = type_of(type),
+                   .high = type_of(high),
                    .layers = 1 + (flags & 1),
                    .tied = flags & 2,
                    .rope_freqs = flags & 4,

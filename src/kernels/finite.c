@@ -13,9 +13,12 @@ static const struct {
     uint32_t type;
     int first, second;
 } places[] = {
-    {DT_Q4_0, 0, -1}, {DT_Q4_1, 0, 2},    {DT_Q5_0, 0, -1},   {DT_Q5_1, 0, 2},
-    {DT_Q8_0, 0, -1}, {DT_Q2_K, 80, 82},  {DT_Q3_K, 108, -1}, {DT_Q4_K, 0, 2},
-    {DT_Q5_K, 0, 2},  {DT_Q6_K, 208, -1}, {DT_IQ4_NL, 0, -1}, {DT_IQ4_XS, 0, -1},
+    {DT_Q4_0, 0, -1},    {DT_Q4_1, 0, 2},    {DT_Q5_0, 0, -1},   {DT_Q5_1, 0, 2},
+    {DT_Q8_0, 0, -1},    {DT_Q2_K, 80, 82},  {DT_Q3_K, 108, -1}, {DT_Q4_K, 0, 2},
+    {DT_Q5_K, 0, 2},     {DT_Q6_K, 208, -1}, {DT_IQ4_NL, 0, -1}, {DT_IQ4_XS, 0, -1},
+    {DT_IQ2_XXS, 0, -1}, {DT_IQ2_XS, 0, -1}, {DT_IQ2_S, 0, -1},  {DT_IQ3_XXS, 0, -1},
+    {DT_IQ3_S, 0, -1},   {DT_IQ1_S, 0, -1},  {DT_TQ1_0, 52, -1}, {DT_TQ2_0, 64, -1},
+    {DT_Q1_0, 0, -1},    {DT_Q2_0, 0, -1},
 };
 
 static bool halves_finite(const uint8_t *p, size_t n, size_t step)
@@ -56,6 +59,16 @@ static bool powers_finite(const uint8_t *p, size_t n)
     return !bad;
 }
 
+/* Five bits of exponent: three in the last of the words that hold d, two in the one before. */
+static bool iq1_m_finite(const uint8_t *p, size_t n)
+{
+    const uint8_t *s = p + offsetof(BlockIQ1_M, scales);
+    unsigned bad = 0;
+    for (size_t i = 0; i < n; i++, s += sizeof(BlockIQ1_M))
+        bad |= (s[7] & 0x70u) == 0x70 && (s[5] & 0xc0u) == 0xc0;
+    return !bad;
+}
+
 static bool row_finite(uint32_t type, const uint8_t *row, size_t k)
 {
     const DTypeInfo *info = dtype_info(type);
@@ -65,6 +78,7 @@ static bool row_finite(uint32_t type, const uint8_t *row, size_t k)
     case DT_F16: return words_finite(row, k, 0x7c00);
     case DT_BF16: return words_finite(row, k, 0x7f80);
     case DT_MXFP4: return powers_finite(row, n);
+    case DT_IQ1_M: return iq1_m_finite(row, n);
     default: break;
     }
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)

@@ -315,6 +315,20 @@ static void sees_what_is_not_finite(void **state)
     assert_true(panel_finite(DT_I32, "", 0, 1, 0));
 }
 
+/* IQ1_M spreads its scale over four words. */
+static void sees_a_scale_in_pieces(void **state)
+{
+    (void)state;
+    uint8_t block[56];
+    float dst[256];
+    for (int d = 0; d < 0x10000; d += 0x100) {
+        memset(block, 0, sizeof block);
+        for (int i = 0; i < 4; i++) block[49 + 2 * i] = (uint8_t)((d >> 4 * i & 15) << 4);
+        dequant_row(DT_IQ1_M, block, dst, 256);
+        assert_int_equal(panel_finite(DT_IQ1_M, block, 56, 1, 256), isfinite(dst[0]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +339,7 @@ int main(void)
         cmocka_unit_test(quantizes),
         cmocka_unit_test(activations_may_be_anything),
         cmocka_unit_test(sees_what_is_not_finite),
+        cmocka_unit_test(sees_a_scale_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

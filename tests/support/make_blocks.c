@@ -88,7 +88,12 @@ static const struct {
     {DT_Q3_K, 108, -1, 1 / 42.0f, 0},   {DT_Q4_K, 0, 2, 1 / 255.0f, 7.5f},
     {DT_Q5_K, 0, 2, 1 / 521.0f, 15.5f}, {DT_Q6_K, 208, -1, 1 / 1332.0f, 0},
     {DT_IQ4_NL, 0, -1, 1 / 70.0f, 0},   {DT_IQ4_XS, 0, -1, 1 / 1295.0f, 0},
-    {DT_TQ1_0, 52, -1, 1.0f, 0},        {DT_TQ2_0, 64, -1, 1.0f, 0},
+    {DT_TQ1_0, 52, -1, 1.2f, 0},        {DT_TQ2_0, 64, -1, 1.4f, 0},
+    {DT_IQ1_M, 48, -1, 1 / 7.5f, 0},    {DT_IQ1_S, 0, -1, 1 / 7.5f, 0},
+    {DT_IQ2_XXS, 0, -1, 1 / 53.0f, 0},  {DT_IQ2_XS, 0, -1, 1 / 53.0f, 0},
+    {DT_IQ2_S, 0, -1, 1 / 53.0f, 0},    {DT_IQ3_XXS, 0, -1, 1 / 140.0f, 0},
+    {DT_IQ3_S, 0, -1, 1 / 160.0f, 0},   {DT_Q1_0, 0, -1, 1.0f, 0},
+    {DT_Q2_0, 0, -1, 1.4f, 0},
 };
 
 /* Blocks of 32 four-bit floats behind a power of two. */
@@ -102,6 +107,31 @@ static void mxfp4(uint64_t n_blocks, float spread, uint64_t *state, unsigned cha
     }
 }
 
+/* Blocks of 64 four-bit floats, a UE4M3 scale for each 16. */
+static void nvfp4(uint64_t n_blocks, float spread, uint64_t *state, unsigned char *out)
+{
+    int exponent;
+    frexpf(spread / 2.3f, &exponent);
+    for (uint64_t i = 0; i < n_blocks; i++, out += 36) {
+        for (int k = 0; k < 36; k++) out[k] = (unsigned char)make_random(state);
+        for (int g = 0; g < 4; g++) out[g] = (unsigned char)((6 + exponent) << 3 | (out[g] & 7));
+    }
+}
+
+/* Four codes a byte, 3 (which no quantiser writes) turned into 1: zero. */
+static void ternary(unsigned char *qs, int n)
+{
+    for (int i = 0; i < n; i++) qs[i] &= (unsigned char)~(qs[i] & qs[i] << 1 & 0xaa);
+}
+
+/* The float16 scale of an IQ1_M block: the top four bits of its last four words. */
+static void put_spread_half(unsigned char *words, float value)
+{
+    uint16_t h = f32_to_f16(value);
+    for (int i = 0; i < 4; i++)
+        words[2 * i + 1] = (unsigned char)((words[2 * i + 1] & 15) | (h >> 4 * i & 15) << 4);
+}
+
 bool make_blocks(DType type, uint64_t n, float mean, float spread, uint64_t *state, void *memory)
 {
     unsigned char *out = memory;
@@ -113,12 +143,21 @@ bool make_blocks(DType type, uint64_t n, float mean, float spread, uint64_t *sta
         mxfp4(n_blocks, spread, state, out);
         return true;
     }
+    if (type == DT_NVFP4) {
+        nvfp4(n_blocks, spread, state, out);
+        return true;
+    }
     for (size_t row = 0; row < sizeof layouts / sizeof *layouts; row++) {
         if (layouts[row].type != type) continue;
         for (uint64_t i = 0; i < n_blocks; i++, out += info->bytes) {
             for (int k = 0; k < info->bytes; k++) out[k] = (unsigned char)make_random(state);
             float d = spread * layouts[row].d * (0.7f + (float)(make_random(state) & 255) / 425);
-            put_half(out + layouts[row].d_at, d);
+            if (type == DT_TQ2_0) ternary(out, 64);
+            if (type == DT_Q2_0) ternary(out + 2, 16);
+            if (type == DT_IQ1_M)
+                put_spread_half(out + 48, d);
+            else
+                put_half(out + layouts[row].d_at, d);
             if (layouts[row].m_at >= 0) put_half(out + layouts[row].m_at, d * layouts[row].m);
         }
         return true;

@@ -1,7 +1,7 @@
-/* Reads rows of any supported element type as float32: floats and blocks of 32 here, blocks of 256
- * in dequant_k.c. Exact to the last bit: each weight is computed in the order the formats are
- * published in, in float32, without fused multiply-add. A type without a row in `readers` is
- * refused (false), never guessed. */
+/* Reads rows of any supported element type as float32: floats and small blocks here, blocks of 256
+ * in dequant_k.c, those with a codebook in dequant_grid.c. Exact to the last bit: each weight is
+ * computed in the order the formats are published in, in float32, without fused multiply-add. A
+ * type without a row in `readers` is refused (false), never guessed. */
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -108,17 +108,68 @@ static void mxfp4(const void *src, float *dst, size_t n)
     }
 }
 
+static void nvfp4(const void *src, float *dst, size_t n)
+{
+    const BlockNVFP4 *b = src;
+    for (; n; n -= 64, b++)
+        for (int g = 0; g < 4; g++, dst += 16) {
+            float d = ue4m3_half(b->e[g]);
+            for (int i = 0; i < 8; i++) {
+                dst[i] = d * (float)mxfp4_values[b->qs[8 * g + i] & 15];
+                dst[i + 8] = d * (float)mxfp4_values[b->qs[8 * g + i] >> 4];
+            }
+        }
+}
+
+static void q2_0(const void *src, float *dst, size_t n)
+{
+    const BlockQ2_0 *b = src;
+    for (; n; n -= 64, b++, dst += 64) {
+        float d = f16_at(b->d);
+        for (int k = 0; k < 64; k++) dst[k] = (float)((b->qs[k / 4] >> 2 * (k % 4) & 3) - 1) * d;
+    }
+}
+
+static void q1_0(const void *src, float *dst, size_t n)
+{
+    const BlockQ1_0 *b = src;
+    for (; n; n -= 128, b++, dst += 128) {
+        float d = f16_at(b->d);
+        for (int k = 0; k < 128; k++) dst[k] = b->qs[k / 8] >> k % 8 & 1 ? d : -d;
+    }
+}
+
 typedef void Reader(const void *src, float *dst, size_t n);
 
 static Reader *const readers[DTYPE_LIMIT] = {
-    [DT_F32] = f32,           [DT_F16] = f16,
-    [DT_BF16] = bf16,         [DT_Q4_0] = q4_0,
-    [DT_Q4_1] = q4_1,         [DT_Q5_0] = q5_0,
-    [DT_Q5_1] = q5_1,         [DT_Q8_0] = q8_0,
-    [DT_IQ4_NL] = iq4_nl,     [DT_MXFP4] = mxfp4,
-    [DT_Q2_K] = dequant_q2_k, [DT_Q3_K] = dequant_q3_k,
-    [DT_Q4_K] = dequant_q4_k, [DT_Q5_K] = dequant_q5_k,
-    [DT_Q6_K] = dequant_q6_k, [DT_IQ4_XS] = dequant_iq4_xs,
+    [DT_F32] = f32,
+    [DT_F16] = f16,
+    [DT_BF16] = bf16,
+    [DT_Q4_0] = q4_0,
+    [DT_Q4_1] = q4_1,
+    [DT_Q5_0] = q5_0,
+    [DT_Q5_1] = q5_1,
+    [DT_Q8_0] = q8_0,
+    [DT_IQ4_NL] = iq4_nl,
+    [DT_MXFP4] = mxfp4,
+    [DT_NVFP4] = nvfp4,
+    [DT_Q2_0] = q2_0,
+    [DT_Q1_0] = q1_0,
+    [DT_Q2_K] = dequant_q2_k,
+    [DT_Q3_K] = dequant_q3_k,
+    [DT_Q4_K] = dequant_q4_k,
+    [DT_Q5_K] = dequant_q5_k,
+    [DT_Q6_K] = dequant_q6_k,
+    [DT_IQ4_XS] = dequant_iq4_xs,
+    [DT_TQ1_0] = dequant_tq1_0,
+    [DT_TQ2_0] = dequant_tq2_0,
+    [DT_IQ1_S] = dequant_iq1_s,
+    [DT_IQ1_M] = dequant_iq1_m,
+    [DT_IQ2_XXS] = dequant_iq2_xxs,
+    [DT_IQ2_XS] = dequant_iq2_xs,
+    [DT_IQ2_S] = dequant_iq2_s,
+    [DT_IQ3_XXS] = dequant_iq3_xxs,
+    [DT_IQ3_S] = dequant_iq3_s,
 };
 
 bool dequant_supported(uint32_t type)

@@ -10,5 +10,14 @@ void dequant_q4_k(const void *src, float *dst, size_t n);
 void dequant_q5_k(const void *src, float *dst, size_t n);
 void dequant_q6_k(const void *src, float *dst, size_t n);
 void dequant_iq4_xs(const void *src, float *dst, size_t n);
+void dequant_tq1_0(const void *src, float *dst, size_t n);
+void dequant_tq2_0(const void *src, float *dst, size_t n);
+void dequant_iq1_s(const void *src, float *dst, size_t n);
+void dequant_iq1_m(const void *src, float *dst, size_t n);
+void dequant_iq2_xxs(const void *src, float *dst, size_t n);
+void dequant_iq2_xs(const void *src, float *dst, size_t n);
+void dequant_iq2_s(const void *src, float *dst, size_t n);
+void dequant_iq3_xxs(const void *src, float *dst, size_t n);
+void dequant_iq3_s(const void *src, float *dst, size_t n);
 
 #endif

@@ -16,13 +16,6 @@ void dequant_q2_k(const void *src, float *dst, size_t n)
     }
 }
 
-/* The sixteen six-bit scales of a Q3_K block: low nibbles in bytes 0..7, high bits in 8..11. */
-static int q3_k_scale(const uint8_t *s, int g)
-{
-    int low = g < 8 ? s[g] & 15 : s[g - 8] >> 4;
-    return (low | (s[8 + g % 4] >> 2 * (g / 4) & 3) << 4) - 32;
-}
-
 void dequant_q3_k(const void *src, float *dst, size_t n)
 {
     const BlockQ3_K *b = src;
@@ -107,5 +100,30 @@ void dequant_iq4_xs(const void *src, float *dst, size_t n)
                 dst[i + 16] = scale * (float)iq4_values[q[i] >> 4];
             }
         }
+    }
+}
+
+void dequant_tq1_0(const void *src, float *dst, size_t n)
+{
+    const BlockTQ1_0 *b = src;
+    for (; n; n -= 256, b++, dst += 256) {
+        float d = f16_at(b->d);
+        for (int i = 0; i < 5; i++) {
+            for (int l = 0; l < 32; l++) dst[l + 32 * i] = d * (float)(tq1_digit(b->qs[l], i) - 1);
+            for (int l = 0; l < 16; l++)
+                dst[160 + l + 16 * i] = d * (float)(tq1_digit(b->qs[32 + l], i) - 1);
+            for (int l = 0; l < 4 && i < 4; l++)
+                dst[240 + l + 4 * i] = d * (float)(tq1_digit(b->qh[l], i) - 1);
+        }
+    }
+}
+
+void dequant_tq2_0(const void *src, float *dst, size_t n)
+{
+    const BlockTQ2_0 *b = src;
+    for (; n; n -= 256, b++, dst += 256) {
+        float d = f16_at(b->d);
+        for (int k = 0; k < 256; k++)
+            dst[k] = d * (float)((b->qs[32 * (k / 128) + k % 32] >> 2 * (k % 128 / 32) & 3) - 1);
     }
 }
