@@ -149,6 +149,8 @@ static void check_fixed(Convert *c)
         {"olmoe", "norm_topk_prob", false},
         {"gpt2", "scale_attn_by_inverse_layer_idx", false},
         {"deepseek2", "attention_bias", false},
+        {"deepseek2", "rope_interleave", true},
+        {"mistral4", "rope_interleave", true},
         {"bert", "is_decoder", false},
         {"falcon", "bias", false},
     };

@@ -117,6 +117,17 @@ void op_transpose_rows(Convert *c, ConvOut *o, int arg)
     op_rows(c, o, arg);
 }
 
+void op_either_rows(Convert *c, ConvOut *o, int arg)
+{
+    if (o->src_cols != (uint64_t)c->size.embd) op_transpose(c, o, 0);
+    op_rows(c, o, arg);
+}
+
+void op_either_columns(Convert *c, ConvOut *o, int arg)
+{
+    if (o->src_rows != (uint64_t)c->size.embd) op_transpose(c, o, 0);
+}
+
 /* Every second row (column, of stacked biases): gate and up stand side by side. */
 void op_alternate(Convert *c, ConvOut *o, int arg)
 {

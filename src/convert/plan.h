@@ -189,6 +189,9 @@ void op_rows(Convert *c, ConvOut *o, int arg);    /* part arg & 15 of arg >> 4 e
 void op_squeeze(Convert *c, ConvOut *o, int arg); /* (n, 1, k) becomes (n, k) */
 void op_f32(Convert *c, ConvOut *o, int arg);
 void op_transpose_rows(Convert *c, ConvOut *o, int arg); /* op_transpose, then op_rows */
+void op_either_rows(Convert *c, ConvOut *o, int arg);    /* turned if that makes its rows as wide as
+                                                          * the stream, then op_rows */
+void op_either_columns(Convert *c, ConvOut *o, int arg); /* turned if that makes them as many */
 void op_alternate(Convert *c, ConvOut *o, int arg);      /* every second row, from row arg */
 void op_experts_turned(Convert *c, ConvOut *o, int arg);
 void op_group_qkv(Convert *c, ConvOut *o, int arg);

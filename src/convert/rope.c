@@ -144,11 +144,19 @@ static bool is_type(const Convert *c, JdocRef p, const char *type)
     return span_is(type_of(c, p), type);
 }
 
+/* Dynamic NTK scaling raises the base when a text grows longer than the context the model was made
+ * for; up to there it is no scaling at all. Hunyuan's, with alpha, is raised_base(). */
+static void dynamic(Convert *c, JdocRef p)
+{
+    if (number_of(c, p, "alpha", 0) > 0) return;
+    plan_note(c, "its RoPE changes beyond %d tokens ('dynamic'): exact up to so many",
+              conf_int(c, "max_position_embeddings", CONF_REQUIRED));
+}
+
 static void scaling(Convert *c, JdocRef p, double base)
 {
     Span type = type_of(c, p);
     bool done = span_is(type, "default") || span_is(type, "mrope") ||
-                (span_is(type, "dynamic") && number_of(c, p, "alpha", 0) > 0) ||
                 (span_is(type, "proportional") && strcmp(c->family->arch, "gemma4") == 0);
     if (plan_failed(c) || !type.size || done) return;
     if (span_is(type, "linear")) {
@@ -158,13 +166,16 @@ static void scaling(Convert *c, JdocRef p, double base)
         llama3(c, p, base);
     } else if (span_is(type, "longrope") || span_is(type, "su")) {
         longrope(c, p);
+    } else if (span_is(type, "dynamic")) {
+        dynamic(c, p);
     } else if (span_is(type, "yarn")) {
         yarn(c, p);
     } else {
-        plan_fail(c, BT_E_UNSUPPORTED,
-                  "config.json: the rope scaling '%.*s' is not known (linear, llama3, longrope and "
-                  "yarn are)",
-                  (int)(type.size < 60 ? type.size : 60), type.data);
+        plan_fail(
+            c, BT_E_UNSUPPORTED,
+            "config.json: the rope scaling '%.*s' is not known (linear, dynamic, llama3, longrope "
+            "and yarn are)",
+            (int)(type.size < 60 ? type.size : 60), type.data);
     }
 }
 

@@ -11,10 +11,11 @@ extern const TensorRule rules_llama[], rules_phi2[], rules_fused[], rules_gemma[
     rules_seed_oss[];
 
 /* rules_moe.c */
-extern const TensorRule rules_qwen_moe[], rules_deepseek[], rules_deepseek2[], rules_glm4moe[],
-    rules_bailing[], rules_ernie_moe[], rules_block_moe[], rules_granite[], rules_granite_hybrid[],
-    rules_granite_hybrid_dense[], rules_falcon_h1[], rules_mamba2[], rules_mamba[], rules_jamba[],
-    rules_llama4[], rules_gpt_oss[], rules_lfm2[], rules_qwen3next[], rules_qwen35[];
+extern const TensorRule rules_qwen_moe[], rules_qwen3vl_moe[], rules_deepseek[], rules_deepseek2[],
+    rules_glm4moe[], rules_bailing[], rules_ernie_moe[], rules_block_moe[], rules_granite[],
+    rules_granite_hybrid[], rules_granite_hybrid_dense[], rules_falcon_h1[], rules_mamba2[],
+    rules_mamba[], rules_jamba[], rules_llama4[], rules_gpt_oss[], rules_lfm2[], rules_qwen3next[],
+    rules_qwen35[];
 
 /* rules_encoder.c */
 extern const TensorRule rules_bert[], rules_nomic[], rules_modern[];
@@ -27,6 +28,7 @@ void setup_gemma4(Convert *c);
 bool layer_is(Convert *c, int32_t layer, const char *kind); /* layer_types of config.json */
 void setup_llama4(Convert *c);
 void setup_mistral(Convert *c);
+void setup_deepseek(Convert *c);
 void setup_deepseek2(Convert *c);
 void setup_granite_hybrid(Convert *c);
 void setup_falcon(Convert *c);

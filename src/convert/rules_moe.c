@@ -27,6 +27,15 @@ const TensorRule rules_qwen_moe[] = {
     {0},
 };
 
+/* Experts of Qwen 3 VL stand (in, out) on the hub, (out, in) where transformers 5 saved them. */
+const TensorRule rules_qwen3vl_moe[] = {
+    {"layers.#.mlp.gate", "ffn_gate_inp"},
+    {"layers.#.mlp.experts.gate_up_proj", "ffn_gate_exps.weight", op_either_rows, PART(0, 2)},
+    {"layers.#.mlp.experts.gate_up_proj", "ffn_up_exps.weight", op_either_rows, PART(1, 2)},
+    {"layers.#.mlp.experts.down_proj", "ffn_down_exps.weight", op_either_columns, 0},
+    {0},
+};
+
 /* DeepSeek 1: llama's order of q and k. */
 const TensorRule rules_deepseek[] = {
     {"layers.#.self_attn.q_proj", "attn_q", op_heads, 0},

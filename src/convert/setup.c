@@ -133,6 +133,9 @@ void setup_mistral(Convert *c)
 {
     double beta = conf_real(c, "rope_parameters.llama_4_scaling_beta", 0);
     if (beta != 0) put_real(c, "attention.temperature_scale", beta);
+    if (conf_int(c, "n_group", 1) > 1) /* its makers rank groups otherwise than DeepSeek 2's do */
+        plan_fail(c, BT_E_UNSUPPORTED, "config.json: experts in groups are not known for %s",
+                  c->family->arch);
     if (conf_has(c, "kv_lora_rank")) {
         setup_deepseek2(c);
     } else {
@@ -167,6 +170,13 @@ static void put_scores(Convert *c, const char *fallback)
                   (int)(name.size < 40 ? name.size : 40), name.data);
 }
 
+void setup_deepseek(Convert *c)
+{
+    if (conf_int(c, "moe_layer_freq", 1) != 1)
+        plan_fail(c, BT_E_UNSUPPORTED, "config.json: 'moe_layer_freq' other than 1 is not known");
+    put_scores(c, "softmax");
+}
+
 void setup_sigmoid(Convert *c)
 {
     put_scores(c, "sigmoid");
@@ -174,6 +184,8 @@ void setup_sigmoid(Convert *c)
 
 void setup_deepseek2(Convert *c)
 {
+    if (conf_int(c, "moe_layer_freq", 1) != 1)
+        plan_fail(c, BT_E_UNSUPPORTED, "config.json: 'moe_layer_freq' other than 1 is not known");
     int32_t rope = conf_int(c, "qk_rope_head_dim", CONF_REQUIRED);
     int32_t nope = conf_int(c, "qk_nope_head_dim", CONF_REQUIRED);
     bool third = span_is(conf_text(c, "model_type"), "deepseek_v3");

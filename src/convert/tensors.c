@@ -379,11 +379,19 @@ static void check_experts(Convert *c)
     }
 }
 
-/* Tied weights stand once; a head beside a tied embedding is a copy. */
+/* Whether the whole's config or its text model's says so. */
+static bool says_tied(const Convert *c, JdocType value)
+{
+    JdocRef outer = jdoc_get(c->config, 0, "tie_word_embeddings");
+    JdocRef inner = jdoc_get(c->config, c->text, "tie_word_embeddings");
+    return jdoc_type(c->config, outer) == value || jdoc_type(c->config, inner) == value;
+}
+
+/* Tied weights stand once; a head beside a tied embedding is a copy. Where the two configs of a
+ * multimodal model disagree, a head that is there is one. */
 static void check_head(Convert *c)
 {
-    bool said = conf_has(c, "tie_word_embeddings");
-    bool tied = conf_bool(c, "tie_word_embeddings", true);
+    bool tied = says_tied(c, JDOC_TRUE), apart = says_tied(c, JDOC_FALSE);
     const ConvOut *head = find_out(c, "output.weight"), *table = find_out(c, "token_embd.weight");
     if (plan_failed(c)) return;
     if (!table) {
@@ -394,10 +402,10 @@ static void check_head(Convert *c)
     JdocRef classes = jdoc_get(c->config, 0, "architectures");
     Span kind = jdoc_text(c->config, jdoc_at(c->config, classes, 0));
     bool bare = kind.size > 5 && memcmp(kind.data + kind.size - 5, "Model", 5) == 0;
-    if (said && !tied && !head && !bare)
+    if (apart && !tied && !head && !bare)
         plan_fail(c, BT_E_FORMAT,
                   "tensor 'lm_head.weight' is missing, and config.json says that it is not tied");
-    if (said && tied && head)
+    if (tied && !apart && head)
         for (size_t i = 0; i < c->n_outs; i++)
             if (c->outs[i] == head) {
                 memmove(&c->outs[i], &c->outs[i + 1], (--c->n_outs - i) * sizeof *c->outs);
