@@ -5,10 +5,12 @@ usage: tests/clients/convert_families.py BUILD [NAME ...]
 
 For each case a tiny model with random weights is saved as its makers would publish it, converted
 with `bantam convert`, and the logits of random ids are held against the reference's: of the written
-file, and of the folder run as it is. Needs torch, transformers and numpy (PyPI); no part of `make
-test`. A case whose architecture this build does not run is told and passed over.
+file, and of the folder run as it is. Families that `transformers` has no class for are held against
+references.py beside this file. Needs torch, transformers, safetensors and numpy (PyPI); no part of
+`make test`. A case whose architecture this build does not run is told and passed over.
 """
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +19,11 @@ import tempfile
 import numpy as np
 import torch
 import transformers
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import references  # noqa: E402
 
 BOUND = 1e-10
 N_IDS = 40
@@ -44,7 +50,28 @@ MLA = {**BASE, "num_key_value_heads": 4, "q_lora_rank": 32, "kv_lora_rank": 16,
        "num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "moe_intermediate_size": 32,
        "first_k_dense_replace": 1}
 
-# name: (configuration class, arguments, what else: "bf16" weights, a bound of its own)
+YARN4 = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0, "beta_fast": 32.0,
+         "beta_slow": 1.0, "original_max_position_embeddings": 16, "mscale": 1.0,
+         "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}
+SEES = {"depth": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "patch_size": 4,
+        "out_hidden_size": 64}
+M_ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
+SEEN3 = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2],
+         "mrope_interleaved": True}
+
+SEES3 = {**SEES, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]}
+SEEN3_MOE = {"text_config": {**EXPERTS, "moe_intermediate_size": 24, "rope_parameters": SEEN3},
+             "vision_config": SEES3}
+
+
+def turn_experts(state):
+    """Experts (in, out), as the hub has them."""
+    return {n: p.transpose(1, 2).contiguous() if ".mlp.experts." in n else p
+            for n, p in state.items()}
+
+
+# name: (configuration class, arguments, what else: dtype of the weights, the class that loads them,
+# how they are stored, a bound of its own)
 CASES = {
     "llama": ("Llama", {**BASE, "rope_parameters": LLAMA3}, {}),
     "llama-bf16": ("Llama", {**BASE, "tie_word_embeddings": True, "attention_bias": True,
@@ -70,6 +97,20 @@ CASES = {
     "llama4": ("Llama4Text", {**WIDE, "num_local_experts": 4, "intermediate_size_mlp": 80,
                               "num_hidden_layers": 4, "interleave_moe_layer_step": 2}, {}),
     "deepseek-v3": ("DeepseekV3", MLA, {}),
+    "mistral4": ("Mistral4", {**MLA, "n_shared_experts": 1, "n_group": 1, "rope_parameters": YARN4},
+                 {"class": transformers.Mistral4ForCausalLM}),
+    "qwen2-vl": ("Qwen2VL", {
+        "text_config": {**BASE, "rope_parameters": M_ROPE},
+        "vision_config": {"depth": 1, "embed_dim": 32, "num_heads": 2, "hidden_size": 64,
+                          "mlp_ratio": 1, "patch_size": 4}},
+        {"class": AutoModelForImageTextToText}),
+    "qwen2.5-vl": ("Qwen2_5_VL", {"text_config": {**BASE, "rope_parameters": M_ROPE},
+                                  "vision_config": SEES}, {"class": AutoModelForImageTextToText}),
+    "qwen3-vl": ("Qwen3VL", {"text_config": {**WIDE, "rope_parameters": SEEN3},
+                             "vision_config": SEES3}, {"class": AutoModelForImageTextToText}),
+    "qwen3-vl-moe": ("Qwen3VLMoe", SEEN3_MOE, {"class": AutoModelForImageTextToText}),
+    "qwen3-vl-moe-hub": ("Qwen3VLMoe", SEEN3_MOE, {"class": AutoModelForImageTextToText,
+                                                   "stored": turn_experts}),
     "gpt-oss": ("GptOss", {**WIDE, "num_local_experts": 4}, {}),
     "lfm2": ("Lfm2", {**BASE, "layer_types": ["conv", "full_attention"],
                       "block_multiple_of": 8}, {}),
@@ -127,21 +168,54 @@ CASES = {
 }
 
 
-def make(config, dtype, folder):
+def scramble(name, p):
+    """Random numbers in the place of a parameter's."""
+    if p.ndim >= 2:
+        p.normal_(0, 0.08)
+    elif "norm" in name and not name.endswith("bias"):
+        p.copy_(1 + 0.1 * torch.randn_like(p))
+    else:
+        p.normal_(0, 0.1)
+
+
+def make(config, more, folder):
     """A model of random weights, saved; what the reference reads back from the folder."""
     torch.manual_seed(0)
     config._attn_implementation = "eager"
-    model = AutoModelForCausalLM.from_config(config)
+    auto = more.get("class", AutoModelForCausalLM)
+    model = getattr(auto, "from_config", auto)(config)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if p.ndim >= 2:
-                p.normal_(0, 0.08)
-            elif "norm" in name and p.abs().sum() > 0:
-                p.copy_(1 + 0.1 * torch.randn_like(p))
-            else:
+            if p.ndim == 1 and "norm" in name and p.abs().sum() == 0:  # w of (1 + w)
                 p.normal_(0, 0.1)
-    model.to(dtype).save_pretrained(folder)
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+            else:
+                scramble(name, p)
+    model.to(more.get("dtype", torch.float32)).save_pretrained(folder)
+    if "stored" in more:
+        path = os.path.join(folder, "model.safetensors")
+        save_file(more["stored"](load_file(path)), path, {"format": "pt"})
+    return auto.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def of_transformers(name, folder, ids):
+    """Saves the case's model; the logits of `ids`."""
+    kind, arguments, more = CASES[name]
+    model = make(getattr(transformers, kind + "Config")(**arguments), more, folder)
+    return model(torch.tensor([ids])).logits[0].double().numpy()
+
+
+def of_references(name, folder, ids):
+    """The same for those of references.py."""
+    config, shapes, forward = references.MODELS[name]
+    torch.manual_seed(0)
+    state = {n: torch.zeros(shape) for n, shape in shapes(config).items()}
+    for n, p in state.items():
+        scramble(n, p)
+    os.mkdir(folder)
+    save_file(state, os.path.join(folder, "model.safetensors"))
+    with open(os.path.join(folder, "config.json"), "w", encoding="ascii") as f:
+        json.dump(config, f)
+    return forward({n: p.double() for n, p in state.items()}, config, ids).numpy()
 
 
 def run(*arguments):
@@ -151,18 +225,16 @@ def run(*arguments):
 
 def check(bantam, name, folder):
     """None when all is well, else what is not."""
-    kind, arguments, more = CASES[name]
-    config = getattr(transformers, kind + "Config")(**arguments)
-    model = make(config, more.get("dtype", torch.float32), folder)
+    more = CASES[name][2] if name in CASES else {}
+    ids = np.random.default_rng(1).integers(0, BASE["vocab_size"], N_IDS).tolist()
+    with torch.no_grad():
+        want = (of_transformers if name in CASES else of_references)(name, folder, ids)
     out = folder + ".gguf"
     done = run(bantam, "convert", folder, out)
     if done.returncode:
         return done.stderr.strip()
     if "does not run here" in done.stderr:
         return "passed over: this build does not run it"
-    ids = np.random.default_rng(1).integers(0, config.vocab_size, N_IDS).tolist()
-    with torch.no_grad():
-        want = model(torch.tensor([ids])).logits[0].numpy().astype(np.float64)
     told = []
     for path in (out, folder):
         done = run(bantam, "logits", path, "--tokens", ",".join(map(str, ids)), "-o",
@@ -185,7 +257,7 @@ def main():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     bad = 0
-    for name in options.names or CASES:
+    for name in options.names or [*CASES, *references.MODELS]:
         with tempfile.TemporaryDirectory() as scratch:
             fault = check(os.path.join(options.build, "bantam"), name,
                           os.path.join(scratch, name))
