@@ -1,0 +1,116 @@
+/* The table of writers, and what they have in common: input is checked, cut into blocks and brought
+ * to the blocks' own units (see fit.h). F32, F16 and BF16 have no blocks and are rounded here. */
+#include "quant/quant.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "quant/fit.h"
+#include "tensor/dtype.h"
+#include "tensor/half.h"
+
+enum { LARGEST_BLOCK = 256 };
+
+typedef struct Writer {
+    uint32_t type;
+    QuantFn write;
+} Writer;
+
+static const Writer writers[] = {
+    {DT_Q8_0, quant_q8_0}, {DT_Q4_0, quant_q4_0}, {DT_Q4_1, quant_q4_1},
+    {DT_Q5_0, quant_q5_0}, {DT_Q5_1, quant_q5_1},
+};
+
+static const Writer *find_writer(uint32_t type)
+{
+    for (size_t i = 0; i < sizeof writers / sizeof writers[0]; i++)
+        if (writers[i].type == type) return &writers[i];
+    return NULL;
+}
+
+static bool is_float(uint32_t type)
+{
+    return type == DT_F32 || type == DT_F16 || type == DT_BF16;
+}
+
+bool quant_supported(uint32_t type)
+{
+    return is_float(type) || find_writer(type);
+}
+
+bool quant_needs_importance(uint32_t type)
+{
+    return type == DT_IQ2_XXS || type == DT_IQ2_XS || type == DT_IQ2_S || type == DT_IQ1_S ||
+           type == DT_IQ1_M;
+}
+
+/* All finite and none below `least`; branchless, so that compilers vectorise it. */
+static bool all_fit(const float *x, size_t n, float least)
+{
+    unsigned bad = 0;
+    for (size_t i = 0; i < n; i++) bad |= !(fabsf(x[i]) < INFINITY) | !(x[i] >= least);
+    return !bad;
+}
+
+static void write_floats(uint32_t type, const float *x, size_t n, uint8_t *dst)
+{
+    if (type == DT_F32) {
+        memcpy(dst, x, n * sizeof *x);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h = type == DT_F16 ? f32_to_f16(x[i]) : f32_to_bf16(x[i]);
+        uint16_t infinite = type == DT_F16 ? 0x7c00 : 0x7f80;
+        if ((h & infinite) == infinite) h--; /* rounded up to infinity: the largest number */
+        memcpy(dst + 2 * i, &h, 2);
+    }
+}
+
+/* x in units of *exponent, the power of two above the largest magnitude. */
+static void to_units(const float *x, int n, float *out, int *exponent)
+{
+    float top = 0;
+    for (int i = 0; i < n; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    frexpf(top, exponent);
+    if (*exponent < -126) *exponent = -126; /* so that the factor below is a float */
+    float factor = ldexpf(1, -*exponent);
+    for (int i = 0; i < n; i++) out[i] = x[i] * factor;
+}
+
+/* Importance over its mean; columns that met nothing count a little, they are still numbers.
+ * Without importance large numbers count more, gently: by the root of three mean squares and the
+ * square. (Less plain error than by the square alone, and nearly as little weighted.) */
+static void to_weights(const float *importance, const float *x, int n, float *out)
+{
+    double mean = 0, square = 0;
+    for (int i = 0; i < n && importance; i++) mean += (double)importance[i] / n;
+    if (mean > 0) {
+        for (int i = 0; i < n; i++) out[i] = (float)((double)importance[i] / mean) + 1e-4f;
+        return;
+    }
+    for (int i = 0; i < n; i++) square += (double)x[i] * x[i] / n;
+    float ms = (float)square + 1e-6f;
+    for (int i = 0; i < n; i++) out[i] = sqrtf(3 * ms + x[i] * x[i]);
+}
+
+bool quant_row(uint32_t type, const float *x, size_t n, const float *importance, void *dst)
+{
+    const Writer *writer = find_writer(type);
+    if (!writer && !is_float(type)) return false;
+    size_t block = (size_t)dtype_info(type)->block, bytes = (size_t)dtype_info(type)->bytes;
+    if (n % block || !all_fit(x, n, -INFINITY)) return false;
+    if (importance && !all_fit(importance, n, 0)) return false;
+    if (!writer) {
+        write_floats(type, x, n, dst);
+        return true;
+    }
+    float units[LARGEST_BLOCK], weights[LARGEST_BLOCK];
+    uint8_t *out = dst;
+    for (size_t i = 0; i < n; i += block, out += bytes) {
+        QuantBlock b = {units, weights, 0};
+        to_units(x + i, (int)block, units, &b.exponent);
+        to_weights(importance ? importance + i : NULL, units, (int)block, weights);
+        writer->write(&b, out);
+    }
+    return true;
+}
