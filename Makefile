@@ -9,7 +9,7 @@ TIME   ?= 60
 PYTHON ?= python3
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test bench asan tsan test-arm macos-check test-clients test-schemas fuzz install uninstall tidy lint format clean
+.PHONY: help setup build run test bench bench-peers asan tsan test-arm macos-check test-clients test-schemas fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,10 @@ test: ## the whole test suite
 bench: build ## kernels against this machine's limits; MODEL=file.gguf: its tokens a second too
 	@$(BUILD)/tests/check/check --bench
 	@[ -z "$(MODEL)" ] || $(BUILD)/bantam bench "$(MODEL)" -p 512 -n 64 --roofline $(ARGS)
+
+bench-peers: build ## beside other engines (installs them): MODEL="a.gguf b.gguf" ARGS="--turns 5"
+	@[ -n "$(MODEL)" ] || { echo 'name files: make bench-peers MODEL="a.gguf b.gguf"' >&2; exit 1; }
+	@$(PYTHON) bench/peers/run.py $(BUILD) $(MODEL) $(ARGS)
 
 asan: ## the test suite under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/setup build test
