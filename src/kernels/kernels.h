@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "kernels/activation.h"
+#include "kernels/attend.h"
 #include "kernels/panel.h"
 
 typedef struct Kernels {
@@ -67,17 +68,11 @@ typedef struct Kernels {
     void (*from_f32)(uint32_t type, const float *src, void *dst, size_t n); /* F32 F16 BF16 Q8_0 */
 
     /* ---- attention (attend) ---- */
-    /* Flash form, one kv head, one tile of queries against one run of keys: updates running
-     * maxima m[nq], denominators l[nq] and unnormalised outputs acc[nq][e_v].
-     *   q: nq rows of e floats, q_stride apart, already multiplied by the attention scale
-     *   k, v: n rows of `type` (F32 BF16 F16 Q8_0), k_stride / v_stride bytes apart
-     *   limit[i]: query i sees keys [first[i], limit[i]) of this run (0 <= first <= limit <= n)
-     * Start with m = -inf, l = 0, acc = 0; the answer is acc / l. `work`: float scratch of
-     * nq * n + (n * (e + e_v)). soft_cap 0: none. */
-    void (*attend)(uint32_t type, const float *q, size_t q_stride, size_t nq, size_t e, size_t e_v,
-                   const void *k, size_t k_stride, const void *v, size_t v_stride, size_t n,
-                   const int32_t *first, const int32_t *limit, float soft_cap, float *m, float *l,
-                   float *acc, float *work);
+    /* Flash form, one kv head, queries against one run of keys: for query i over the keys j that it
+     * sees, with scores s_j = q_i . k_j, capped where asked: m[i] = max s_j (-inf: none that
+     * counts), l[i] = sum of exp(s_j - m[i]), acc[i] = sum of exp(s_j - m[i]) v_j. The same bits
+     * for a query whatever others run beside it. */
+    void (*attend)(const AttendRun *run);
 
     /* ---- recurrences (recurrent): one row of one sequence; its state is updated in place ---- */
     /* Causal depthwise convolution of n channels: out[c] = bias[c] + weight[taps - 1][c] x[c] + sum
@@ -110,7 +105,7 @@ typedef struct KernelTrial {
     float apart; /* largest difference as a share of the largest value */
     bool good;
 } KernelTrial;
-/* Fills at most `capacity`, returns how many there are. Milliseconds; 400 KB of stack. */
+/* Fills at most `capacity`, returns how many there are. Milliseconds; 700 KB of stack. */
 size_t kernels_try(const Kernels *chosen, KernelTrial *out, size_t capacity);
 
 /* Plain C, exact to the last bit; n a multiple of the type's block. False: no reader for `type`. */

@@ -2,6 +2,7 @@
  * they run: a CPU, hypervisor or build that gets an instruction wrong shows here. Made-up numbers,
  * a few milliseconds, no allocation. tests/check/ is the thorough check, of every kernel and
  * shape; this one takes a sample of each kind. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ typedef struct Scratch {
     _Alignas(64) int8_t q[M * K];
     float x[M * K], act_scale[M * K / 32], sum32[M * K / 32], sum16[M * K / 16];
     float scale[ROWS * K / 16], min[ROWS * K / 16];
-    float want[M * K], got[M * K], m[M], l[M], work[M * KEYS + KEYS * 2 * HEAD];
+    float want[M * K], got[M * K], m[M], l[M];
+    _Alignas(64) float work[1 << 16];
 } Scratch;
 
 /* Without bit 6: a half or bfloat16 made of such bytes is finite and below 2. */
@@ -96,15 +98,27 @@ static float try_attend(Scratch *s, const Kernels *ref, const Kernels *t, uint32
 {
     static const int32_t first[M] = {0, 0, 3, 0, 11}, limit[M] = {KEYS, 1, 30, 12, KEYS};
     size_t bytes = (size_t)dtype_row_bytes(type, HEAD);
-    const unsigned char *v = s->blocks + KEYS * bytes;
     for (int side = 0; side < 2; side++) {
         float *out = side ? s->got : s->want;
-        memset(out, 0, M * HEAD * sizeof *out);
-        memset(s->l, 0, sizeof s->l);
-        for (size_t i = 0; i < M; i++) s->m[i] = -INFINITY;
-        (side ? t : ref)
-            ->attend(type, s->x, K, M, HEAD, HEAD, s->blocks, bytes, v, bytes, KEYS, first, limit,
-                     0, s->m, s->l, out, s->work);
+        AttendRun run = {.k_type = type,
+                         .v_type = type,
+                         .e = HEAD,
+                         .e_v = HEAD,
+                         .nq = M,
+                         .q = s->x,
+                         .k = {s->blocks},
+                         .v = {s->blocks + ATTEND_BLOCK * bytes},
+                         .k_stride = bytes,
+                         .v_stride = bytes,
+                         .n = KEYS,
+                         .first = first,
+                         .limit = limit,
+                         .m = s->m,
+                         .l = s->l,
+                         .acc = out,
+                         .work = s->work};
+        assert(attend_work_floats(M, HEAD, HEAD) <= sizeof s->work / sizeof *s->work);
+        (side ? t : ref)->attend(&run);
         for (size_t i = 0; i < M * HEAD; i++) out[i] /= s->l[i / HEAD];
     }
     return difference(s, M * HEAD);

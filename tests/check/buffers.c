@@ -10,7 +10,7 @@
 
 #include "private.h"
 
-enum { SLOTS = 48, GUARD = 256, GUARD_BYTE = 0xa5 };
+enum { SLOTS = 96, GUARD = 256, GUARD_BYTE = 0xa5 };
 static const size_t SLOT_BYTES = 4u << 20;
 
 static struct {

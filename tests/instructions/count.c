@@ -143,10 +143,25 @@ static void attend(Bed *b)
 {
     int32_t first[M] = {0}, limit[M];
     float m[M], l[M];
-    size_t nq = b->n_rows;
-    for (size_t i = 0; i < nq; i++) limit[i] = KEYS, m[i] = -1e30f, l[i] = 0;
-    b->k->attend(b->type, b->x, HEAD, nq, HEAD, HEAD, b->rows, HEAD * 2, b->rows, HEAD * 2, KEYS,
-                 first, limit, 0, m, l, b->out, b->work);
+    AttendRun run = {.k_type = b->type,
+                     .v_type = b->type,
+                     .e = HEAD,
+                     .e_v = HEAD,
+                     .nq = b->n_rows,
+                     .q = b->x,
+                     .k_stride = HEAD * 2,
+                     .v_stride = HEAD * 2,
+                     .n = KEYS,
+                     .first = first,
+                     .limit = limit,
+                     .m = m,
+                     .l = l,
+                     .acc = b->out,
+                     .work = b->work};
+    for (size_t i = 0; i < KEYS / ATTEND_BLOCK; i++)
+        run.k[i] = run.v[i] = b->rows + i * ATTEND_BLOCK * HEAD * 2;
+    for (size_t i = 0; i < M; i++) limit[i] = KEYS;
+    b->k->attend(&run);
 }
 
 static void rows(Bed *b)
@@ -229,7 +244,7 @@ int main(void)
     Bed bed = {.k = kernels_select(cpu_features())};
     bed.x = floats((size_t)M * K);
     bed.out = floats((size_t)M * K);
-    bed.work = floats((size_t)M * KEYS + 2 * (size_t)KEYS * HEAD + K);
+    bed.work = floats(attend_work_floats(M, HEAD, HEAD) + K);
     products(&bed);
     rows(&bed);
     scratch_open();

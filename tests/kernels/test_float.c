@@ -103,8 +103,9 @@ static void q8_edges(void **state)
 }
 
 /* ---- attention against softmax(qK)V written out ---- */
-enum { NQ = 5, E = 40, EV = 24, N = 200 };
-static float q[NQ * E], keys[N * E], values[N * EV], work[NQ * N + N * (E + EV)];
+enum { NQ = 5, E = 40, EV = 24, N = 200, ROOM = 256 };
+static float q[NQ * E], keys[ROOM * E], values[ROOM * EV];
+static _Alignas(64) float work[1 << 17];
 
 static void direct(int i, int first, int limit, float cap, double *out)
 {
@@ -121,50 +122,58 @@ static void direct(int i, int first, int limit, float cap, double *out)
         for (int d = 0; d < EV; d++) out[d] += exp(s[j] - top) / sum * values[j * EV + d];
 }
 
-/* Keys [from, from + n) of a mask over the whole N, as one run. */
-static void run(int from, int n, const int *first, const int *limit, float cap, float *m, float *l,
+static void run(const int32_t *first, const int32_t *limit, float cap, float *m, float *l,
                 float *acc)
 {
-    int32_t a[NQ], b[NQ];
-    for (int i = 0; i < NQ; i++) {
-        int lo = first[i] - from, hi = limit[i] - from;
-        b[i] = hi < 0 ? 0 : hi > n ? n : hi;
-        a[i] = lo < 0 ? 0 : lo > b[i] ? b[i] : lo;
+    AttendRun r = {.k_type = DT_F32,
+                   .v_type = DT_F32,
+                   .e = E,
+                   .e_v = EV,
+                   .nq = NQ,
+                   .q = q,
+                   .k_stride = E * sizeof(float),
+                   .v_stride = EV * sizeof(float),
+                   .n = N,
+                   .first = first,
+                   .limit = limit,
+                   .soft_cap = cap,
+                   .m = m,
+                   .l = l,
+                   .acc = acc,
+                   .work = work};
+    assert_true(attend_work_floats(NQ, E, EV) <= sizeof work / sizeof *work);
+    for (int b = 0; b * ATTEND_BLOCK < N; b++) {
+        r.k[b] = (const unsigned char *)(keys + b * ATTEND_BLOCK * E);
+        r.v[b] = (const unsigned char *)(values + b * ATTEND_BLOCK * EV);
     }
-    k->attend(DT_F32, q, E, NQ, E, EV, keys + from * E, E * sizeof *keys, values + from * EV,
-              EV * sizeof *values, (size_t)n, a, b, cap, m, l, acc, work);
+    k->attend(&r);
 }
 
 static void attend_matches(void **state)
 {
     (void)state;
     for (int i = 0; i < NQ * E; i++) q[i] = noise();
-    for (int i = 0; i < N * E; i++) keys[i] = noise();
-    for (int i = 0; i < N * EV; i++) values[i] = noise();
-    const int first[NQ] = {0, 0, 100, 63, 190}, limit[NQ] = {200, 1, 165, 64, 200};
-    for (int cut = 0; cut <= N; cut += 64)
-        for (int capped = 0; capped < 2; capped++) {
-            float m[NQ], l[NQ] = {0}, acc[NQ * EV] = {0}, cap = capped ? 2.0f : 0;
-            for (int i = 0; i < NQ; i++) m[i] = -INFINITY;
-            run(0, cut, first, limit, cap, m, l, acc);
-            run(cut, N - cut, first, limit, cap, m, l, acc);
-            for (int i = 0; i < NQ; i++) {
-                double want[EV];
-                direct(i, first[i], limit[i], cap, want);
-                for (int d = 0; d < EV; d++)
-                    assert_float_equal(acc[i * EV + d] / l[i], want[d], 2e-6);
-            }
+    for (int i = 0; i < ROOM * E; i++) keys[i] = noise();
+    for (int i = 0; i < ROOM * EV; i++) values[i] = noise();
+    const int32_t first[NQ] = {0, 0, 100, 63, 190}, limit[NQ] = {200, 1, 165, 64, 200};
+    for (int capped = 0; capped < 2; capped++) {
+        float m[NQ], l[NQ], acc[NQ * EV], cap = capped ? 2.0f : 0;
+        run(first, limit, cap, m, l, acc);
+        for (int i = 0; i < NQ; i++) {
+            double want[EV];
+            direct(i, first[i], limit[i], cap, want);
+            for (int d = 0; d < EV; d++) assert_float_equal(acc[i * EV + d] / l[i], want[d], 2e-6);
         }
+    }
 }
 
 static void attend_sees_nothing(void **state)
 {
     (void)state;
-    const int first[NQ] = {0, 7, 200, 64, 128}, limit[NQ] = {0, 7, 200, 64, 128};
-    float m[NQ], l[NQ] = {0}, acc[NQ * EV] = {0};
-    for (int i = 0; i < NQ; i++) m[i] = -INFINITY;
-    for (int i = 0; i < N * EV; i++) values[i] = NAN; /* what is masked is not touched */
-    run(0, N, first, limit, 0, m, l, acc);
+    const int32_t first[NQ] = {0, 7, 200, 64, 128}, limit[NQ] = {0, 7, 200, 64, 128};
+    float m[NQ], l[NQ], acc[NQ * EV];
+    for (int i = 0; i < ROOM * EV; i++) values[i] = NAN; /* what is masked is not touched */
+    run(first, limit, 0, m, l, acc);
     for (int i = 0; i < NQ; i++) {
         assert_true(m[i] == -INFINITY);
         assert_true(l[i] == 0);

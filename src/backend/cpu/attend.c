@@ -1,5 +1,9 @@
 /* Attention over the state's blocks: a piece of work is one kv head of a tile of rows that follow
- * each other in one sequence; all query heads that share the kv head go together. */
+ * each other in one sequence; all query heads that share the kv head go together.
+ *
+ * The past is cut into runs at multiples of ATTEND_RUN. Each run is answered on its own and the
+ * answers are added up in order, so that where pieces are few (one token deep in a text) the runs
+ * of one piece can go to different threads and nobody can tell from the bits. */
 #include "backend/cpu/cpu.h"
 
 #include <math.h>
@@ -55,22 +59,14 @@ typedef struct AttendJob {
     const StepRow *rows;
     const AttendOptions *options;
     Tensor q, out;
+    size_t group;  /* query heads of a kv head */
+    int64_t begin; /* with runs apart: the item that the first part is of */
 } AttendJob;
 
-/* The tile's queries of one kv head, scaled, gathered in (token, query head) order. */
-static void gather(const AttendJob *job, CpuWork *w, AttendTile tile, int32_t head)
-{
-    size_t group = (size_t)(job->q.heads / job->kv->kv_heads), part = group * (size_t)job->q.width;
-    for (int32_t t = 0; t < tile.count; t++)
-        job->c->k->scale(job->options->scale, tensor_at(job->q, tile.row + t) + (size_t)head * part,
-                         part, w->q + (size_t)t * part);
-    memset(w->acc, 0, (size_t)tile.count * group * (size_t)job->kv->e_v * sizeof(float));
-    for (size_t i = 0; i < (size_t)tile.count * group; i++) {
-        const float *sinks = job->options->sinks; /* a key of this score and no value */
-        w->max[i] = sinks ? sinks[(size_t)head * group + i % group] : -INFINITY;
-        w->sum[i] = sinks ? 1 : 0;
-    }
-}
+/* Sums over some of the keys, or all: see kernel `attend`. */
+typedef struct Sums {
+    float *max, *sum, *acc; /* (queries), (queries), (queries, e_v) */
+} Sums;
 
 /* Keys [first, limit) that the row at `position` sees; `last`: the newest of its sequence. */
 static void sight(const AttendOptions *o, int32_t position, int32_t last, int32_t *first,
@@ -98,35 +94,120 @@ static int32_t within(int32_t x, int32_t start, int32_t keys)
     return x < 0 ? 0 : x > keys ? keys : x;
 }
 
-static void attend_tile(const AttendJob *job, CpuWork *w, AttendTile tile, int32_t head)
+static size_t queries_of(const AttendJob *job, AttendTile tile)
+{
+    return (size_t)tile.count * job->group;
+}
+
+/* The tile's queries of one kv head, scaled, gathered in (token, query head) order. */
+static void gather(const AttendJob *job, CpuWork *w, AttendTile tile, int32_t head)
+{
+    size_t part = job->group * (size_t)job->q.width;
+    for (int32_t t = 0; t < tile.count; t++)
+        job->c->k->scale(job->options->scale, tensor_at(job->q, tile.row + t) + (size_t)head * part,
+                         part, w->q + (size_t)t * part);
+}
+
+/* Before any key; a sink is a key of its score and no value. */
+static void start(const AttendJob *job, Sums total, AttendTile tile, int32_t head)
+{
+    size_t nq = queries_of(job, tile);
+    const float *sinks = job->options->sinks;
+    memset(total.acc, 0, nq * (size_t)job->kv->e_v * sizeof(float));
+    for (size_t i = 0; i < nq; i++) {
+        total.max[i] = sinks ? sinks[(size_t)head * job->group + i % job->group] : -INFINITY;
+        total.sum[i] = sinks ? 1 : 0;
+    }
+}
+
+/* One run of keys, the queries being in w->q. */
+static void attend_run(const AttendJob *job, CpuWork *w, AttendTile tile, int32_t head, int32_t run,
+                       Sums out)
 {
     const KvLayer *kv = job->kv;
     const StepRow *row = job->rows + tile.row;
-    size_t e_k = (size_t)kv->e_k, e_v = (size_t)kv->e_v;
-    size_t group = (size_t)(job->q.heads / kv->kv_heads), nq = (size_t)tile.count * group;
-    int32_t begin, end, unused;
-    gather(job, w, tile, head);
-    sight(job->options, row->position, tile.last, &begin, &unused);
-    sight(job->options, row->position + tile.count - 1, tile.last, &unused, &end);
-    for (int32_t start = begin / KV_BLOCK * KV_BLOCK; start < end; start += KV_BLOCK) {
-        int32_t keys = end - start < KV_BLOCK ? end - start : KV_BLOCK;
-        const unsigned char *k = block_at(kv, row->sequence, start) + (size_t)head * kv->head_bytes;
-        for (int32_t t = 0; t < tile.count; t++) {
-            int32_t first, limit;
-            sight(job->options, row->position + t, tile.last, &first, &limit);
-            for (size_t g = 0; g < group; g++) {
-                w->first[(size_t)t * group + g] = within(first, start, keys);
-                w->limit[(size_t)t * group + g] = within(limit, start, keys);
-            }
-        }
-        job->c->k->attend(kv->type, w->q, e_k, nq, e_k, e_v, k, kv->k_row, k + kv->v_offset,
-                          kv->v_row, (size_t)keys, w->first, w->limit, job->options->soft_cap,
-                          w->max, w->sum, w->acc, w->attend);
+    int32_t start = run * ATTEND_RUN, n = tile.end - start;
+    if (n > ATTEND_RUN) n = ATTEND_RUN;
+    AttendRun r = {.k_type = kv->type,
+                   .v_type = kv->type,
+                   .e = (size_t)kv->e_k,
+                   .e_v = (size_t)kv->e_v,
+                   .nq = queries_of(job, tile),
+                   .q = w->q,
+                   .k_stride = kv->k_row,
+                   .v_stride = kv->v_row,
+                   .n = (size_t)n,
+                   .first = w->first,
+                   .limit = w->limit,
+                   .soft_cap = job->options->soft_cap,
+                   .m = out.max,
+                   .l = out.sum,
+                   .acc = out.acc,
+                   .work = w->attend};
+    for (int32_t at = 0; at < n; at += KV_BLOCK) {
+        if (start + at + KV_BLOCK <= tile.begin) continue; /* forgotten */
+        r.k[at / KV_BLOCK] =
+            block_at(kv, row->sequence, start + at) + (size_t)head * kv->head_bytes;
+        r.v[at / KV_BLOCK] = r.k[at / KV_BLOCK] + kv->v_offset;
     }
+    for (int32_t t = 0; t < tile.count; t++) {
+        int32_t first, limit;
+        sight(job->options, row->position + t, tile.last, &first, &limit);
+        for (size_t g = 0; g < job->group; g++) {
+            w->first[(size_t)t * job->group + g] = within(first, start, n);
+            w->limit[(size_t)t * job->group + g] = within(limit, start, n);
+        }
+    }
+    job->c->k->attend(&r);
+}
+
+/* Adds the sums of the next run. */
+static void add_sums(const Kernels *k, size_t nq, size_t e_v, Sums part, Sums total)
+{
+    for (size_t i = 0; i < nq; i++) {
+        float *to = total.acc + i * e_v, old = total.max[i], new = part.max[i];
+        const float *from = part.acc + i * e_v;
+        if (new == -INFINITY) continue; /* no key that counts */
+        if (old == -INFINITY) {
+            memcpy(to, from, e_v * sizeof *to);
+            total.max[i] = new;
+            total.sum[i] = part.sum[i];
+            continue;
+        }
+        float most = new > old ? new : old, fade = expf(old - most), by = expf(new - most);
+        if (fade != 1) k->scale(fade, to, e_v, to);
+        k->axpy(by, from, e_v, to);
+        total.max[i] = most;
+        total.sum[i] = total.sum[i] * fade + part.sum[i] * by;
+    }
+}
+
+static void finish(const AttendJob *job, Sums total, AttendTile tile, int32_t head)
+{
+    size_t e_v = (size_t)job->kv->e_v, group = job->group, nq = queries_of(job, tile);
     for (size_t i = 0; i < nq; i++)
-        job->c->k->scale(w->sum[i] > 0 ? 1.0f / w->sum[i] : 0.0f, w->acc + i * e_v, e_v,
+        job->c->k->scale(total.sum[i] > 0 ? 1.0f / total.sum[i] : 0.0f, total.acc + i * e_v, e_v,
                          tensor_at(job->out, tile.row + (int64_t)(i / group)) +
                              ((size_t)head * group + i % group) * e_v);
+}
+
+static int32_t runs_of(AttendTile tile)
+{
+    return (tile.end + ATTEND_RUN - 1) / ATTEND_RUN - tile.begin / ATTEND_RUN;
+}
+
+static void attend_tile(const AttendJob *job, CpuWork *w, AttendTile tile, int32_t head)
+{
+    Sums total = {w->max, w->sum, w->acc}, part = {w->part_max, w->part_sum, w->part_acc};
+    int32_t first = tile.begin / ATTEND_RUN, n = runs_of(tile);
+    gather(job, w, tile, head);
+    start(job, total, tile, head);
+    for (int32_t i = 0; i < n; i++) {
+        bool alone = i == 0 && !job->options->sinks; /* nothing to add to */
+        attend_run(job, w, tile, head, first + i, alone ? total : part);
+        if (!alone) add_sums(job->c->k, queries_of(job, tile), (size_t)job->kv->e_v, part, total);
+    }
+    finish(job, total, tile, head);
 }
 
 static void attend_pieces(void *arg, int member, int64_t begin, int64_t end)
@@ -137,22 +218,84 @@ static void attend_pieces(void *arg, int member, int64_t begin, int64_t end)
         attend_tile(job, &job->c->work[member], job->c->tiles[p / heads], (int32_t)(p % heads));
 }
 
-/* Cuts the rows into tiles: one sequence, consecutive positions, at most `most` rows. */
-static int64_t cut_tiles(Cpu *c, const StepRow *rows, int64_t n, int32_t most)
+/* ---- runs apart: an item is one run of one piece; items of a piece follow each other ---- */
+
+static Sums slot(const Cpu *c, int64_t i)
 {
+    float *at = c->sums + (size_t)i * c->slot;
+    return (Sums){at, at + c->slot_rows, at + 2 * c->slot_rows};
+}
+
+/* The piece (tile, head) of an item, and which of its runs it is. */
+typedef struct Item {
+    int64_t piece;
+    AttendTile tile;
+    int32_t head, run;
+} Item;
+
+static Item item_at(const AttendJob *job, int64_t at)
+{
+    int32_t heads = job->kv->kv_heads;
+    int64_t t = 0, n;
+    for (; at >= (n = (int64_t)runs_of(job->c->tiles[t]) * heads); t++) at -= n;
+    Item item = {.tile = job->c->tiles[t]};
+    item.head = (int32_t)(at / runs_of(item.tile));
+    item.run = (int32_t)(at % runs_of(item.tile));
+    item.piece = t * heads + item.head;
+    return item;
+}
+
+static void attend_items(void *arg, int member, int64_t begin, int64_t end)
+{
+    const AttendJob *job = arg;
+    CpuWork *w = &job->c->work[member];
+    for (int64_t i = begin; i < end; i++) {
+        Item item = item_at(job, job->begin + i);
+        gather(job, w, item.tile, item.head);
+        attend_run(job, w, item.tile, item.head, item.tile.begin / ATTEND_RUN + item.run,
+                   slot(job->c, CPU_FEW_PIECES * job->c->n_threads + i));
+    }
+}
+
+static void attend_apart(AttendJob *job, int64_t items)
+{
+    Cpu *c = job->c;
+    int64_t most = CPU_PARTS * c->n_threads, totals = CPU_FEW_PIECES * c->n_threads;
+    for (job->begin = 0; job->begin < items; job->begin += most) {
+        int64_t n = items - job->begin < most ? items - job->begin : most;
+        cpu_share(c, n, 1, INT64_MAX, attend_items, job);
+        for (int64_t i = 0; i < n; i++) {
+            Item item = item_at(job, job->begin + i);
+            Sums total = slot(c, item.piece);
+            if (item.run == 0) start(job, total, item.tile, item.head);
+            add_sums(c->k, queries_of(job, item.tile), (size_t)job->kv->e_v, slot(c, totals + i),
+                     total);
+            if (item.run + 1 == runs_of(item.tile)) finish(job, total, item.tile, item.head);
+        }
+    }
+}
+
+/* Cuts the rows into tiles: one sequence, consecutive positions, at most `most` rows. */
+static int64_t cut_tiles(const AttendJob *job, int32_t most)
+{
+    const StepRow *rows = job->rows;
+    AttendTile *all = job->c->tiles;
     int64_t tiles = 0;
-    for (int32_t i = 0; i < n; i++) {
-        AttendTile *last = tiles ? &c->tiles[tiles - 1] : NULL;
+    for (int32_t i = 0; i < job->q.rows; i++) {
+        AttendTile *last = tiles ? &all[tiles - 1] : NULL;
         if (last && last->count < most && rows[i].sequence == rows[last->row].sequence &&
             rows[i].position == rows[last->row].position + last->count)
             last->count++;
         else
-            c->tiles[tiles++] = (AttendTile){i, 1, rows[i].position};
+            all[tiles++] = (AttendTile){.row = i, .count = 1};
     }
     for (int64_t i = tiles - 1; i >= 0; i--) { /* the newest position of each tile's sequence */
-        AttendTile *t = &c->tiles[i], *next = i + 1 < tiles ? t + 1 : NULL;
-        t->last = rows[t->row].position + t->count - 1;
+        AttendTile *t = &all[i], *next = i + 1 < tiles ? t + 1 : NULL;
+        int32_t position = rows[t->row].position, unused;
+        t->last = position + t->count - 1;
         if (next && rows[next->row].sequence == rows[t->row].sequence) t->last = next->last;
+        sight(job->options, position, t->last, &t->begin, &unused);
+        sight(job->options, position + t->count - 1, t->last, &unused, &t->end);
     }
     return tiles;
 }
@@ -161,13 +304,20 @@ void cpu_attend(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor q,
                 const AttendOptions *options, Tensor out)
 {
     Cpu *c = (Cpu *)b;
-    AttendJob job = {c, kv, rows, options, q, out};
-    int32_t most = CPU_TILE_ROWS / (q.heads / kv->kv_heads);
-    int64_t tiles = cut_tiles(c, rows, q.rows, most < 1 ? 1 : most), work = 0;
-    for (int64_t i = 0; i < q.rows; i++) {
-        int32_t first, limit;
-        sight(options, rows[i].position, rows[i].position, &first, &limit);
-        work += (int64_t)(limit - first) * (int64_t)tensor_row(q) / 2;
+    AttendJob job = {.c = c, .kv = kv, .rows = rows, .options = options, .q = q, .out = out};
+    int32_t group = q.heads / kv->kv_heads;
+    int64_t work = 0, items = 0, few = (int64_t)CPU_FEW_PIECES * c->n_threads;
+    job.group = (size_t)group;
+    int64_t tiles = cut_tiles(&job, group < CPU_TILE_ROWS ? CPU_TILE_ROWS / group : 1);
+    if (c->n_threads > 1 && tiles * kv->kv_heads < few)
+        tiles = cut_tiles(&job, group < CPU_TILE_FEW ? CPU_TILE_FEW / group : 1);
+    for (int64_t i = 0; i < tiles; i++) {
+        const AttendTile *t = &c->tiles[i];
+        work += (int64_t)(t->end - t->begin) * t->count * (int64_t)tensor_row(q) / 2;
+        items += (int64_t)runs_of(*t) * kv->kv_heads;
     }
-    cpu_share(c, tiles * kv->kv_heads, 1, work, attend_pieces, &job);
+    if (c->n_threads > 1 && tiles * kv->kv_heads < few && items > tiles * kv->kv_heads)
+        attend_apart(&job, items);
+    else
+        cpu_share(c, tiles * kv->kv_heads, 1, work, attend_pieces, &job);
 }

@@ -54,17 +54,38 @@ static size_t cut_work(const CpuSizes *s, unsigned char *base, CpuWork *w)
     CUT(acc, tile * head);
     CUT(max, tile);
     CUT(sum, tile);
+    CUT(part_max, tile);
+    CUT(part_sum, tile);
+    CUT(part_acc, tile * head);
     CUT(first, tile);
     CUT(limit, tile);
-    CUT(attend, tile * KV_BLOCK + 2 * KV_BLOCK * head);
+    CUT(attend, attend_work_floats(tile, head, head));
 #undef CUT
     return align_up(used, 4096);
+}
+
+static size_t slot_rows(const CpuSizes *s)
+{
+    return (size_t)(s->most_group > CPU_TILE_FEW ? s->most_group : CPU_TILE_FEW);
+}
+
+static size_t slot_floats(const CpuSizes *s)
+{
+    return align_up(slot_rows(s) * ((size_t)s->most_head + 2), 16);
+}
+
+/* Of the sums of runs that threads share; one thread shares nothing. */
+static size_t sums_bytes(const CpuSizes *s, size_t n_threads)
+{
+    size_t slots = n_threads > 1 ? n_threads * (CPU_FEW_PIECES + CPU_PARTS) : 0;
+    return slots * slot_floats(s) * sizeof(float);
 }
 
 size_t cpu_work_bytes(const CpuSizes *sizes, int n_threads)
 {
     CpuWork unused = {0};
-    return (size_t)n_threads * cut_work(sizes, NULL, &unused);
+    size_t n = (size_t)n_threads;
+    return n * cut_work(sizes, NULL, &unused) + sums_bytes(sizes, n);
 }
 
 bt_status cpu_open(const CpuSizes *sizes, Team *team, uint32_t features, Backend **out,
@@ -85,8 +106,11 @@ bt_status cpu_open(const CpuSizes *sizes, Team *team, uint32_t features, Backend
         cpu_close(&c->base);
         return bt_fail_memory(err, "the work memory of the threads", bytes);
     }
-    for (size_t i = 0; i < n; i++)
-        cut_work(sizes, (unsigned char *)c->memory + i * (bytes / n), &c->work[i]);
+    unsigned char *at = c->memory;
+    for (size_t i = 0; i < n; i++) at += cut_work(sizes, at, &c->work[i]);
+    c->sums = (float *)(void *)at;
+    c->slot = slot_floats(sizes);
+    c->slot_rows = slot_rows(sizes);
     *out = &c->base;
     return BT_OK;
 }

@@ -7,8 +7,11 @@
 #include "base/status.h"
 #include "base/team.h"
 
-#define CPU_TILE_ROWS 64 /* query rows (tokens x grouped heads) of one attention tile */
-#define CPU_RAW_ROWS  8  /* rows of a type without panels that are dequantised at a time */
+#define CPU_TILE_ROWS  256 /* query rows (tokens x grouped heads) of one attention tile */
+#define CPU_TILE_FEW   64  /* the same where there are fewer pieces than threads can share: */
+#define CPU_FEW_PIECES 4   /* a thread; then runs are shared too */
+#define CPU_PARTS      8   /* a thread: answers for runs that wait to be added up */
+#define CPU_RAW_ROWS   8   /* rows of a type without panels that are dequantised at a time */
 
 /* The largest sizes of a model that the work memory must serve. */
 typedef struct CpuSizes {
@@ -26,19 +29,21 @@ bt_status cpu_open(const CpuSizes *sizes, Team *team, uint32_t features, Backend
 
 /* ---- inside the folder ---- */
 
-typedef struct CpuWork { /* of one member */
-    float *scale, *min;  /* (K / 16, 32) decoded scales of a panel */
-    float *tile;         /* (2, rows, 32) outputs of a panel */
-    float *raw;          /* (CPU_RAW_ROWS, K) dequantised rows */
-    float *q, *acc;      /* (tile rows, head) */
-    float *max, *sum;    /* (tile rows) */
+typedef struct CpuWork {                   /* of one member */
+    float *scale, *min;                    /* (K / 16, 32) decoded scales of a panel */
+    float *tile;                           /* (2, rows, 32) outputs of a panel */
+    float *raw;                            /* (CPU_RAW_ROWS, K) dequantised rows */
+    float *q, *acc;                        /* (tile rows, head) */
+    float *max, *sum;                      /* (tile rows) */
+    float *part_max, *part_sum, *part_acc; /* the same of one run */
     int32_t *first, *limit;
     float *attend; /* what kernel `attend` asks for */
 } CpuWork;
 
 typedef struct AttendTile { /* rows [row, row + count) of one sequence, consecutive positions */
     int32_t row, count;
-    int32_t last; /* the newest position of the sequence; encoders' rows follow each other */
+    int32_t last;       /* the newest position of the sequence; encoders' rows follow each other */
+    int32_t begin, end; /* keys that some row sees */
 } AttendTile;
 
 typedef struct Cpu {
@@ -48,6 +53,8 @@ typedef struct Cpu {
     int n_threads;
     CpuWork *work;     /* (n_threads) */
     AttendTile *tiles; /* (n_batch) */
+    float *sums;       /* slots: CPU_FEW_PIECES, then CPU_PARTS a thread */
+    size_t slot, slot_rows;
     void *memory;
 } Cpu;
 

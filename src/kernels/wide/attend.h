@@ -22,7 +22,7 @@
 #include "kernels/wide/widen.h"
 
 enum {
-    KEYS = 64,     /* a block */
+    KEYS = ATTEND_BLOCK,
     E_CHUNK = 512, /* e taken at once; longer heads in several */
 };
 
@@ -31,7 +31,7 @@ enum {
 
 /* A block of keys as all queries see it. */
 typedef struct Block {
-    uint32_t type;
+    uint32_t k_type, v_type;
     const unsigned char *k, *v;
     size_t k_stride, v_stride;
     size_t n;         /* keys, at most KEYS */
@@ -48,10 +48,12 @@ typedef struct Group {
     int rows;
 } Group;
 
-/* How numbers of a type are multiplied. */
-typedef struct Way {
-    /* q . key for all keys of the block that some query sees, into b->p */
-    void (*scores)(const Block *b, const float *q, size_t q_stride, size_t nq, size_t e);
+/* How keys of a type are multiplied: q . key for all keys of the block that some query sees, into
+ * b->p. */
+typedef void (*ScoresFn)(const Block *b, const float *q, size_t nq, size_t e);
+
+/* How values of a type are multiplied. */
+typedef struct ValueWay {
     /* Scores [from, to) of one query become weights; returns what its sums so far are scaled by. */
     float (*fold_in)(float *p, size_t n, size_t from, size_t to, float *m, float *l);
     /* The block's values as the tiles read them, made in `dense` or as they lie. */
@@ -59,7 +61,7 @@ typedef struct Way {
     /* A group of 4, of 1: weights times values added to acc. */
     void (*four)(const Group *g, const float *v, size_t v_stride, size_t e_v);
     void (*one)(const Group *g, const float *v, size_t v_stride, size_t e_v);
-} Way;
+} ValueWay;
 
 /* What one query sees of the block at j0: *to is 0 when that is nothing. */
 WIDE void visible(int32_t first, int32_t limit, size_t j0, size_t n, size_t *from, size_t *to)
@@ -86,11 +88,10 @@ WIDE void widen_any(uint32_t type, const unsigned char *src, float *dst, size_t 
  * the block are left as they are: their scores are not looked at. */
 APART void lay_keys(const Block *b, size_t j, size_t e0, size_t e, float *keys)
 {
-    size_t skip = b->type == DT_Q8_0 ? e0 / Q8_BLOCK * Q8_BYTES : e0 * element_bytes(b->type);
+    size_t skip = b->k_type == DT_Q8_0 ? e0 / Q8_BLOCK * Q8_BYTES : e0 * element_bytes(b->k_type);
     for (size_t i = 0; i < LANES && j + i < b->n; i++) {
         const unsigned char *row = b->k + (j + i) * b->k_stride + skip;
-        __builtin_prefetch(row + KEYS * b->k_stride, 0, 2);
-        widen_any(b->type, row, keys + i * LANES, LANES * LANES, e);
+        widen_any(b->k_type, row, keys + i * LANES, LANES * LANES, e);
     }
 }
 
@@ -112,7 +113,7 @@ APART void score(const float *q, const float *keys, size_t e, bool start, float 
         vf_store_part(s, start ? sums : vf_add(vf_load_part(s, n), sums), n);
 }
 
-static void all_scores(const Block *b, const float *q, size_t q_stride, size_t nq, size_t e)
+static void scores_floats(const Block *b, const float *q, size_t nq, size_t e)
 {
     _Alignas(64) float keys[LANES * E_CHUNK];
     for (size_t j = b->low / LANES * LANES; j < b->high; j += LANES)
@@ -120,7 +121,7 @@ static void all_scores(const Block *b, const float *q, size_t q_stride, size_t n
             size_t part = e - e0 < E_CHUNK ? e - e0 : E_CHUNK;
             lay_keys(b, j, e0, part, keys);
             for (size_t i = 0; i < nq; i++)
-                score(q + i * q_stride + e0, keys, part, e0 == 0, b->p + i * b->n + j, b->n - j);
+                score(q + i * e + e0, keys, part, e0 == 0, b->p + i * b->n + j, b->n - j);
         }
 }
 
@@ -179,147 +180,171 @@ APART float fold_in(float *p, size_t n, size_t from, size_t to, float *m, float 
     return fold(store_weights, p, n, from, to, m, l);
 }
 
-/* acc = acc * fade + sum over keys [from, to) of p * v for `rows` queries, `width` vectors of e_v;
- * `part`: one vector of which `n` lanes count. */
-WIDE void value_tile(bool part, int rows, int width, const float *p, size_t p_stride,
-                     const float *v, size_t v_stride, size_t from, size_t to, const float *fade,
-                     float *acc, size_t acc_stride, size_t n)
+/* ---- values: tiles of up to 4 queries by VALUE_VECTORS vectors ---- */
+
+/* `part`: one vector of which `n` lanes count. */
+typedef struct ValueTile {
+    bool part;
+    int rows, width;
+    size_t n;
+} ValueTile;
+
+/* Adds the weighted values of a group to the sums `a`, from column d on. */
+typedef void (*AddFn)(ValueTile t, const Group *g, const float *v, size_t v_stride,
+                      vf a[4][VALUE_VECTORS]);
+
+/* acc = acc * fade + weights * values, columns [d, ...) of the group. */
+WIDE void value_tile(AddFn add, ValueTile t, const Group *g, const float *v, size_t v_stride,
+                     size_t e_v, size_t d)
 {
     vf a[4][VALUE_VECTORS];
     UNROLL
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < t.rows; r++) {
         UNROLL
-        for (int c = 0; c < width; c++) {
-            const float *at = acc + (size_t)r * acc_stride + c * LANES;
-            a[r][c] = vf_mul(part ? vf_load_part(at, n) : vf_load(at), vf_set(fade[r]));
+        for (int c = 0; c < t.width; c++) {
+            const float *at = g->acc + (size_t)r * e_v + d + c * LANES;
+            a[r][c] = vf_mul(t.part ? vf_load_part(at, t.n) : vf_load(at), vf_set(g->fade[r]));
         }
     }
-    const float *vj = v + from * v_stride;
-    for (size_t j = from; j < to; j++, vj += v_stride) {
-        UNROLL
-        for (int r = 0; r < rows; r++) {
-            vf w = vf_set(p[(size_t)r * p_stride + j]);
-            UNROLL
-            for (int c = 0; c < width; c++) {
-                vf x = part ? vf_load_part(vj, n) : vf_load(vj + c * LANES);
-                a[r][c] = vf_fma(w, x, a[r][c]);
-            }
-        }
-    }
+    add(t, g, v + d, v_stride, a);
     UNROLL
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < t.rows; r++) {
         UNROLL
-        for (int c = 0; c < width; c++) {
-            float *at = acc + (size_t)r * acc_stride + c * LANES;
-            if (part)
-                vf_store_part(at, a[r][c], n);
+        for (int c = 0; c < t.width; c++) {
+            float *at = g->acc + (size_t)r * e_v + d + c * LANES;
+            if (t.part)
+                vf_store_part(at, a[r][c], t.n);
             else
                 vf_store(at, a[r][c]);
         }
     }
 }
 
-#define VALUE_TILE(rows, width)                                                                    \
-    value_tile(false, rows, width, g->p, g->p_stride, v + d, v_stride, g->from, g->to, g->fade,    \
-               g->acc + d, e_v, 0)
-#define VALUE_PART(rows)                                                                           \
-    value_tile(true, rows, 1, g->p, g->p_stride, v + d, v_stride, g->from, g->to, g->fade,         \
-               g->acc + d, e_v, e_v - d)
-
-APART void group_values_4(const Group *g, const float *v, size_t v_stride, size_t e_v)
+WIDE void group_values(AddFn add, int rows, const Group *g, const float *v, size_t v_stride,
+                       size_t e_v)
 {
     size_t d = 0;
     for (; d + VALUE_VECTORS * LANES <= e_v; d += VALUE_VECTORS * LANES)
-        VALUE_TILE(4, VALUE_VECTORS);
-    for (; d + LANES <= e_v; d += LANES) VALUE_TILE(4, 1);
-    if (d < e_v) VALUE_PART(4);
+        value_tile(add, (ValueTile){false, rows, VALUE_VECTORS, 0}, g, v, v_stride, e_v, d);
+    for (; d + LANES <= e_v; d += LANES)
+        value_tile(add, (ValueTile){false, rows, 1, 0}, g, v, v_stride, e_v, d);
+    if (d < e_v) value_tile(add, (ValueTile){true, rows, 1, e_v - d}, g, v, v_stride, e_v, d);
 }
 
-APART void group_values_1(const Group *g, const float *v, size_t v_stride, size_t e_v)
+WIDE void add_floats(ValueTile t, const Group *g, const float *v, size_t v_stride,
+                     vf a[4][VALUE_VECTORS])
 {
-    size_t d = 0;
-    for (; d + VALUE_VECTORS * LANES <= e_v; d += VALUE_VECTORS * LANES)
-        VALUE_TILE(1, VALUE_VECTORS);
-    for (; d + LANES <= e_v; d += LANES) VALUE_TILE(1, 1);
-    if (d < e_v) VALUE_PART(1);
+    const float *vj = v + g->from * v_stride;
+    for (size_t j = g->from; j < g->to; j++, vj += v_stride) {
+        UNROLL
+        for (int r = 0; r < t.rows; r++) {
+            vf w = vf_set(g->p[(size_t)r * g->p_stride + j]);
+            UNROLL
+            for (int c = 0; c < t.width; c++) {
+                vf x = t.part ? vf_load_part(vj, t.n) : vf_load(vj + c * LANES);
+                a[r][c] = vf_fma(w, x, a[r][c]);
+            }
+        }
+    }
 }
-#undef VALUE_TILE
-#undef VALUE_PART
+
+APART void group_floats_4(const Group *g, const float *v, size_t v_stride, size_t e_v)
+{
+    group_values(add_floats, 4, g, v, v_stride, e_v);
+}
+
+APART void group_floats_1(const Group *g, const float *v, size_t v_stride, size_t e_v)
+{
+    group_values(add_floats, 1, g, v, v_stride, e_v);
+}
 
 /* Values [low, high) of the block as floats: where they lie, or widened into `dense`. */
 static const float *widen_values(const Block *b, size_t e_v, float *dense, size_t *stride)
 {
-    if (b->type == DT_F32 && b->v_stride % sizeof(float) == 0) {
+    if (b->v_type == DT_F32 && b->v_stride % sizeof(float) == 0) {
         *stride = b->v_stride / sizeof(float);
         return (const float *)(const void *)b->v;
     }
-    for (size_t j = b->low; j < b->high; j++) {
-        const unsigned char *row = b->v + j * b->v_stride;
-        __builtin_prefetch(row + KEYS * b->v_stride, 0, 2);
-        widen_any(b->type, row, dense + j * e_v, LANES, e_v);
-    }
+    for (size_t j = b->low; j < b->high; j++)
+        widen_any(b->v_type, b->v + j * b->v_stride, dense + j * e_v, LANES, e_v);
     *stride = e_v;
     return dense;
 }
 
-static const Way as_floats = {all_scores, fold_in, widen_values, group_values_4, group_values_1};
+static const ValueWay values_floats = {fold_in, widen_values, group_floats_4, group_floats_1};
 
 #ifdef PAIRS
 #include "kernels/wide/attend_pairs.h"
-#define WAY_OF(type) ((type) == DT_BF16 ? &as_pairs : &as_floats)
+#define SCORES_OF(type) ((type) == DT_BF16 ? scores_pairs : scores_floats)
+#define VALUES_OF(type) ((type) == DT_BF16 ? &values_pairs : &values_floats)
 #else
-#define WAY_OF(type) (&as_floats)
+#define SCORES_OF(type) (scores_floats)
+#define VALUES_OF(type) (&values_floats)
 #endif
 
-static void attend(uint32_t type, const float *q, size_t q_stride, size_t nq, size_t e, size_t e_v,
-                   const void *k, size_t k_stride, const void *v, size_t v_stride, size_t n,
-                   const int32_t *first, const int32_t *limit, float soft_cap, float *m, float *l,
-                   float *acc, float *work)
+/* Queries from i on that see the same of the block, at most 4, with their weights made. */
+static Group next_group(const AttendRun *run, const Block *b, const ValueWay *way, size_t j0,
+                        size_t i)
 {
-    assert(type == DT_F32 || type == DT_F16 || type == DT_BF16 || type == DT_Q8_0);
-    const Way *way = WAY_OF(type);
-    for (size_t j0 = 0; j0 < n; j0 += KEYS) {
-        Block b = {.type = type, .k_stride = k_stride, .v_stride = v_stride, .p = work};
-        b.k = (const unsigned char *)k + j0 * k_stride;
-        b.v = (const unsigned char *)v + j0 * v_stride;
-        b.n = n - j0 < KEYS ? n - j0 : KEYS;
-        b.low = b.n;
-        for (size_t i = 0; i < nq; i++) {
-            size_t from, to;
-            visible(first[i], limit[i], j0, b.n, &from, &to);
-            if (to && from < b.low) b.low = from;
-            if (to > b.high) b.high = to;
+    Group g = {.p = b->p + i * b->n, .p_stride = b->n, .acc = run->acc + i * run->e_v};
+    visible(run->first[i], run->limit[i], j0, b->n, &g.from, &g.to);
+    for (; g.rows < 4 && i < run->nq; i++, g.rows++) {
+        size_t from, to;
+        float *p = b->p + i * b->n;
+        visible(run->first[i], run->limit[i], j0, b->n, &from, &to);
+        if (from != g.from || to != g.to) break;
+        if (to && run->soft_cap != 0) cap_scores(p + from, to - from, run->soft_cap);
+        if (to) g.fade[g.rows] = way->fold_in(p, b->n, from, to, run->m + i, run->l + i);
+    }
+    return g;
+}
+
+static void attend_block(const AttendRun *run, Block *b, size_t j0)
+{
+    const ValueWay *way = VALUES_OF(run->v_type);
+    size_t stride;
+    b->low = b->n;
+    for (size_t i = 0; i < run->nq; i++) {
+        size_t from, to;
+        visible(run->first[i], run->limit[i], j0, b->n, &from, &to);
+        if (to && from < b->low) b->low = from;
+        if (to > b->high) b->high = to;
+    }
+    if (b->high == 0) return;
+    SCORES_OF(run->k_type)(b, run->q, run->nq, run->e);
+    const float *values = way->values(b, run->e_v, run->work + run->nq * b->n, &stride);
+    for (size_t i = 0; i < run->nq;) {
+        Group g = next_group(run, b, way, j0, i);
+        i += (size_t)g.rows;
+        if (g.to == 0) continue;
+        if (g.rows == 4) {
+            way->four(&g, values, stride, run->e_v);
+            continue;
         }
-        if (b.high == 0) continue;
-        way->scores(&b, q, q_stride, nq, e);
-        size_t stride;
-        const float *values = way->values(&b, e_v, work + nq * b.n, &stride);
-        for (size_t i = 0; i < nq;) {
-            Group g = {.p = b.p + i * b.n, .p_stride = b.n, .acc = acc + i * e_v};
-            visible(first[i], limit[i], j0, b.n, &g.from, &g.to);
-            while (g.rows < 4 && i < nq) {
-                size_t from, to;
-                visible(first[i], limit[i], j0, b.n, &from, &to);
-                if (from != g.from || to != g.to) break;
-                if (to && soft_cap != 0) cap_scores(b.p + i * b.n + from, to - from, soft_cap);
-                if (to) g.fade[g.rows] = way->fold_in(b.p + i * b.n, b.n, from, to, m + i, l + i);
-                g.rows++, i++;
-            }
-            if (g.to == 0) continue;
-            if (g.rows == 4) {
-                way->four(&g, values, stride, e_v);
-                continue;
-            }
-            for (int r = 0; r < g.rows; r++) {
-                Group one = {.p = g.p + (size_t)r * b.n,
-                             .p_stride = b.n,
-                             .from = g.from,
-                             .to = g.to,
-                             .acc = g.acc + (size_t)r * e_v,
-                             .fade = {g.fade[r]}};
-                way->one(&one, values, stride, e_v);
-            }
+        for (int r = 0; r < g.rows; r++) {
+            Group one = g;
+            one.p += (size_t)r * b->n;
+            one.acc += (size_t)r * run->e_v;
+            one.fade[0] = g.fade[r];
+            way->one(&one, values, stride, run->e_v);
         }
+    }
+}
+
+static void attend(const AttendRun *run)
+{
+    for (size_t i = 0; i < run->nq; i++) run->m[i] = -INFINITY, run->l[i] = 0;
+    memset(run->acc, 0, run->nq * run->e_v * sizeof *run->acc);
+    for (size_t i = 0, j0 = 0; j0 < run->n; i++, j0 += KEYS) {
+        Block b = {.k_type = run->k_type,
+                   .v_type = run->v_type,
+                   .k = run->k[i],
+                   .v = run->v[i],
+                   .k_stride = run->k_stride,
+                   .v_stride = run->v_stride,
+                   .n = run->n - j0 < KEYS ? run->n - j0 : KEYS,
+                   .p = run->work};
+        attend_block(run, &b, j0);
     }
 }
 

@@ -20,7 +20,6 @@ APART void lay_key_pairs(const Block *b, size_t j, size_t e0, size_t e, float *k
         const unsigned char *row = b->k + (j + i) * b->k_stride + 2 * e0;
         float *to = keys + i * LANES;
         size_t d = 0;
-        __builtin_prefetch(row + KEYS * b->k_stride, 0, 2);
         for (; d + PAIR_LANES <= e; d += PAIR_LANES, to += LANES * LANES)
             vf_store(to, vf_load_pairs(row + 2 * d));
         if (d < e) vf_store(to, vf_load_pairs_part(row + 2 * d, e - d));
@@ -46,7 +45,7 @@ APART void score_pairs(const float *q, const float *keys, size_t e, bool start, 
         vf_store_part(s, start ? sums : vf_add(vf_load_part(s, n), sums), n);
 }
 
-static void all_scores_pairs(const Block *b, const float *q, size_t q_stride, size_t nq, size_t e)
+static void scores_pairs(const Block *b, const float *q, size_t nq, size_t e)
 {
     _Alignas(64) float keys[LANES * E_CHUNK / 2];
     for (size_t j = b->low / LANES * LANES; j < b->high; j += LANES)
@@ -54,8 +53,7 @@ static void all_scores_pairs(const Block *b, const float *q, size_t q_stride, si
             size_t part = e - e0 < E_CHUNK ? e - e0 : E_CHUNK;
             lay_key_pairs(b, j, e0, part, keys);
             for (size_t i = 0; i < nq; i++)
-                score_pairs(q + i * q_stride + e0, keys, part, e0 == 0, b->p + i * b->n + j,
-                            b->n - j);
+                score_pairs(q + i * e + e0, keys, part, e0 == 0, b->p + i * b->n + j, b->n - j);
         }
 }
 
@@ -80,8 +78,6 @@ APART const float *zip_values(const Block *b, size_t e_v, float *dense, size_t *
         const unsigned char *row = b->v + j * b->v_stride, *next = row + b->v_stride;
         float *to = dense + j / 2 * e_v;
         vf low, high, none = vf_set(0);
-        __builtin_prefetch(row + KEYS * b->v_stride, 0, 2);
-        __builtin_prefetch(next + KEYS * b->v_stride, 0, 2);
         size_t d = 0;
         for (; d + PAIR_LANES <= e_v; d += PAIR_LANES, to += PAIR_LANES) {
             vf beside = j + 1 < b->n ? vf_load_pairs(next + 2 * d) : none;
@@ -105,75 +101,45 @@ APART const float *zip_values(const Block *b, size_t e_v, float *dense, size_t *
 typedef enum Seen { BOTH, FIRST, SECOND } Seen;
 
 /* Pairs [j, end) times their weights. */
-WIDE void add_pairs(Seen seen, bool part, int rows, int width, const float *p, size_t p_stride,
-                    const float *v, size_t v_stride, size_t j, size_t end, size_t n,
-                    vf a[4][VALUE_VECTORS])
+WIDE void pairs_between(Seen seen, ValueTile t, const Group *g, const float *v, size_t v_stride,
+                        size_t j, size_t end, vf a[4][VALUE_VECTORS])
 {
     const float *vj = v + j * v_stride;
     for (; j < end; j++, vj += v_stride) {
         UNROLL
-        for (int c = 0; c < width; c++) {
-            vf x = part ? vf_load_part(vj, n) : vf_load(vj + c * LANES);
+        for (int c = 0; c < t.width; c++) {
+            vf x = t.part ? vf_load_part(vj, t.n) : vf_load(vj + c * LANES);
             if (seen == FIRST) x = vf_first_of_pairs(x);
             if (seen == SECOND) x = vf_second_of_pairs(x);
             UNROLL
-            for (int r = 0; r < rows; r++)
-                a[r][c] = vf_dot_pairs(vf_set(p[(size_t)r * p_stride + j]), x, a[r][c]);
+            for (int r = 0; r < t.rows; r++)
+                a[r][c] = vf_dot_pairs(vf_set(g->p[(size_t)r * g->p_stride + j]), x, a[r][c]);
         }
     }
 }
 
-/* acc = acc * fade + sum over keys [from, to) of p * v; arguments as of value_tile. */
-WIDE void pair_tile(bool part, int rows, int width, const Group *g, const float *v, size_t v_stride,
-                    float *acc, size_t acc_stride, size_t n)
+WIDE void add_pairs(ValueTile t, const Group *g, const float *v, size_t v_stride,
+                    vf a[4][VALUE_VECTORS])
 {
-    vf a[4][VALUE_VECTORS];
-    UNROLL
-    for (int r = 0; r < rows; r++) {
-        UNROLL
-        for (int c = 0; c < width; c++) {
-            const float *at = acc + (size_t)r * acc_stride + c * LANES;
-            a[r][c] = vf_mul(part ? vf_load_part(at, n) : vf_load(at), vf_set(g->fade[r]));
-        }
-    }
     size_t j = g->from / 2, end = g->to / 2;
     if (g->from & 1) {
-        add_pairs(SECOND, part, rows, width, g->p, g->p_stride, v, v_stride, j, j + 1, n, a);
+        pairs_between(SECOND, t, g, v, v_stride, j, j + 1, a);
         j++;
     }
-    add_pairs(BOTH, part, rows, width, g->p, g->p_stride, v, v_stride, j, end, n, a);
-    if (g->to & 1)
-        add_pairs(FIRST, part, rows, width, g->p, g->p_stride, v, v_stride, end, end + 1, n, a);
-    UNROLL
-    for (int r = 0; r < rows; r++) {
-        UNROLL
-        for (int c = 0; c < width; c++) {
-            float *at = acc + (size_t)r * acc_stride + c * LANES;
-            if (part)
-                vf_store_part(at, a[r][c], n);
-            else
-                vf_store(at, a[r][c]);
-        }
-    }
+    pairs_between(BOTH, t, g, v, v_stride, j, end, a);
+    if (g->to & 1) pairs_between(FIRST, t, g, v, v_stride, end, end + 1, a);
 }
 
-#define PAIR_TILES(rows)                                                                           \
-    size_t d = 0;                                                                                  \
-    for (; d + VALUE_VECTORS * LANES <= e_v; d += VALUE_VECTORS * LANES)                           \
-        pair_tile(false, rows, VALUE_VECTORS, g, v + d, v_stride, g->acc + d, e_v, 0);             \
-    for (; d + LANES <= e_v; d += LANES)                                                           \
-        pair_tile(false, rows, 1, g, v + d, v_stride, g->acc + d, e_v, 0);                         \
-    if (d < e_v) pair_tile(true, rows, 1, g, v + d, v_stride, g->acc + d, e_v, e_v - d);
-
-APART void group_pairs_4(const Group *g, const float *v, size_t v_stride, size_t e_v){PAIR_TILES(4)}
+APART void group_pairs_4(const Group *g, const float *v, size_t v_stride, size_t e_v)
+{
+    group_values(add_pairs, 4, g, v, v_stride, e_v);
+}
 
 APART void group_pairs_1(const Group *g, const float *v, size_t v_stride, size_t e_v)
 {
-    PAIR_TILES(1)
+    group_values(add_pairs, 1, g, v, v_stride, e_v);
 }
-#undef PAIR_TILES
 
-static const Way as_pairs = {all_scores_pairs, fold_in_pairs, zip_values, group_pairs_4,
-                             group_pairs_1};
+static const ValueWay values_pairs = {fold_in_pairs, zip_values, group_pairs_4, group_pairs_1};
 
 #endif
