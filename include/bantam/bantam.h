@@ -165,6 +165,50 @@ typedef struct bt_convert_options {
 BT_API bt_status bt_convert(const char *folder, const char *path, const bt_convert_options *options,
                             bt_error *err);
 
+/* ---- quantising ------------------------------------------------------------ */
+
+/* The types and mixes that bt_quantize writes, best first: name ("Q4_K_M") and a line for a person.
+ * False when there is no i-th. */
+BT_API bool bt_quantize_type(size_t i, const char **name, const char **text);
+
+typedef struct bt_quantize_options {
+    const char *type;    /* one of bt_quantize_type, in any case; required */
+    const char *imatrix; /* an importance matrix (GGUF, or the older form); NULL: none */
+    /* "PATTERN=TYPE": matrices whose name the pattern (POSIX extended regular expression, \d too)
+     * is found in get the block type instead; the first that fits decides. */
+    const char *const *tensor_types;
+    size_t n_tensor_types;
+    bool pure;        /* every matrix gets the mix's base type, without its rules */
+    bool keep_output; /* the output matrix (or the embedding that serves as one) stays as it is */
+    bool requantize;  /* also of a file that is quantised already: its loss is added to */
+    int n_threads;    /* 0: physical cores */
+    bt_progress_fn progress;
+    void *progress_user;
+} bt_quantize_options;
+
+#define BT_QUANTIZE_MOST_TYPES 40
+
+typedef struct bt_quantize_result {
+    uint64_t bytes_before, bytes_after; /* of all tensors */
+    uint64_t n_weights;
+    int32_t n_odd;         /* matrices with another type than asked: rows no multiple of a block */
+    int32_t n_unimportant; /* matrices that the importance matrix does not know */
+    int32_t n_used;
+    struct {
+        const char *type; /* "Q4_K" */
+        int32_t n_tensors;
+        uint64_t n_weights, bytes;
+    } used[BT_QUANTIZE_MOST_TYPES]; /* most bytes first */
+} bt_quantize_result;
+
+/* Writes the model `from` (a GGUF file, or a maker's folder) to `to` with other types of weights,
+ * streaming: a few tens of megabytes besides the vocabulary. The file is replaced whole at the end.
+ * `result` may be NULL. BT_E_ARGUMENT: a type or pattern that is not known or fits nothing, a file
+ * for both, a quantised source without `requantize`, a type that needs an importance matrix.
+ * BT_E_FORMAT: damaged files, weights that are no numbers. */
+BT_API bt_status bt_quantize(const char *from, const char *to, const bt_quantize_options *options,
+                             bt_quantize_result *result, bt_error *err);
+
 /* ---- text ---------------------------------------------------------------- */
 
 #define BT_TOKENIZE_NO_SPECIAL 1u /* text of special tokens stays text */

@@ -104,6 +104,7 @@ int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *model, CliModel 
     if (model) grant_model(&g, model);
     grant(&g, m->cache_dir, true);
     for (int i = 0; i < 2; i++) grant(&g, wish->writes[i], true);
+    for (int i = 0; i < 2; i++) grant(&g, wish->reads[i], false);
     /* What the engine asks the machine: memory, cgroup limits, cores. */
     static const char *const machine[] = {"/proc/meminfo", "/proc/cpuinfo", "/proc/self",
                                           "/sys/fs/cgroup", "/sys/devices/system"};

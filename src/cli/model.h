@@ -24,6 +24,7 @@ typedef struct ModelWish {
     bool vocab_only;       /* no weights */
     bool or_vocab;         /* no weights if they are not there or not understood: see `unusable` */
     const char *writes[2]; /* folders the command writes to; NULL: none */
+    const char *reads[2];  /* files it reads besides the model; NULL: none */
     enum {
         BOX_WISHED, /* go on where a system has no sandbox */
         BOX_NEEDED, /* refuse to */

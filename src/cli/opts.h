@@ -28,6 +28,8 @@ enum {
     S_SELFCHECK = 1 << 12,
     S_CONVERT = 1 << 13,
     S_EMBED = 1 << 14,
+    S_QUANTIZE = 1 << 15,
+    S_ASIDE = 1 << 16, /* a command that the first help only names */
 };
 
 typedef enum OptId {

@@ -49,6 +49,12 @@ bt_status convert_index(Convert **c, bool no_data, Gguf **out, bt_error *err);
  * anything is written. Close it before the plan. */
 bt_status convert_view(Convert *c, Gguf **out, bt_error *err);
 
+/* Rows [row, row + n) of tensor i of such an index, counted over all its matrices, into dst. */
+bt_status convert_rows(const Convert *c, size_t i, uint64_t row, uint64_t n, void *dst,
+                       bt_error *err);
+/* Pages of tensor i that were read need not stay in memory. */
+void convert_let_go(const Convert *c, size_t i);
+
 /* What was left out and why, one line each; "" when nothing was. */
 const char *convert_notes(const Convert *c);
 

@@ -186,3 +186,24 @@ bt_status convert_view(Convert *c, Gguf **out, bt_error *err)
     mem_free(places);
     return status;
 }
+
+bt_status convert_rows(const Convert *c, size_t i, uint64_t row, uint64_t n, void *dst,
+                       bt_error *err)
+{
+    const ConvOut *o = c->outs[i];
+    float *work = mem_alloc(work_floats(o) * sizeof(float));
+    if (!work) return bt_fail_memory(err, o->name, work_floats(o) * sizeof(float));
+    uint64_t rows_each = o->cols ? o->ne[0] / o->cols : 1; /* a vector is a column in the plan */
+    row *= rows_each;
+    n *= rows_each;
+    bt_status status = out_rows(o, row, n, dst, work, err);
+    let_go_passed(o, row, row + n);
+    let_go_rows(o, row, n);
+    mem_free(work);
+    return status;
+}
+
+void convert_let_go(const Convert *c, size_t i)
+{
+    let_go(c->outs[i]);
+}

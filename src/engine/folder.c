@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "convert/convert.h"
 #include "engine/model.h"
 
 static void tell_notes(const char *folder, const char *notes)
@@ -70,6 +69,19 @@ static bt_status check_plan(Convert *c, const char *folder, bt_error *err)
     return status;
 }
 
+bt_status folder_plan(const char *folder, const ConvertOptions *options, Convert **out,
+                      bt_error *err)
+{
+    bt_status status = convert_open(folder, options, out, err);
+    if (status) return status;
+    tell_notes(folder, convert_notes(*out));
+    status = check_plan(*out, folder, err);
+    if (status) {
+        convert_close(out);
+    }
+    return status;
+}
+
 bt_status bt_convert(const char *folder, const char *path, const bt_convert_options *options,
                      bt_error *err)
 {
@@ -89,9 +101,7 @@ bt_status bt_convert(const char *folder, const char *path, const bt_convert_opti
                        "%s: no folder with a config.json; name the folder that the model's makers "
                        "publish",
                        folder);
-    bt_status status = convert_open(folder, &convert, &c, err);
-    if (!status) tell_notes(folder, convert_notes(c));
-    if (!status) status = check_plan(c, folder, err);
+    bt_status status = folder_plan(folder, &convert, &c, err);
     if (!status) status = convert_write(c, path, err);
     convert_close(&c);
     return status;

@@ -2,7 +2,8 @@
 load helpers
 
 commands() {
-    "$bantam" --help | sed -n 's/^  \([a-z]*\)  *[a-zA-Z].*/\1/p'
+    "$bantam" --help |
+        sed -n 's/^  also  *\(.*\)/\1/; ta; s/^  \([a-z]*\)  *[a-zA-Z].*/\1/p; b; :a; s/, /\n/g; p'
 }
 
 # Long options in the help of a command.
