@@ -154,9 +154,9 @@ typedef struct ConvOptions {
 } ConvOptions;
 
 typedef enum RecurrenceKind {
-    RECUR_SCAN, /* Mamba: kernel scan_step; state (C, N) */
-    RECUR_SSD,  /* Mamba 2: kernel ssd_step; state (H, P, N) */
-    RECUR_DELTA /* gated delta rule: kernel delta_step; state (H, P, N) */
+    RECUR_SCAN, /* Mamba: kernel scan_rows; state (C, N) in panels */
+    RECUR_SSD,  /* Mamba 2: kernel ssd_rows; state H times (P, N) in panels */
+    RECUR_DELTA /* gated delta rule: kernel delta_rows; state H times (P, N) in panels */
 } RecurrenceKind;
 
 /* G heads of b and c serve the H heads of x: head h reads h / (H / G), or h % G when tiled. */
@@ -166,7 +166,7 @@ typedef struct Recurrence {
     Tensor step;        /* dt: scan (T,C), ssd (T,H); delta: the decay's logarithm (T,H) */
     Tensor b, c;        /* scan (T,N); else (T,G,N): delta's keys and queries */
     Tensor beta;        /* delta (T,H) */
-    const float *a, *d; /* scan (C,N) and (C); ssd (H) each */
+    const float *a, *d; /* scan (C,N), in panels as the state (state_at), and (C); ssd (H) each */
     bool tiled;
 } Recurrence;
 

@@ -17,7 +17,7 @@
 #include "engine/session.h"
 
 #define SEQUENCE_MAGIC   "BANTAMQ" /* with its NUL: 8 bytes */
-#define SEQUENCE_VERSION 1
+#define SEQUENCE_VERSION 2
 
 typedef struct SequenceHeader {
     char magic[8];

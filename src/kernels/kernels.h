@@ -12,6 +12,15 @@
 #include "kernels/attend.h"
 #include "kernels/panel.h"
 
+#define STATE_PANEL 16 /* rows of a recurrent state side by side (ssd_rows, delta_rows) */
+
+static inline size_t state_at(size_t n, size_t width, size_t j, size_t i)
+{
+    size_t first = j / STATE_PANEL * STATE_PANEL;
+    size_t side = n - first < STATE_PANEL ? n - first : STATE_PANEL;
+    return first * width + i * side + (j - first);
+}
+
 typedef struct Kernels {
     const char *name; /* "ref", "avx2", "avx2+vnni", "avx512", "avx512+vnni", "neon" ... */
 
@@ -74,26 +83,36 @@ typedef struct Kernels {
      * for a query whatever others run beside it. */
     void (*attend)(const AttendRun *run);
 
-    /* ---- recurrences (recurrent): one row of one sequence; its state is updated in place ---- */
+    /* ---- recurrences (recurrent): rows of one sequence, in order; its state is updated in place.
+     * What a row gives does not depend on how rows are cut into calls ---- */
     /* Causal depthwise convolution of n channels: out[c] = bias[c] + weight[taps - 1][c] x[c] + sum
      * over t < taps - 1 of weight[t][c] tail[t][c]; then the tail moves on by one row, x its last.
      * Rows of weight (taps) and tail (taps - 1) lie `stride` floats apart; taps >= 1, bias NULL: 0.
      */
     void (*conv_step)(const float *x, const float *weight, const float *bias, size_t stride,
                       size_t taps, size_t n, float *tail, float *out);
-    /* Selective scan (Mamba, arXiv 2312.00752), n channels with a state h[width] each; b and c
-     * (width) serve all: h[j][i] = exp(dt[j] a[j][i]) h[j][i] + dt[j] x[j] b[i];
-     * out[j] = d[j] x[j] + sum of h[j][i] c[i]. */
-    void (*scan_step)(const float *x, const float *dt, const float *a, const float *d,
-                      const float *b, const float *c, size_t n, size_t width, float *h, float *out);
-    /* One head of Mamba 2 (arXiv 2405.21060), h (n, width): h[j][i] = decay h[j][i] + dt x[j] b[i];
-     * out[j] = d x[j] + sum of h[j][i] c[i]. */
-    void (*ssd_step)(const float *x, float decay, float dt, float d, const float *b, const float *c,
-                     size_t n, size_t width, float *h, float *out);
-    /* One head of the gated delta rule (arXiv 2412.06464), s (n, width): s[j] = decay s[j], then
-     * s[j] += beta (v[j] - s[j] k) k; out[j] = s[j] q. */
-    void (*delta_step)(const float *q, const float *k, const float *v, float decay, float beta,
-                       size_t n, size_t width, float *s, float *out);
+    /* Selective scan (Mamba, arXiv 2312.00752) of n channels with a state of width numbers each; b
+     * and c serve all channels. For each row h[j][i] = exp(dt[j] a[j][i]) h[j][i] + dt[j] x[j]
+     * b[i], then out[j] = d[j] x[j] + sum of h[j][i] c[i]. x, dt and out (rows, n), `stride` floats
+     * from row to row; b and c (rows, width), `bc_stride`; d (n). dt a and dt x are rounded to
+     * float32. h and a lie in panels of STATE_PANEL channels, the last with what is left: h[j][i]
+     * at state_at(n, width, j, i). So lanes run along j, and no sum goes across them. */
+    void (*scan_rows)(const float *x, const float *dt, size_t stride, const float *a,
+                      const float *d, const float *b, const float *c, size_t bc_stride, size_t rows,
+                      size_t n, size_t width, float *h, float *out);
+    /* One head of Mamba 2 (arXiv 2405.21060) with a state h of n by width numbers; for each row
+     * h[j][i] = decay h[j][i] + dt x[j] b[i], then out[j] = d x[j] + sum of h[j][i] c[i]. x and out
+     * (rows, n), `stride` floats from row to row; b and c (rows, width), `bc_stride`; decay and dt
+     * (rows). dt x is rounded to float32. The state lies as that of scan_rows. */
+    void (*ssd_rows)(const float *x, size_t stride, const float *decay, const float *dt, float d,
+                     const float *b, const float *c, size_t bc_stride, size_t rows, size_t n,
+                     size_t width, float *h, float *out);
+    /* One head of the gated delta rule (arXiv 2412.06464) with a state s that lies alike; for
+     * each row s[j] = decay s[j], then s[j] += beta (v[j] - s[j] k) k, then out[j] = s[j] q. v and
+     * out (rows, n), `stride`; q and k (rows, width), `qk_stride`; decay and beta (rows). */
+    void (*delta_rows)(const float *q, const float *k, size_t qk_stride, const float *v,
+                       size_t stride, const float *decay, const float *beta, size_t rows, size_t n,
+                       size_t width, float *s, float *out);
 } Kernels;
 
 /* The best table for these CPU features (CPU_* bits of base/cpu.h; CPU_NONE: ref). */

@@ -148,10 +148,10 @@ static float try_delta(Scratch *s, const Kernels *ref, const Kernels *t, uint32_
     for (int side = 0; side < 2; side++) {
         float *state = side ? s->got : s->want, *out = state + STATE * HEAD;
         memcpy(state, s->x, STATE * HEAD * sizeof *state);
-        for (int i = 0; i < 2; i++)
-            (side ? t : ref)
-                ->delta_step(s->x + K, s->x + i * HEAD, s->x + 2 * K, 0.9f, 0.1f, STATE, HEAD,
-                             state, out + i * STATE);
+        const float decay[] = {0.9f, 0.8f}, beta[] = {0.1f, 0.2f};
+        (side ? t : ref)
+            ->delta_rows(s->x + K, s->x, HEAD, s->x + 2 * K, STATE, decay, beta, 2, STATE, HEAD,
+                         state, out);
     }
     return difference(s, STATE * HEAD + 2 * STATE);
 }
@@ -164,8 +164,8 @@ static float try_scan(Scratch *s, const Kernels *ref, const Kernels *t, uint32_t
         float *state = side ? s->got : s->want;
         memcpy(state, s->x, STATE * HEAD * sizeof *state);
         (side ? t : ref)
-            ->scan_step(s->x, s->x + HEAD, s->x + K, s->x, s->x + 2 * HEAD, s->x + 3 * HEAD, STATE,
-                        HEAD, state, state + STATE * HEAD);
+            ->scan_rows(s->x, s->x + HEAD, STATE, s->x + K, s->x, s->x + 2 * HEAD, s->x + 3 * HEAD,
+                        HEAD, 1, STATE, HEAD, state, state + STATE * HEAD);
     }
     return difference(s, STATE * HEAD + STATE);
 }

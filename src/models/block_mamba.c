@@ -1,11 +1,12 @@
 /* Mamba (arXiv 2312.00752; see block_recurrent.h): convolution, then a scan whose step, input and
  * output vectors follow from the token itself. Jamba norms these three, Falcon Mamba too, without
  * weights. T tokens; D model, C inner channels, N state of a channel, R rank of the step. */
+#include "kernels/kernels.h"
 #include "models/block_recurrent.h"
 
 typedef struct Mamba {
     const Weight *in, *x, *dt, *out;
-    const float *a, *d;                    /* (C,N): below 0 in a sound file; (C) */
+    const float *a, *d;                    /* (C,N) in panels, below 0 in a sound file; (C) */
     const Norm *dt_norm, *b_norm, *c_norm; /* NULL: none */
     Conv conv;
     SsmSizes n;
@@ -24,6 +25,17 @@ static void load_norms(Loader *ld, int32_t layer, bool normed, Mamba *w)
     }
 }
 
+/* Rows (C,N) as the kernel has them, side by side with the state (state_at). */
+static const float *in_panels(Loader *ld, const float *rows, int64_t channels, int64_t width)
+{
+    size_t c = (size_t)channels, n = (size_t)width;
+    if (loader_failed(ld)) return NULL;
+    float *out = loader_memory(ld, c * n, sizeof *out);
+    for (size_t j = 0; j < c && out; j++)
+        for (size_t i = 0; i < n; i++) out[state_at(c, n, j, i)] = rows[j * n + i];
+    return out;
+}
+
 const void *block_mamba_load(Loader *ld, int32_t layer, bool normed)
 {
     Mamba *w = loader_memory(ld, 1, sizeof *w);
@@ -37,7 +49,7 @@ const void *block_mamba_load(Loader *ld, int32_t layer, bool normed)
     w->x = loader_matrix(ld, layer, "ssm_x", c, n.rank + 2 * (int64_t)n.state, REQUIRED);
     w->dt = loader_matrix(ld, layer, "ssm_dt", n.rank, c, REQUIRED);
     loader_floats(ld, layer, "ssm_dt.bias", c, 1, REQUIRED); /* it came with the matrix */
-    w->a = loader_floats(ld, layer, "ssm_a", n.state, c, REQUIRED);
+    w->a = in_panels(ld, loader_floats(ld, layer, "ssm_a", n.state, c, REQUIRED), c, n.state);
     w->d = loader_floats(ld, layer, "ssm_d", c, 1, REQUIRED);
     w->out = loader_matrix(ld, layer, "ssm_out", c, d, REQUIRED);
     load_norms(ld, layer, normed, w);

@@ -75,9 +75,9 @@ typedef struct CheckRow {
     X(from_f32)                                                                                    \
     X(attend)                                                                                      \
     X(conv_step)                                                                                   \
-    X(scan_step)                                                                                   \
-    X(ssd_step)                                                                                    \
-    X(delta_step)
+    X(scan_rows)                                                                                   \
+    X(ssd_rows)                                                                                    \
+    X(delta_rows)
 
 #define CHECK_EXTERN(member) extern const CheckRow check_##member;
 CHECK_ROWS(CHECK_EXTERN)

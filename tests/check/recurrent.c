@@ -48,117 +48,168 @@ static void test_conv_step(Check *c)
     }
 }
 
-/* What a step of one of the three recurrences over a state (n, width) is held against. */
-typedef struct Step {
-    size_t n, width;
+/* What rows of one of the three recurrences over a state of n by width are held against. */
+typedef struct Rows {
+    size_t n, width, rows;
     Pair state, out;
-    float *state_size, *out_size;
-} Step;
+    float *before;                  /* the state */
+    float *state_size, *out_size;   /* as the state, as the output */
+    float *again_state, *again_out; /* one row a call */
+} Rows;
 
-static Step step_of(Check *c)
+static Rows rows_of(Check *c)
 {
-    Step s = {.n = check_size(c, 40), .width = check_size(c, 150)};
-    size_t all = s.n * s.width;
-    s.state = pair(c, all, check_floats(c, all, 1));
-    s.out = pair(c, s.n, NULL);
-    s.state_size = check_in(c, all * 4, 4);
-    s.out_size = check_in(c, s.n * 4, 4);
-    return s;
+    Rows r = {.n = check_size(c, 70), .width = check_size(c, 150), .rows = check_size(c, 5)};
+    size_t all = r.n * r.width;
+    r.before = check_floats(c, all, 1);
+    r.state = pair(c, all, r.before);
+    r.out = pair(c, r.rows * r.n, NULL);
+    r.state_size = check_in(c, all * 4, 4);
+    r.out_size = check_in(c, r.rows * r.n * 4, 4);
+    r.again_state = check_out(c, all * 4, 4);
+    r.again_out = check_out(c, r.rows * r.n * 4, 4);
+    memcpy(r.again_state, r.before, all * 4);
+    for (size_t i = 0; i < all; i++) r.state_size[i] = fabsf(r.before[i]);
+    return r;
 }
 
-/* The part of h[j][i], which decays and gains add b, in the sizes. */
-static void size_row(Step *s, size_t j, size_t i, float decay, float add, float b, float c)
+/* The part of h[j][i], which decays and gains add b at row t, in the sizes. */
+static void size_part(Rows *r, size_t t, size_t j, size_t i, float decay, float add, float b,
+                      float c)
 {
-    size_t at = j * s->width + i;
-    s->state_size[at] = fabsf(decay * s->state.want[at]) + fabsf(add * b) + 0x1p-100f;
-    s->out_size[j] += s->state_size[at] * fabsf(c);
+    size_t at = state_at(r->n, r->width, j, i);
+    r->state_size[at] = fabsf(decay * r->state_size[at]) + fabsf(add * b) + 0x1p-100f;
+    r->out_size[t * r->n + j] += r->state_size[at] * fabsf(c);
 }
 
-static void judge(Check *c, const Step *s, const char *what)
+static void judge(Check *c, const Rows *r, const char *what)
 {
-    check_equal(c, s->state.want, s->state.got, s->n * s->width, s->state_size, "%s %zu x %zu",
-                what, s->n, s->width);
-    check_equal(c, s->out.want, s->out.got, s->n, s->out_size, "output of %s %zu x %zu", what, s->n,
-                s->width);
+    size_t all = r->n * r->width, out = r->rows * r->n;
+    check_equal(c, r->state.want, r->state.got, all, r->state_size, "%s %zu x %zu, %zu rows", what,
+                r->n, r->width, r->rows);
+    check_equal(c, r->out.want, r->out.got, out, r->out_size, "output of %s %zu x %zu, %zu rows",
+                what, r->n, r->width, r->rows);
+    check_bytes(c, r->state.got, r->again_state, all * 4, "state of %s %zu x %zu row by row", what,
+                r->n, r->width);
+    check_bytes(c, r->out.got, r->again_out, out * 4, "%s %zu x %zu row by row", what, r->n,
+                r->width);
     check_done(c);
 }
 
-static void test_scan_step(Check *c)
+static void test_scan_rows(Check *c)
 {
     for (int round = 0; round < c->rounds; round++) {
-        Step s = step_of(c);
-        float *x = check_floats(c, s.n, 1), *dt = check_floats(c, s.n, 1);
-        float *a = check_floats(c, s.n * s.width, 2), *d = check_floats(c, s.n, 1);
-        float *b = check_floats(c, s.width, 1), *read = check_floats(c, s.width, 1);
-        for (size_t j = 0; j < s.n; j++) {
-            s.out_size[j] = fabsf(d[j] * x[j]) + 0x1p-100f;
-            dt[j] = fminf(fabsf(dt[j]), 4);
-            for (size_t i = 0; i < s.width; i++) {
-                float *down = &a[j * s.width + i];
-                *down = -fminf(fabsf(*down), 20);
-                /* an exponential is off by its argument's rounding */
-                size_row(&s, j, i, expf(dt[j] * *down) * (1 + dt[j] * -*down), dt[j] * x[j], b[i],
-                         read[i]);
+        Rows r = rows_of(c);
+        size_t n = r.n, w = r.width, stride = n + check_below(c, 9), bc = w + check_below(c, 9);
+        float *x = check_floats(c, r.rows * stride, 1), *dt = check_floats(c, r.rows * stride, 1);
+        float *a = check_floats(c, n * w, 2), *d = check_floats(c, n, 1);
+        float *b = check_floats(c, r.rows * bc, 1), *read = check_floats(c, r.rows * bc, 1);
+        float *out[2] = {check_out(c, r.rows * stride * 4, 4),
+                         check_out(c, r.rows * stride * 4, 4)};
+        for (size_t i = 0; i < n * w; i++) a[i] = -fminf(fabsf(a[i]), 20);
+        for (size_t i = 0; i < r.rows * stride; i++) dt[i] = fminf(fabsf(dt[i]), 4);
+        for (size_t t = 0; t < r.rows; t++)
+            for (size_t j = 0; j < n; j++) {
+                float step = dt[t * stride + j], add = step * x[t * stride + j];
+                r.out_size[t * n + j] = fabsf(d[j] * x[t * stride + j]) + 0x1p-100f;
+                for (size_t i = 0; i < w; i++)
+                    size_part(&r, t, j, i, expf(step * a[state_at(n, w, j, i)]), add, b[t * bc + i],
+                              read[t * bc + i]);
+            }
+        c->ref->scan_rows(x, dt, stride, a, d, b, read, bc, r.rows, n, w, r.state.want, out[0]);
+        c->fast->scan_rows(x, dt, stride, a, d, b, read, bc, r.rows, n, w, r.state.got, out[1]);
+        for (size_t t = 0; t < r.rows; t++) {
+            memcpy(r.out.want + t * n, out[0] + t * stride, n * 4);
+            memcpy(r.out.got + t * n, out[1] + t * stride, n * 4);
+            c->fast->scan_rows(x + t * stride, dt + t * stride, stride, a, d, b + t * bc,
+                               read + t * bc, bc, 1, n, w, r.again_state, r.again_out + t * n);
+        }
+        judge(c, &r, "scan");
+    }
+}
+
+static void test_ssd_rows(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        Rows r = rows_of(c);
+        size_t n = r.n, w = r.width, bc = w + check_below(c, 9);
+        float *x = check_floats(c, r.rows * n, 1), d = -1.5f;
+        float decay[5], dt[5] = {0.3f, 1.2f, 0, 0.01f, 2};
+        float *b = check_floats(c, r.rows * bc, 1), *read = check_floats(c, r.rows * bc, 1);
+        for (size_t t = 0; t < r.rows; t++) {
+            decay[t] = (float)((round + (int)t) % 5) / 4;
+            for (size_t j = 0; j < n; j++) {
+                r.out_size[t * n + j] = fabsf(d * x[t * n + j]) + 0x1p-100f;
+                for (size_t i = 0; i < w; i++)
+                    size_part(&r, t, j, i, decay[t], dt[t] * x[t * n + j], b[t * bc + i],
+                              read[t * bc + i]);
             }
         }
-        c->ref->scan_step(x, dt, a, d, b, read, s.n, s.width, s.state.want, s.out.want);
-        c->fast->scan_step(x, dt, a, d, b, read, s.n, s.width, s.state.got, s.out.got);
-        judge(c, &s, "scan");
+        c->ref->ssd_rows(x, n, decay, dt, d, b, read, bc, r.rows, n, w, r.state.want, r.out.want);
+        c->fast->ssd_rows(x, n, decay, dt, d, b, read, bc, r.rows, n, w, r.state.got, r.out.got);
+        for (size_t t = 0; t < r.rows; t++)
+            c->fast->ssd_rows(x + t * n, n, decay + t, dt + t, d, b + t * bc, read + t * bc, bc, 1,
+                              n, w, r.again_state, r.again_out + t * n);
+        judge(c, &r, "ssd");
     }
 }
 
-static void test_ssd_step(Check *c)
+/* Keys as models have them, of length about 1: else what is known grows from row to row. */
+static float *keys(Check *c, size_t rows, size_t stride, size_t width)
+{
+    float *k = check_floats(c, rows * stride, 1);
+    for (size_t i = 0; i < rows * stride; i++)
+        k[i] = fmaxf(-2, fminf(k[i], 2)) / sqrtf((float)width);
+    return k;
+}
+
+static void test_delta_rows(Check *c)
 {
     for (int round = 0; round < c->rounds; round++) {
-        Step s = step_of(c);
-        float *x = check_floats(c, s.n, 1), decay = (float)(round % 5) / 4, dt = 0.3f, d = -1.5f;
-        float *b = check_floats(c, s.width, 1), *read = check_floats(c, s.width, 1);
-        for (size_t j = 0; j < s.n; j++) {
-            s.out_size[j] = fabsf(d * x[j]) + 0x1p-100f;
-            for (size_t i = 0; i < s.width; i++)
-                size_row(&s, j, i, decay, dt * x[j], b[i], read[i]);
+        Rows r = rows_of(c);
+        size_t n = r.n, w = r.width, qk = w + check_below(c, 9), stride = n + check_below(c, 9);
+        float *v = check_floats(c, r.rows * stride, 1), decay[5], beta[5];
+        float *k = keys(c, r.rows, qk, w), *q = keys(c, r.rows, qk, w);
+        float *out[2] = {check_out(c, r.rows * stride * 4, 4),
+                         check_out(c, r.rows * stride * 4, 4)};
+        for (size_t t = 0; t < r.rows; t++) {
+            decay[t] = (float)((round + (int)t) % 5) / 4;
+            beta[t] = (float)((round + (int)t) % 4) / 3;
+            for (size_t j = 0; j < n; j++) {
+                float known = fabsf(v[t * stride + j]); /* all that the change is made of */
+                for (size_t i = 0; i < w; i++)
+                    known += fabsf(decay[t] * r.state_size[state_at(n, w, j, i)] * k[t * qk + i]);
+                r.out_size[t * n + j] = 0x1p-100f;
+                for (size_t i = 0; i < w; i++)
+                    size_part(&r, t, j, i, decay[t], beta[t] * known, k[t * qk + i], q[t * qk + i]);
+            }
         }
-        c->ref->ssd_step(x, decay, dt, d, b, read, s.n, s.width, s.state.want, s.out.want);
-        c->fast->ssd_step(x, decay, dt, d, b, read, s.n, s.width, s.state.got, s.out.got);
-        judge(c, &s, "ssd");
+        c->ref->delta_rows(q, k, qk, v, stride, decay, beta, r.rows, n, w, r.state.want, out[0]);
+        c->fast->delta_rows(q, k, qk, v, stride, decay, beta, r.rows, n, w, r.state.got, out[1]);
+        for (size_t t = 0; t < r.rows; t++) {
+            memcpy(r.out.want + t * n, out[0] + t * stride, n * 4);
+            memcpy(r.out.got + t * n, out[1] + t * stride, n * 4);
+            c->fast->delta_rows(q + t * qk, k + t * qk, qk, v + t * stride, stride, decay + t,
+                                beta + t, 1, n, w, r.again_state, r.again_out + t * n);
+        }
+        judge(c, &r, "delta");
     }
 }
 
-static void test_delta_step(Check *c)
-{
-    for (int round = 0; round < c->rounds; round++) {
-        Step s = step_of(c);
-        float decay = (float)(round % 5) / 4, beta = (float)(round % 4) / 3;
-        float *v = check_floats(c, s.n, 1);
-        float *k = check_floats(c, s.width, 1), *q = check_floats(c, s.width, 1);
-        for (size_t j = 0; j < s.n; j++) {
-            float known = fabsf(v[j]); /* all that the change is made of */
-            for (size_t i = 0; i < s.width; i++)
-                known += fabsf(decay * s.state.want[j * s.width + i] * k[i]);
-            s.out_size[j] = 0x1p-100f;
-            for (size_t i = 0; i < s.width; i++)
-                size_row(&s, j, i, decay, beta * known, k[i], q[i]);
-        }
-        c->ref->delta_step(q, k, v, decay, beta, s.n, s.width, s.state.want, s.out.want);
-        c->fast->delta_step(q, k, v, decay, beta, s.n, s.width, s.state.got, s.out.got);
-        judge(c, &s, "delta");
-    }
-}
-
-/* ---- timing: heads of 64 and 128 as models have them, the state in the first caches ---- */
-enum { N = 64, WIDTH = 128, CHANNELS = 2048 };
+/* ---- timing: heads as models have them, 16 rows a call as the CPU backend makes them ---- */
+enum { ROWS = 16, N = 128, WIDTH = 128, CHANNELS = 2048 };
 typedef struct Bench {
     float *x, *y, *w, *state, *out;
 } Bench;
 
 static Bench memory(Check *c)
 {
-    Bench b = {check_memory(c, CHANNELS * 4), check_memory(c, CHANNELS * 4),
-               check_memory(c, CHANNELS * 16), check_memory(c, CHANNELS * 16),
-               check_memory(c, CHANNELS * 4)};
-    for (int i = 0; i < CHANNELS; i++)
+    Bench b = {check_memory(c, ROWS * CHANNELS * 4), check_memory(c, ROWS * CHANNELS * 4),
+               check_memory(c, CHANNELS * 16 * 4), check_memory(c, CHANNELS * 16 * 4),
+               check_memory(c, ROWS * CHANNELS * 4)};
+    for (int i = 0; i < ROWS * CHANNELS; i++)
         b.x[i] = (float)(i % 37) / 8 - 2, b.y[i] = (float)(i % 19) / 190;
-    for (int i = 0; i < CHANNELS * 4; i++) b.w[i] = -(float)(i % 13) / 8;
+    for (int i = 0; i < CHANNELS * 16; i++) b.w[i] = -(float)(i % 13) / 8;
     return b;
 }
 
@@ -168,36 +219,75 @@ static void run_conv_step(Check *c, void *arg)
     c->fast->conv_step(b->x, b->w, NULL, CHANNELS, 4, CHANNELS, b->state, b->out);
 }
 
-static void run_scan_step(Check *c, void *arg)
+static void run_scan_rows(Check *c, void *arg)
 {
     Bench *b = arg;
-    c->fast->scan_step(b->x, b->y, b->w, b->x, b->y, b->y, CHANNELS * 4 / 16, 16, b->state, b->out);
+    c->fast->scan_rows(b->x, b->y, CHANNELS, b->w, b->x, b->y, b->y, WIDTH, ROWS, 64, 16, b->state,
+                       b->out);
 }
 
-static void run_ssd_step(Check *c, void *arg)
+static void run_heads(Check *c, const Bench *b, size_t rows, bool delta)
 {
-    Bench *b = arg;
-    c->fast->ssd_step(b->x, 0.9f, 0.1f, 1, b->y, b->y, N, WIDTH, b->state, b->out);
+    float decay[ROWS], dt[ROWS];
+    for (size_t t = 0; t < rows; t++) decay[t] = 0.9f, dt[t] = 0.1f;
+    if (delta)
+        c->fast->delta_rows(b->y, b->y, CHANNELS, b->x, CHANNELS, decay, dt, rows, N, WIDTH,
+                            b->state, b->out);
+    else
+        c->fast->ssd_rows(b->x, CHANNELS, decay, dt, 1, b->y, b->y, WIDTH, rows, N / 2, WIDTH,
+                          b->state, b->out);
 }
 
-static void run_delta_step(Check *c, void *arg)
+static void run_ssd_rows(Check *c, void *arg)
 {
-    Bench *b = arg;
-    c->fast->delta_step(b->y, b->y, b->x, 0.9f, 0.1f, N, WIDTH, b->state, b->out);
+    run_heads(c, arg, ROWS, false);
 }
 
-#define BENCH(name, label, bytes, macs)                                                            \
-    static void bench_##name(Check *c)                                                             \
-    {                                                                                              \
-        Bench b = memory(c);                                                                       \
-        check_time(c, label, bytes, macs, LIMIT_MEMORY, run_##name, &b);                           \
-    }
-BENCH(conv_step, "2048 x 4", 11 * 4.0 * CHANNELS, 4.0 * CHANNELS)
-BENCH(scan_step, "512 x 16", 3 * 4.0 * CHANNELS * 4, 3.0 * CHANNELS * 4)
-BENCH(ssd_step, "64 x 128", 2 * 4.0 * N * WIDTH, 3.0 * N * WIDTH)
-BENCH(delta_step, "64 x 128", 3 * 4.0 * N * WIDTH, 4.0 * N * WIDTH)
+static void run_ssd_one(Check *c, void *arg)
+{
+    run_heads(c, arg, 1, false);
+}
+
+static void run_delta_rows(Check *c, void *arg)
+{
+    run_heads(c, arg, ROWS, true);
+}
+
+static void run_delta_one(Check *c, void *arg)
+{
+    run_heads(c, arg, 1, true);
+}
+
+static void bench_conv_step(Check *c)
+{
+    Bench b = memory(c);
+    check_time(c, "2048 x 4", 11 * 4.0 * CHANNELS, 4.0 * CHANNELS, LIMIT_MEMORY, run_conv_step, &b);
+}
+
+static void bench_scan_rows(Check *c)
+{
+    Bench b = memory(c);
+    double all = 64.0 * 16;
+    check_time(c, "64 x 16, 16 rows", 4 * all, 3 * ROWS * all, LIMIT_F32, run_scan_rows, &b);
+}
+
+static void bench_ssd_rows(Check *c)
+{
+    Bench b = memory(c);
+    double all = N / 2 * WIDTH;
+    check_time(c, "64 x 128, 16 rows", 8 * all, 3 * ROWS * all, LIMIT_F32, run_ssd_rows, &b);
+    check_time(c, "64 x 128, 1 row", 8 * all, 3 * all, LIMIT_MEMORY, run_ssd_one, &b);
+}
+
+static void bench_delta_rows(Check *c)
+{
+    Bench b = memory(c);
+    double all = N * WIDTH;
+    check_time(c, "128 x 128, 16 rows", 8 * all, 4 * ROWS * all, LIMIT_F32, run_delta_rows, &b);
+    check_time(c, "128 x 128, 1 row", 8 * all, 4 * all, LIMIT_MEMORY, run_delta_one, &b);
+}
 
 CHECK_ROW(conv_step, CHECK_EPSILON, 5e-7, test_conv_step, bench_conv_step);
-CHECK_ROW(scan_step, CHECK_EPSILON, 5e-7, test_scan_step, bench_scan_step);
-CHECK_ROW(ssd_step, CHECK_EPSILON, 5e-7, test_ssd_step, bench_ssd_step);
-CHECK_ROW(delta_step, CHECK_EPSILON, 1e-6, test_delta_step, bench_delta_step);
+CHECK_ROW(scan_rows, CHECK_EPSILON, 2e-6, test_scan_rows, bench_scan_rows);
+CHECK_ROW(ssd_rows, CHECK_EPSILON, 2e-6, test_ssd_rows, bench_ssd_rows);
+CHECK_ROW(delta_rows, CHECK_EPSILON, 2e-6, test_delta_rows, bench_delta_rows);

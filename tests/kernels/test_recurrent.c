@@ -14,7 +14,8 @@
 #include "base/cpu.h"
 #include "kernels/kernels.h"
 
-enum { T = 40, N = 7, W = 21, TAPS = 4 }; /* rows, channels, state of a channel, taps */
+/* rows, channels (a panel and a part of one), state of a channel, taps */
+enum { T = 40, N = STATE_PANEL + 7, W = 21, TAPS = 4 };
 
 static const Kernels *versions[2];
 
@@ -79,16 +80,18 @@ static void scans_are_sums_over_the_past(void **state)
         for (int j = 0; j < N; j++)
             dt[t][j] = fabsf(noise()), steps[t][j] = 0.1f + 0.01f * (float)t;
     for (int v = 0; v < 2; v++) {
-        static float h[N][W], g[N][W];
+        static float h[N * W], g[N * W], panels[N * W];
         float out[N];
         memset(h, 0, sizeof h), memset(g, 0, sizeof g);
+        for (size_t j = 0; j < N; j++)
+            for (size_t i = 0; i < W; i++) panels[state_at(N, W, j, i)] = a[j][i];
         for (int t = 0; t < T; t++) {
-            versions[v]->scan_step(x[t], dt[t], a[0], d, b[t], c[t], N, W, h[0], out);
+            versions[v]->scan_rows(x[t], dt[t], N, panels, d, b[t], c[t], W, 1, N, W, h, out);
             for (int j = 0; j < N; j++)
                 close_to(out[j], scanned(t, j, a, x, dt, b, c, d), fabs((double)out[j]));
             float step = steps[t][0]; /* a head: one step, one decay, one d */
-            versions[v]->ssd_step(x[t], expf(step * -0.3f), step, d[0], b[t], c[t], N, W, g[0],
-                                  out);
+            float decay = expf(step * -0.3f);
+            versions[v]->ssd_rows(x[t], N, &decay, &step, d[0], b[t], c[t], W, 1, N, W, g, out);
             float same[N];
             for (int j = 0; j < N; j++) same[j] = d[0];
             for (int j = 0; j < N; j++)
@@ -110,7 +113,7 @@ static void delta_rule_is_a_product_of_matrices(void **state)
     }
     for (int v = 0; v < 2; v++) {
         static double s[N][W], next[N][W];
-        static float h[N][W];
+        static float h[N * W];
         float out[N], decay = 0.95f, beta = 0.6f;
         memset(s, 0, sizeof s), memset(h, 0, sizeof h);
         for (int t = 0; t < T; t++) {
@@ -123,7 +126,7 @@ static void delta_rule_is_a_product_of_matrices(void **state)
                     }
                 }
             memcpy(s, next, sizeof s);
-            versions[v]->delta_step(q[t], k[t], x[t], decay, beta, N, W, h[0], out);
+            versions[v]->delta_rows(q[t], k[t], W, x[t], N, &decay, &beta, 1, N, W, h, out);
             for (int j = 0; j < N; j++) {
                 double sum = 0;
                 for (int i = 0; i < W; i++) sum += s[j][i] * q[t][i];

@@ -5,7 +5,8 @@
 #include <math.h>
 
 #define CONV_PIECE 256 /* channels: weights and tail stay in the first cache from row to row */
-#define SCAN_PIECE 64
+#define SCAN_PIECE 64  /* a multiple of STATE_PANEL: pieces of a state lie one after the other */
+#define RECUR_ROWS 32  /* a call: their inputs and a strip of the state share the first cache */
 
 typedef struct RecurJob {
     const Cpu *c;
@@ -61,35 +62,52 @@ void cpu_conv(Backend *b, const RecurrentLayer *layer, const StepRow *rows, cons
               conv_pieces, &job);
 }
 
+/* Rows of a chain that lie next to each other, from row i on, RECUR_ROWS at most. */
+static size_t neighbours(const RecurJob *job, int32_t i)
+{
+    size_t n = 1;
+    while (n < RECUR_ROWS && job->chains->next[i + (int32_t)n - 1] == i + (int32_t)n) n++;
+    return n;
+}
+
 /* Some channels of Mamba. */
 static void scan_piece(const RecurJob *job, int32_t i, int64_t piece)
 {
     const Recurrence *r = job->r;
-    size_t at = (size_t)piece * SCAN_PIECE, width = tensor_row(r->b);
-    size_t n = piece_of(tensor_row(r->x), SCAN_PIECE, at);
+    size_t at = (size_t)piece * SCAN_PIECE, width = tensor_row(r->b), all = tensor_row(r->x);
+    size_t n = piece_of(all, SCAN_PIECE, at), rows;
     float *h = state_of(job, i) + job->layer->conv + at * width;
-    for (; i >= 0; i = job->chains->next[i])
-        job->c->k->scan_step(tensor_at(r->x, i) + at, tensor_at(r->step, i) + at, r->a + at * width,
-                             r->d + at, tensor_at(r->b, i), tensor_at(r->c, i), n, width, h,
-                             tensor_at(job->out, i) + at);
+    for (; i >= 0; i = job->chains->next[i + (int32_t)rows - 1]) {
+        rows = neighbours(job, i);
+        job->c->k->scan_rows(tensor_at(r->x, i) + at, tensor_at(r->step, i) + at, all,
+                             r->a + at * width, r->d + at, tensor_at(r->b, i), tensor_at(r->c, i),
+                             width, rows, n, width, h, tensor_at(job->out, i) + at);
+    }
 }
 
 static void head_piece(const RecurJob *job, int32_t i, int64_t head)
 {
     const Recurrence *r = job->r;
     const Kernels *k = job->c->k;
-    size_t n = (size_t)r->x.width, width = (size_t)r->b.width;
+    size_t n = (size_t)r->x.width, width = (size_t)r->b.width, rows;
+    size_t x_row = tensor_row(r->x), b_row = tensor_row(r->b);
     int64_t groups = r->b.heads, group = r->tiled ? head % groups : head * groups / r->x.heads;
     size_t at = (size_t)head * n, of_group = (size_t)group * width;
     float *h = state_of(job, i) + job->layer->conv + at * width;
-    for (; i >= 0; i = job->chains->next[i]) {
+    for (; i >= 0; i = job->chains->next[i + (int32_t)rows - 1]) {
         const float *x = tensor_at(r->x, i) + at, *b = tensor_at(r->b, i) + of_group;
         const float *c = tensor_at(r->c, i) + of_group;
-        float step = tensor_at(r->step, i)[head], *out = tensor_at(job->out, i) + at;
+        float decay[RECUR_ROWS], gain[RECUR_ROWS], *out = tensor_at(job->out, i) + at;
+        rows = neighbours(job, i);
+        for (size_t t = 0; t < rows; t++) {
+            float step = tensor_at(r->step, i + (int64_t)t)[head];
+            decay[t] = expf(r->kind == RECUR_SSD ? step * r->a[head] : step);
+            gain[t] = r->kind == RECUR_SSD ? step : tensor_at(r->beta, i + (int64_t)t)[head];
+        }
         if (r->kind == RECUR_SSD)
-            k->ssd_step(x, expf(step * r->a[head]), step, r->d[head], b, c, n, width, h, out);
+            k->ssd_rows(x, x_row, decay, gain, r->d[head], b, c, b_row, rows, n, width, h, out);
         else
-            k->delta_step(c, b, x, expf(step), tensor_at(r->beta, i)[head], n, width, h, out);
+            k->delta_rows(c, b, b_row, x, x_row, decay, gain, rows, n, width, h, out);
     }
 }
 

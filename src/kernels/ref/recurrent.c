@@ -1,5 +1,7 @@
 /* Recurrences in plain C: what they mean. Each step computes in float64 and rounds the state to
- * float32 once, so that a faster version is judged against the right answer. */
+ * float32 once, so that a faster version is judged against the right answer. Products of a row's
+ * own numbers that serve its whole state (dt x, and dt a in an exponential) are float32's in every
+ * version: what a state adds up to can hang on them (see tests/engine/test_golden_models.c). */
 #include <math.h>
 #include <string.h>
 
@@ -19,50 +21,64 @@ static void conv_step(const float *x, const float *weight, const float *bias, si
 }
 
 /* h = decay h + add b; returns h c */
-static double advance(float *h, double decay, double add, const float *b, const float *c, size_t i)
+static double advance(float *h, double decay, double add, float b, float c)
 {
-    h[i] = (float)(decay * h[i] + add * b[i]);
-    return (double)h[i] * c[i];
+    *h = (float)(decay * *h + add * b);
+    return (double)*h * c;
 }
 
-static void scan_step(const float *x, const float *dt, const float *a, const float *d,
-                      const float *b, const float *c, size_t n, size_t width, float *h, float *out)
+static void scan_rows(const float *x, const float *dt, size_t stride, const float *a,
+                      const float *d, const float *b, const float *c, size_t bc_stride, size_t rows,
+                      size_t n, size_t width, float *h, float *out)
 {
-    for (size_t j = 0; j < n; j++) {
-        double sum = (double)d[j] * x[j], add = (double)dt[j] * x[j];
-        for (size_t i = 0; i < width; i++)
-            sum += advance(h + j * width, exp((double)dt[j] * a[j * width + i]), add, b, c, i);
-        out[j] = (float)sum;
+    for (size_t t = 0; t < rows; t++) {
+        for (size_t j = 0; j < n; j++) {
+            float add = dt[j] * x[j];
+            double sum = (double)d[j] * x[j];
+            for (size_t i = 0; i < width; i++) {
+                size_t at = state_at(n, width, j, i);
+                float power = dt[j] * a[at];
+                sum += advance(h + at, exp(power), add, b[i], c[i]);
+            }
+            out[j] = (float)sum;
+        }
+        x += stride, dt += stride, out += stride, b += bc_stride, c += bc_stride;
     }
 }
 
-static void ssd_step(const float *x, float decay, float dt, float d, const float *b, const float *c,
-                     size_t n, size_t width, float *h, float *out)
+static void ssd_rows(const float *x, size_t stride, const float *decay, const float *dt, float d,
+                     const float *b, const float *c, size_t bc_stride, size_t rows, size_t n,
+                     size_t width, float *h, float *out)
 {
-    for (size_t j = 0; j < n; j++) {
-        double sum = (double)d * x[j], add = (double)dt * x[j];
-        for (size_t i = 0; i < width; i++) sum += advance(h + j * width, decay, add, b, c, i);
-        out[j] = (float)sum;
-    }
+    for (size_t t = 0; t < rows; t++, x += stride, out += stride, b += bc_stride, c += bc_stride)
+        for (size_t j = 0; j < n; j++) {
+            float add = dt[t] * x[j];
+            double sum = (double)d * x[j];
+            for (size_t i = 0; i < width; i++)
+                sum += advance(h + state_at(n, width, j, i), decay[t], add, b[i], c[i]);
+            out[j] = (float)sum;
+        }
 }
 
-static void delta_step(const float *q, const float *k, const float *v, float decay, float beta,
-                       size_t n, size_t width, float *s, float *out)
+static void delta_rows(const float *q, const float *k, size_t qk_stride, const float *v,
+                       size_t stride, const float *decay, const float *beta, size_t rows, size_t n,
+                       size_t width, float *s, float *out)
 {
-    for (size_t j = 0; j < n; j++) {
-        float *row = s + j * width;
-        double known = 0, sum = 0;
-        for (size_t i = 0; i < width; i++) known += (double)row[i] * k[i];
-        double change = beta * ((double)v[j] - decay * known);
-        for (size_t i = 0; i < width; i++) sum += advance(row, decay, change, k, q, i);
-        out[j] = (float)sum;
-    }
+    for (size_t t = 0; t < rows; t++, v += stride, out += stride, q += qk_stride, k += qk_stride)
+        for (size_t j = 0; j < n; j++) {
+            double known = 0, sum = 0;
+            for (size_t i = 0; i < width; i++) known += (double)s[state_at(n, width, j, i)] * k[i];
+            double change = beta[t] * ((double)v[j] - decay[t] * known);
+            for (size_t i = 0; i < width; i++)
+                sum += advance(s + state_at(n, width, j, i), decay[t], change, k[i], q[i]);
+            out[j] = (float)sum;
+        }
 }
 
 void kernels_ref_recurrent(Kernels *table)
 {
     table->conv_step = conv_step;
-    table->scan_step = scan_step;
-    table->ssd_step = ssd_step;
-    table->delta_step = delta_step;
+    table->scan_rows = scan_rows;
+    table->ssd_rows = ssd_rows;
+    table->delta_rows = delta_rows;
 }

@@ -1,6 +1,7 @@
-/* Recurrences for any vector width (see wide.h). Lanes run along channels in the convolution, along
- * a state's row elsewhere; four rows of a state go together, so that their sums across are taken at
- * once and what serves all rows is read once. A row's bits do not depend on the others. */
+/* Recurrences for any vector width (see wide.h). Lanes run along channels: no sum goes
+ * across them. Of a state a strip of some rows, 8 or 16 KB, stays in the first cache while all rows
+ * of the call pass over it. Chunked forms of these recurrences, made of matrix products, were
+ * weighed and left out: docs/performance.md. */
 #ifndef KERNELS_WIDE_RECURRENT_H
 #define KERNELS_WIDE_RECURRENT_H
 
@@ -40,134 +41,332 @@ static void conv_step(const float *x, const float *weight, const float *bias, si
         memcpy(tail + t * stride, t + 2 < taps ? tail + (t + 1) * stride : x, n * sizeof *tail);
 }
 
-/* ---- Mamba: every channel decays by its own row of a ---- */
+/* ---- states in panels: lanes run along the n rows of a state, `V` vectors (a strip) at a time;
+ * `step` floats from h[.][i] to h[.][i + 1], `apart` from one vector of the strip to the next ----
+ */
 
-static void scan_step(const float *x, const float *dt, const float *a, const float *d,
-                      const float *b, const float *c, size_t n, size_t width, float *h, float *out)
+enum {
+    PANEL_VECTORS = STATE_PANEL / LANES,
+    /* of a strip: what is read for all lanes serves two vectors at least */
+    STRIP = PANEL_VECTORS > 1 ? PANEL_VECTORS : 2,
+    STRIP_ROWS = STRIP * LANES,
+};
+
+WIDE void store_some(float *p, vf v, size_t some)
 {
-    for (size_t j = 0; j < n; j++, a += width, h += width) {
-        vf step = vf_set(dt[j]), add = vf_set(dt[j] * x[j]), sum = vf_set(0);
-        size_t i = 0;
-        for (; i + LANES <= width; i += LANES) {
-            vf decay = vf_exp(vf_mul(step, vf_load(a + i)));
-            vf s = vf_fma(decay, vf_load(h + i), vf_mul(add, vf_load(b + i)));
-            vf_store(h + i, s);
-            sum = vf_fma(s, vf_load(c + i), sum);
+    if (some == LANES)
+        vf_store(p, v);
+    else
+        vf_store_part(p, v, some);
+}
+
+/* Where the strip's i-th vectors lie. */
+#define STATE_OF(h, i) ((h) + (i)*step)
+
+WIDE void load_strip(int V, size_t some, const float *h, size_t apart, vf *s)
+{
+    UNROLL
+    for (int r = 0; r < V; r++) s[r] = load_some(h + (size_t)r * apart, some);
+}
+
+/* Vectors of a strip lie multiples of 4 KB apart: a read behind a write of the other's would wait
+ * for it. So all of a strip, and all numbers that are broadcast, are read before any is written. */
+WIDE void store_strip(int V, size_t some, float *h, size_t apart, const vf *s)
+{
+    UNROLL
+    for (int r = 0; r < V; r++) store_some(h + (size_t)r * apart, s[r], some);
+}
+
+/* Rows lie far apart, whole pages in wide models: no prefetcher of a CPU follows them. */
+enum { ROWS_AHEAD = 2 };
+
+WIDE void fetch(const float *row, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) __builtin_prefetch(row + i);
+}
+
+WIDE void zero_strip(int V, vf *sum)
+{
+    UNROLL
+    for (int r = 0; r < V; r++) sum[r] = vf_set(0);
+}
+
+/* sum += s x */
+WIDE void read_strip(int V, const vf *s, vf x, vf *sum)
+{
+    UNROLL
+    for (int r = 0; r < V; r++) sum[r] = vf_fma(s[r], x, sum[r]);
+}
+
+/* s = decay s + add x */
+WIDE void move_strip(int V, vf decay, const vf *add, vf x, vf *s)
+{
+    UNROLL
+    for (int r = 0; r < V; r++) s[r] = vf_fma(add[r], x, vf_mul(decay, s[r]));
+}
+
+/* Runs STRIP_OF(V, some, j, h, step, apart) over the n rows of a state at `state`: whole panels,
+ * as many vectors at a time as a strip has, then those of what is left. */
+#define EACH_STRIP(n, width, state, STRIP_OF)                                                      \
+    do {                                                                                           \
+        const size_t panel = STATE_PANEL * (width), apart = LANES == STATE_PANEL ? panel : LANES;  \
+        size_t j = 0;                                                                              \
+        for (; j + STRIP_ROWS <= (n); j += STRIP_ROWS)                                             \
+            STRIP_OF(STRIP, LANES, j, (state) + j * (width), STATE_PANEL, apart);                  \
+        for (; STRIP_ROWS > STATE_PANEL && j + STATE_PANEL <= (n); j += STATE_PANEL)               \
+            STRIP_OF(PANEL_VECTORS, LANES, j, (state) + j * (width), STATE_PANEL, apart);          \
+        size_t first = j, side = (n)-first;                                                        \
+        for (; j + LANES <= (n); j += LANES)                                                       \
+            STRIP_OF(1, LANES, j, (state) + first * (width) + (j - first), side, 0);               \
+        if (j < (n)) STRIP_OF(1, (n)-j, j, (state) + first * (width) + (j - first), side, 0);      \
+    } while (0)
+
+/* ---- Mamba: every channel decays by its own row of a, which lies as the state does ---- */
+
+WIDE void scan_at(int V, size_t some, const vf *dt, const vf *add, float b, float c, const float *a,
+                  float *h, size_t apart, vf *sum)
+{
+    vf decay[STRIP], s[STRIP], by = vf_set(b), read = vf_set(c);
+    load_strip(V, some, a, apart, decay);
+    load_strip(V, some, h, apart, s);
+    UNROLL
+    for (int r = 0; r < V; r++)
+        s[r] = vf_fma(vf_exp(vf_mul(dt[r], decay[r])), s[r], vf_mul(add[r], by));
+    store_strip(V, some, h, apart, s);
+    read_strip(V, s, read, sum);
+}
+
+WIDE void scan_strip(int V, size_t some, const float *x, const float *dt, size_t stride,
+                     const float *a, const float *d, const float *b, const float *c,
+                     size_t bc_stride, size_t rows, size_t width, float *h, size_t step,
+                     size_t apart, float *out)
+{
+    for (size_t t = 0; t < rows; t++) {
+        vf by[STRIP], add[STRIP], sum[STRIP];
+        if (t + ROWS_AHEAD < rows) {
+            fetch(x + ROWS_AHEAD * stride, (size_t)V * LANES);
+            fetch(dt + ROWS_AHEAD * stride, (size_t)V * LANES);
         }
-        if (i < width) {
-            vf decay = vf_exp(vf_mul(step, vf_load_part(a + i, width - i)));
-            vf s = vf_fma(decay, vf_load_part(h + i, width - i),
-                          vf_mul(add, vf_load_part(b + i, width - i)));
-            vf_store_part(h + i, s, width - i);
-            sum = vf_fma(s, vf_load_part(c + i, width - i), sum);
+        load_strip(V, some, dt, LANES, by);
+        load_strip(V, some, x, LANES, add);
+        UNROLL
+        for (int r = 0; r < V; r++) add[r] = vf_mul(by[r], add[r]);
+        zero_strip(V, sum);
+        for (size_t i = 0; i < width; i++)
+            scan_at(V, some, by, add, b[i], c[i], STATE_OF(a, i), STATE_OF(h, i), apart, sum);
+        UNROLL
+        for (int r = 0; r < V; r++) {
+            vf skip = vf_mul(load_some(d + r * LANES, some), load_some(x + r * LANES, some));
+            store_some(out + r * LANES, vf_add(skip, sum[r]), some);
         }
-        out[j] = d[j] * x[j] + vf_sum(sum);
+        x += stride, dt += stride, out += stride, b += bc_stride, c += bc_stride;
     }
+}
+
+static void scan_rows(const float *x, const float *dt, size_t stride, const float *a,
+                      const float *d, const float *b, const float *c, size_t bc_stride, size_t rows,
+                      size_t n, size_t width, float *h, float *out)
+{
+#define SCAN_STRIP(V, some, j, state, step, apart)                                                 \
+    scan_strip(V, some, x + (j), dt + (j), stride, a + ((state)-h), d + (j), b, c, bc_stride,      \
+               rows, width, state, step, apart, out + (j))
+    EACH_STRIP(n, width, h, SCAN_STRIP);
+#undef SCAN_STRIP
 }
 
 /* ---- Mamba 2 and the delta rule: a head decays as one ---- */
 
-/* h[r] = decay h[r] + add[r] b; out[r] = h[r] c, for `rows` (1 or 4) rows. */
-WIDE void advance(int rows, float decay, const float *add, const float *b, const float *c,
-                  size_t width, float *h, float *out)
+/* Of `some_rows` (1 or 2) rows, which pass over the state together: what they add, and their sums,
+ * even and odd i apart so that none waits for the last. */
+typedef struct Pass {
+    vf add[2][STRIP], even[2][STRIP], odd[2][STRIP];
+} Pass;
+
+WIDE void ssd_at(int V, size_t some, int some_rows, const float *decay, const float *b,
+                 const float *c, size_t bc_stride, Pass *p, float *h, size_t apart, bool odd)
 {
-    vf by = vf_set(decay), sum[4], more[4];
+    vf s[STRIP];
+    load_strip(V, some, h, apart, s);
     UNROLL
-    for (int r = 0; r < rows; r++) sum[r] = vf_set(0), more[r] = vf_set(add[r]);
-    size_t i = 0;
-    for (; i + LANES <= width; i += LANES) {
-        vf left = vf_load(b + i), right = vf_load(c + i);
+    for (int t = 0; t < some_rows; t++) {
+        move_strip(V, vf_set(decay[t]), p->add[t], vf_set(b[(size_t)t * bc_stride]), s);
+        read_strip(V, s, vf_set(c[(size_t)t * bc_stride]), odd ? p->odd[t] : p->even[t]);
+    }
+    store_strip(V, some, h, apart, s);
+}
+
+WIDE void ssd_pass(int V, size_t some, int some_rows, const float *x, size_t stride,
+                   const float *decay, const float *dt, float d, const float *b, const float *c,
+                   size_t bc_stride, size_t width, float *h, size_t step, size_t apart, float *out)
+{
+    Pass p;
+    UNROLL
+    for (int t = 0; t < some_rows; t++) {
+        vf by = vf_set(dt[t]);
+        load_strip(V, some, x + (size_t)t * stride, LANES, p.add[t]);
         UNROLL
-        for (int r = 0; r < rows; r++) {
-            float *at = h + (size_t)r * width + i;
-            vf s = vf_fma(more[r], left, vf_mul(by, vf_load(at)));
-            vf_store(at, s);
-            sum[r] = vf_fma(s, right, sum[r]);
+        for (int r = 0; r < V; r++) p.add[t][r] = vf_mul(by, p.add[t][r]);
+        zero_strip(V, p.even[t]);
+        zero_strip(V, p.odd[t]);
+    }
+    size_t i = 0;
+    for (; i + 2 <= width; i += 2) {
+        ssd_at(V, some, some_rows, decay, b + i, c + i, bc_stride, &p, STATE_OF(h, i), apart,
+               false);
+        ssd_at(V, some, some_rows, decay, b + i + 1, c + i + 1, bc_stride, &p, STATE_OF(h, i + 1),
+               apart, true);
+    }
+    if (i < width)
+        ssd_at(V, some, some_rows, decay, b + i, c + i, bc_stride, &p, STATE_OF(h, i), apart,
+               false);
+    UNROLL
+    for (int t = 0; t < some_rows; t++) {
+        UNROLL
+        for (int r = 0; r < V; r++) {
+            size_t at = (size_t)t * stride + (size_t)r * LANES;
+            vf skip = vf_mul(vf_set(d), load_some(x + at, some));
+            store_some(out + at, vf_add(skip, vf_add(p.even[t][r], p.odd[t][r])), some);
         }
     }
-    if (i < width) {
-        vf left = vf_load_part(b + i, width - i), right = vf_load_part(c + i, width - i);
-        UNROLL
-        for (int r = 0; r < rows; r++) {
-            float *at = h + (size_t)r * width + i;
-            vf s = vf_fma(more[r], left, vf_mul(by, vf_load_part(at, width - i)));
-            vf_store_part(at, s, width - i);
-            sum[r] = vf_fma(s, right, sum[r]);
+}
+
+WIDE void ssd_strip(int V, size_t some, const float *x, size_t stride, const float *decay,
+                    const float *dt, float d, const float *b, const float *c, size_t bc_stride,
+                    size_t rows, size_t width, float *h, size_t step, size_t apart, float *out)
+{
+    size_t t = 0;
+    for (; t + 2 <= rows; t += 2) {
+        for (size_t ahead = t + 2; ahead < t + 4 && ahead < rows; ahead++) {
+            fetch(x + ahead * stride, (size_t)V * LANES);
+            fetch(b + ahead * bc_stride, width);
+            fetch(c + ahead * bc_stride, width);
         }
+        ssd_pass(V, some, 2, x + t * stride, stride, decay + t, dt + t, d, b + t * bc_stride,
+                 c + t * bc_stride, bc_stride, width, h, step, apart, out + t * stride);
     }
-    if (rows == 4)
-        v4_store(out, vf_sum4(sum[0], sum[1], sum[2], sum[3]));
-    else
-        out[0] = v4_first(vf_sum4(sum[0], vf_set(0), vf_set(0), vf_set(0)));
+    if (t < rows)
+        ssd_pass(V, some, 1, x + t * stride, stride, decay + t, dt + t, d, b + t * bc_stride,
+                 c + t * bc_stride, bc_stride, width, h, step, apart, out + t * stride);
 }
 
-/* out[r] = h[r] k */
-WIDE void ask(int rows, const float *k, size_t width, const float *h, float *out)
+static void ssd_rows(const float *x, size_t stride, const float *decay, const float *dt, float d,
+                     const float *b, const float *c, size_t bc_stride, size_t rows, size_t n,
+                     size_t width, float *h, float *out)
 {
-    vf sum[4];
-    UNROLL
-    for (int r = 0; r < rows; r++) sum[r] = vf_set(0);
+#define SSD_STRIP(V, some, j, state, step, apart)                                                  \
+    ssd_strip(V, some, x + (j), stride, decay, dt, d, b, c, bc_stride, rows, width, state, step,   \
+              apart, out + (j))
+    EACH_STRIP(n, width, h, SSD_STRIP);
+#undef SSD_STRIP
+}
+
+/* known = s k */
+WIDE void ask(int V, size_t some, const float *k, size_t width, const float *s, size_t step,
+              size_t apart, vf *known)
+{
+    vf odd[STRIP], at[STRIP];
+    zero_strip(V, known);
+    zero_strip(V, odd);
     size_t i = 0;
-    for (; i + LANES <= width; i += LANES) {
-        vf key = vf_load(k + i);
-        UNROLL
-        for (int r = 0; r < rows; r++)
-            sum[r] = vf_fma(vf_load(h + (size_t)r * width + i), key, sum[r]);
+    for (; i + 2 <= width; i += 2) {
+        load_strip(V, some, STATE_OF(s, i), apart, at);
+        read_strip(V, at, vf_set(k[i]), known);
+        load_strip(V, some, STATE_OF(s, i + 1), apart, at);
+        read_strip(V, at, vf_set(k[i + 1]), odd);
     }
     if (i < width) {
-        vf key = vf_load_part(k + i, width - i);
-        UNROLL
-        for (int r = 0; r < rows; r++)
-            sum[r] = vf_fma(vf_load_part(h + (size_t)r * width + i, width - i), key, sum[r]);
+        load_strip(V, some, STATE_OF(s, i), apart, at);
+        read_strip(V, at, vf_set(k[i]), known);
     }
-    if (rows == 4)
-        v4_store(out, vf_sum4(sum[0], sum[1], sum[2], sum[3]));
-    else
-        out[0] = v4_first(vf_sum4(sum[0], vf_set(0), vf_set(0), vf_set(0)));
+    UNROLL
+    for (int r = 0; r < V; r++) known[r] = vf_add(known[r], odd[r]);
 }
 
-WIDE void ssd_rows(int rows, const float *x, float decay, float dt, float d, const float *b,
-                   const float *c, size_t width, float *h, float *out)
+/* `more`: of the next row's k too. */
+WIDE void delta_at(int V, size_t some, bool more, vf decay, const vf *change, const float *q,
+                   const float *k, const float *next, float *s, size_t apart, vf *sum, vf *known)
 {
-    float add[4], sum[4];
-    for (int r = 0; r < rows; r++) add[r] = dt * x[r];
-    advance(rows, decay, add, b, c, width, h, sum);
-    for (int r = 0; r < rows; r++) out[r] = d * x[r] + sum[r];
+    vf at[STRIP], key = vf_set(*k), query = vf_set(*q), asked = vf_set(more ? *next : 0);
+    load_strip(V, some, s, apart, at);
+    move_strip(V, decay, change, key, at);
+    store_strip(V, some, s, apart, at);
+    read_strip(V, at, query, sum);
+    if (more) read_strip(V, at, asked, known);
 }
 
-static void ssd_step(const float *x, float decay, float dt, float d, const float *b, const float *c,
-                     size_t n, size_t width, float *h, float *out)
+/* One row: s = decay s + change k, sum = s q, and if there are more, known = s next. */
+WIDE void delta_pass(int V, size_t some, bool more, float decay, const vf *change, const float *q,
+                     const float *k, const float *next, size_t width, float *s, size_t step,
+                     size_t apart, vf *sum, vf *known)
 {
-    size_t j = 0;
-    for (; j + 4 <= n; j += 4)
-        ssd_rows(4, x + j, decay, dt, d, b, c, width, h + j * width, out + j);
-    for (; j < n; j++) ssd_rows(1, x + j, decay, dt, d, b, c, width, h + j * width, out + j);
+    vf by = vf_set(decay), odd_sum[STRIP], odd_known[STRIP];
+    zero_strip(V, sum);
+    zero_strip(V, odd_sum);
+    zero_strip(V, known);
+    zero_strip(V, odd_known);
+    size_t i = 0;
+    for (; i + 2 <= width; i += 2) {
+        delta_at(V, some, more, by, change, q + i, k + i, next + i, STATE_OF(s, i), apart, sum,
+                 known);
+        delta_at(V, some, more, by, change, q + i + 1, k + i + 1, next + i + 1, STATE_OF(s, i + 1),
+                 apart, odd_sum, odd_known);
+    }
+    if (i < width)
+        delta_at(V, some, more, by, change, q + i, k + i, next + i, STATE_OF(s, i), apart, sum,
+                 known);
+    UNROLL
+    for (int r = 0; r < V; r++) {
+        sum[r] = vf_add(sum[r], odd_sum[r]);
+        known[r] = vf_add(known[r], odd_known[r]);
+    }
 }
 
-WIDE void delta_rows(int rows, const float *q, const float *k, const float *v, float decay,
-                     float beta, size_t width, float *s, float *out)
+WIDE void delta_strip(int V, size_t some, const float *q, const float *k, size_t qk_stride,
+                      const float *v, size_t stride, const float *decay, const float *beta,
+                      size_t rows, size_t width, float *s, size_t step, size_t apart, float *out)
 {
-    float change[4];
-    ask(rows, k, width, s, change);
-    for (int r = 0; r < rows; r++) change[r] = beta * (v[r] - decay * change[r]);
-    advance(rows, decay, change, k, q, width, s, out);
+    vf known[STRIP];
+    if (rows == 0) return;
+    ask(V, some, k, width, s, step, apart, known);
+    for (size_t t = 0; t < rows; t++) {
+        vf change[STRIP], sum[STRIP], by = vf_set(decay[t]), rate = vf_set(beta[t]);
+        if (t + ROWS_AHEAD < rows) {
+            fetch(v + ROWS_AHEAD * stride, (size_t)V * LANES);
+            fetch(q + ROWS_AHEAD * qk_stride, width);
+            fetch(k + ROWS_AHEAD * qk_stride, width);
+        }
+        load_strip(V, some, v, LANES, change);
+        UNROLL
+        for (int r = 0; r < V; r++)
+            change[r] = vf_mul(rate, vf_sub(change[r], vf_mul(by, known[r])));
+        if (t + 1 < rows)
+            delta_pass(V, some, true, decay[t], change, q, k, k + qk_stride, width, s, step, apart,
+                       sum, known);
+        else
+            delta_pass(V, some, false, decay[t], change, q, k, k, width, s, step, apart, sum,
+                       known);
+        store_strip(V, some, out, LANES, sum);
+        q += qk_stride, k += qk_stride, v += stride, out += stride;
+    }
 }
 
-static void delta_step(const float *q, const float *k, const float *v, float decay, float beta,
-                       size_t n, size_t width, float *s, float *out)
+static void delta_rows(const float *q, const float *k, size_t qk_stride, const float *v,
+                       size_t stride, const float *decay, const float *beta, size_t rows, size_t n,
+                       size_t width, float *s, float *out)
 {
-    size_t j = 0;
-    for (; j + 4 <= n; j += 4)
-        delta_rows(4, q, k, v + j, decay, beta, width, s + j * width, out + j);
-    for (; j < n; j++) delta_rows(1, q, k, v + j, decay, beta, width, s + j * width, out + j);
+#define DELTA_STRIP(V, some, j, state, step, apart)                                                \
+    delta_strip(V, some, q, k, qk_stride, v + (j), stride, decay, beta, rows, width, state, step,  \
+                apart, out + (j))
+    EACH_STRIP(n, width, s, DELTA_STRIP);
+#undef DELTA_STRIP
 }
 
 static void register_recurrent(Kernels *table)
 {
     table->conv_step = conv_step;
-    table->scan_step = scan_step;
-    table->ssd_step = ssd_step;
-    table->delta_step = delta_step;
+    table->scan_rows = scan_rows;
+    table->ssd_rows = ssd_rows;
+    table->delta_rows = delta_rows;
 }
 
 #endif
