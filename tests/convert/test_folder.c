@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "io/gguf.h"
 #include "support/compare.h"
+#include "support/files.h"
 #include "support/run_model.h"
 #include "support/scratch.h"
 
@@ -24,24 +25,13 @@ static bt_error err;
 
 static const char *source_path(const char *name)
 {
-    static char paths[3][1024];
-    static unsigned next;
-    char *out = paths[next++ % 3];
-    const char *source = getenv("BANTAM_SOURCE");
-    snprintf(out, sizeof paths[0], "%s/tests/data/folder%s%s", source ? source : ".",
-             *name ? "/" : "", name);
-    return out;
+    return files_source("tests/data/folder%s%s", *name ? "/" : "", name);
 }
 
 static char *read_file(const char *path, size_t *size)
 {
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    char *data = malloc(1 << 20);
+    char *data = files_read(path, size);
     assert_non_null(data);
-    *size = fread(data, 1, (1 << 20) - 1, f);
-    data[*size] = '\0';
-    fclose(f);
     return data;
 }
 

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "bantam/bantam.h"
+#include "support/families.h"
 
 enum { TEXT = 10, ROWS = 3, COLUMNS = 4, IMAGE = ROWS * COLUMNS, AFTER = 5 };
 
@@ -21,12 +22,9 @@ static bt_error err;
 
 static void open_session(const char *name)
 {
-    char path[1200];
-    const char *source = getenv("BANTAM_SOURCE");
     bt_model_options mo = {.n_threads = 1, .no_cache = true};
     bt_session_options so = {.n_ctx = 64, .n_sequences = 2, .n_batch = 64, .kv = BT_KV_F32};
-    snprintf(path, sizeof path, "%s/tests/data/families/%s.gguf", source ? source : ".", name);
-    if (bt_model_open(path, &mo, &model, &err)) fail_msg("%s", err.text);
+    if (bt_model_open(families_path(name, ".gguf"), &mo, &model, &err)) fail_msg("%s", err.text);
     if (bt_session_open(model, &so, &session, &err)) fail_msg("%s", err.text);
 }
 

@@ -18,6 +18,8 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "io/gguf_index.h"
+#include "support/families.h"
+#include "support/files.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
 
@@ -36,14 +38,8 @@ static File read_file(const char *path)
 {
     File f = {0};
     bt_error err = {0};
-    FILE *from = fopen(path, "rb");
-    assert_non_null(from);
-    fseek(from, 0, SEEK_END);
-    f.size = (size_t)ftell(from);
-    rewind(from);
-    f.data = malloc(f.size);
-    assert_int_equal(fread(f.data, 1, f.size, from), f.size);
-    fclose(from);
+    f.data = (unsigned char *)files_read(path, &f.size);
+    assert_non_null(f.data);
     if (gguf_open_memory(f.data, f.size, path, &f.g, &err)) fail_msg("%s", err.text);
     return f;
 }
@@ -183,11 +179,9 @@ static void run_row(const Row *r)
 {
     char good[1024], bad[1024], what[128];
     bt_error err = {0};
-    const char *source = getenv("BANTAM_SOURCE");
     snprintf(good, sizeof good, "%s", scratch_path("good.gguf"));
     if (r->fixture)
-        snprintf(good, sizeof good, "%s/tests/data/families/%s.gguf", source ? source : ".",
-                 r->fixture);
+        snprintf(good, sizeof good, "%s", families_path(r->fixture, ".gguf"));
     else if (make_model(&r->make, good, &err))
         fail_msg("%s", err.text);
     File f = read_file(good);

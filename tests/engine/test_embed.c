@@ -16,50 +16,23 @@
 #include "base/mem.h"
 #include "models/model.h"
 #include "support/compare.h"
+#include "support/families.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
 
-#define MOST_FIXTURES  16
 #define MOST_SEQUENCES 8
 #define MOST_TOKENS    512
 #define MOST_WIDTH     64
 
-typedef struct Fixture {
-    char name[64], arch[64];
-    double bound;
-} Fixture;
-
-static Fixture fixtures[MOST_FIXTURES];
+static FamilyFixture fixtures[FAMILIES_MOST];
 static bt_token tokens[MOST_TOKENS];
 static bt_ids texts[MOST_SEQUENCES];
 static size_t n_texts, n_tokens;
 
-static const char *path_of(const char *name, const char *suffix)
+static size_t read_all(void)
 {
-    static char paths[2][1024];
-    static unsigned next;
-    char *out = paths[next++ % 2];
-    const char *source = getenv("BANTAM_SOURCE");
-    snprintf(out, sizeof paths[0], "%s/tests/data/families/%s%s", source ? source : ".", name,
-             suffix);
-    return out;
-}
-
-static size_t read_manifest(void)
-{
-    char line[512], kind[16];
-    size_t n = 0;
-    FILE *f = fopen(path_of("fixtures", ".tsv"), "r");
-    while (f && n < MOST_FIXTURES && fgets(line, sizeof line, f)) {
-        Fixture *x = &fixtures[n];
-        if (line[0] != '#' &&
-            sscanf(line, "%63[^\t]\t%63[^\t]\t%15[^\t]\t%lf", x->name, x->arch, kind, &x->bound) ==
-                4 &&
-            strcmp(kind, "embed") == 0)
-            n++;
-    }
-    if (f) fclose(f);
-    f = fopen(path_of("sequences", ".txt"), "r");
+    char line[512];
+    FILE *f = fopen(families_path("sequences", ".txt"), "r");
     while (f && n_texts < MOST_SEQUENCES && fgets(line, sizeof line, f)) {
         texts[n_texts].ids = tokens + n_tokens;
         for (char *p = line, *end; n_tokens < MOST_TOKENS; p = end) {
@@ -71,7 +44,7 @@ static size_t read_manifest(void)
         n_texts++;
     }
     if (f) fclose(f);
-    return n_texts ? n : 0;
+    return n_texts ? families_read("embed", fixtures) : 0;
 }
 
 /* ---- models ---- */
@@ -82,7 +55,7 @@ static bt_error err;
 
 static void open_model(const char *name)
 {
-    assert_int_equal(bt_model_open(path_of(name, ".gguf"), NULL, &model, &err), BT_OK);
+    assert_int_equal(bt_model_open(families_path(name, ".gguf"), NULL, &model, &err), BT_OK);
 }
 
 static void open_session(int32_t n_batch, int32_t n_sequences)
@@ -122,10 +95,10 @@ static void hidden_rows(bool together, float *out)
     }
 }
 
-static void hidden_states_are_the_references(const Fixture *x)
+static void hidden_states_are_the_references(const FamilyFixture *x)
 {
     size_t count;
-    float *want = compare_read(path_of(x->name, ".hidden.f32"), &count);
+    float *want = compare_read(families_path(x->name, ".hidden.f32"), &count);
     static float alone[MOST_TOKENS * MOST_WIDTH], got[MOST_TOKENS * MOST_WIDTH];
     assert_non_null(want);
     assert_int_equal(count, n_tokens * (size_t)bt_model_describe(model).n_embd);
@@ -141,13 +114,13 @@ static void hidden_states_are_the_references(const Fixture *x)
     free(want);
 }
 
-static void vectors_are_the_references(const Fixture *x)
+static void vectors_are_the_references(const FamilyFixture *x)
 {
     static const struct {
         int32_t n_batch, n_sequences;
     } shapes[] = {{512, 8}, {64, 1}, {64, 8}, {128, 2}, {7, 3}};
     size_t count, dims = (size_t)bt_model_embedding(model).n_dims;
-    float *want = compare_read(path_of(x->name, ".embed.f32"), &count);
+    float *want = compare_read(families_path(x->name, ".embed.f32"), &count);
     static float first[MOST_SEQUENCES * MOST_WIDTH], got[MOST_SEQUENCES * MOST_WIDTH];
     assert_non_null(want);
     assert_int_equal(count, n_texts * dims);
@@ -166,7 +139,7 @@ static void vectors_are_the_references(const Fixture *x)
 
 static void holds(void **state)
 {
-    const Fixture *x = *state;
+    const FamilyFixture *x = *state;
     if (!arch_find(span_of(x->arch))) {
         print_message("skipped: %s, architecture '%s' is not built\n", x->name, x->arch);
         skip();
@@ -367,7 +340,7 @@ static void memory_may_run_out(void **state)
     static float out[MOST_SEQUENCES * MOST_WIDTH], want[MOST_SEQUENCES * MOST_WIDTH];
     char path[1024];
     (void)state;
-    snprintf(path, sizeof path, "%s", path_of("gemma-embedding", ".gguf"));
+    snprintf(path, sizeof path, "%s", families_path("gemma-embedding", ".gguf"));
     int64_t before = mem_live();
     uint64_t first = mem_count();
     assert_int_equal(live(path, want), BT_OK);
@@ -413,8 +386,8 @@ static void models_that_write_embed_too(void **state)
 
 int main(void)
 {
-    static struct CMUnitTest tests[MOST_FIXTURES + 8];
-    size_t n = read_manifest();
+    static struct CMUnitTest tests[FAMILIES_MOST + 8];
+    size_t n = read_all();
     if (!n) {
         fprintf(stderr, "tests/data/families/fixtures.tsv or sequences.txt cannot be read\n");
         return 1;

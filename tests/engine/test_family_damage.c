@@ -14,27 +14,13 @@
 #include "bantam/bantam.h"
 #include "base/mem.h"
 #include "io/gguf_index.h"
+#include "support/families.h"
+#include "support/files.h"
 #include "support/scratch.h"
 
-#define MOST_FIXTURES 128
-#define MOST_LIVES    60 /* of a model; allocations beyond are sampled */
+#define MOST_LIVES 60 /* of a model; allocations beyond are sampled */
 
-static char names[MOST_FIXTURES][64];
-static char source[1024];
-
-static size_t read_names(void)
-{
-    char path[1100], line[512];
-    const char *root = getenv("BANTAM_SOURCE");
-    snprintf(source, sizeof source, "%s/tests/data/families", root ? root : ".");
-    snprintf(path, sizeof path, "%s/fixtures.tsv", source);
-    size_t n = 0;
-    FILE *f = fopen(path, "r");
-    while (f && n < MOST_FIXTURES && fgets(line, sizeof line, f))
-        if (line[0] != '#' && sscanf(line, "%63[^\t]", names[n]) == 1) n++;
-    if (f) fclose(f);
-    return n;
-}
+static FamilyFixture fixtures[FAMILIES_MOST];
 
 /* ---- tensors ---- */
 
@@ -66,27 +52,6 @@ static unsigned char *find_name(unsigned char *data, size_t size, const char *na
     return NULL;
 }
 
-static void write_file(const char *path, const unsigned char *data, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, size, f), size);
-    fclose(f);
-}
-
-static unsigned char *read_whole(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    fseek(f, 0, SEEK_END);
-    *size = (size_t)ftell(f);
-    rewind(f);
-    unsigned char *data = malloc(*size);
-    assert_int_equal(fread(data, 1, *size, f), *size);
-    fclose(f);
-    return data;
-}
-
 static bt_status opens(const char *path, bt_error *err)
 {
     bt_model *m = NULL;
@@ -99,13 +64,14 @@ static bt_status opens(const char *path, bt_error *err)
 static void tensors_are_missed(void **state)
 {
     const char *name = *state;
-    char path[1200], damaged[1200], tensor[256];
+    char damaged[1200], tensor[256];
+    const char *path = families_path(name, ".gguf");
     size_t size;
     bt_error err;
     Gguf *g = NULL;
-    snprintf(path, sizeof path, "%s/%s.gguf", source, name);
     snprintf(damaged, sizeof damaged, "%s", scratch_path("lost.gguf"));
-    unsigned char *data = read_whole(path, &size);
+    unsigned char *data = (unsigned char *)files_read(path, &size);
+    assert_non_null(data);
     assert_int_equal(gguf_open_memory(data, size, path, &g, &err), BT_OK);
     for (size_t i = 0; i < gguf_n_tensors(g); i++) {
         Span is = gguf_tensor(g, i)->name;
@@ -114,7 +80,7 @@ static void tensors_are_missed(void **state)
         assert_non_null(at);
         unsigned char kept = *at;
         *at = 'z';
-        write_file(damaged, data, size);
+        assert_int_equal(files_write(damaged, data, size), 0);
         *at = kept;
         bt_status status = opens(damaged, &err);
         if (status == BT_OK && !may_lack(name, tensor))
@@ -153,7 +119,7 @@ static void allocations_fail(void **state)
     char path[1200];
     bt_error err = {0};
     int64_t before = mem_live();
-    snprintf(path, sizeof path, "%s/%s.gguf", source, name);
+    snprintf(path, sizeof path, "%s", families_path(name, ".gguf"));
     uint64_t counted = mem_count();
     bt_status whole = live(path, &err);
     /* encoders take whole texts only */
@@ -174,15 +140,16 @@ static void allocations_fail(void **state)
 
 int main(void)
 {
-    static struct CMUnitTest tests[2 * MOST_FIXTURES];
-    size_t n = read_names();
+    static struct CMUnitTest tests[2 * FAMILIES_MOST];
+    size_t n = families_read(NULL, fixtures);
     if (!n || !scratch_open()) {
         fprintf(stderr, "tests/data/families/fixtures.tsv cannot be read\n");
         return 1;
     }
     for (size_t i = 0; i < n; i++) {
-        tests[i] = (struct CMUnitTest){names[i], tensors_are_missed, NULL, NULL, names[i]};
-        tests[n + i] = (struct CMUnitTest){names[i], allocations_fail, NULL, NULL, names[i]};
+        char *name = fixtures[i].name;
+        tests[i] = (struct CMUnitTest){name, tensors_are_missed, NULL, NULL, name};
+        tests[n + i] = (struct CMUnitTest){name, allocations_fail, NULL, NULL, name};
     }
     int failed = _cmocka_run_group_tests("family-damage", tests, 2 * n, NULL, NULL);
     scratch_close();

@@ -13,6 +13,7 @@
 
 #include "bantam/bantam.h"
 #include "base/mem.h"
+#include "support/families.h"
 
 enum { TOKENS = 90, SEQUENCES = 3, VOCAB = 64 };
 
@@ -26,14 +27,6 @@ static float want[SEQUENCES][TOKENS][VOCAB]; /* each sequence fed alone, at once
 static bt_model *model;
 static bt_session *session;
 
-static const char *path_of(const char *name)
-{
-    static char path[1024];
-    const char *source = getenv("BANTAM_SOURCE");
-    snprintf(path, sizeof path, "%s/tests/data/families/%s.gguf", source ? source : ".", name);
-    return path;
-}
-
 static void open_session(const char *name, int threads)
 {
     bt_model_options mo = {.n_threads = threads};
@@ -42,7 +35,7 @@ static void open_session(const char *name, int threads)
                              .n_batch = SEQUENCES * TOKENS,
                              .n_logits = SEQUENCES * TOKENS,
                              .kv = BT_KV_F32};
-    if (bt_model_open(path_of(name), &mo, &model, &err)) fail_msg("%s", err.text);
+    if (bt_model_open(families_path(name, ".gguf"), &mo, &model, &err)) fail_msg("%s", err.text);
     if (bt_session_open(model, &so, &session, &err)) fail_msg("%s", err.text);
     assert_int_equal(bt_model_describe(model).n_vocab, VOCAB);
 }
@@ -192,7 +185,7 @@ static uint64_t open_short(const char *name, uint64_t countdown, bt_status *stat
     bt_session_options so = {.n_ctx = 64, .n_sequences = 2, .n_batch = 16};
     uint64_t before = mem_count();
     mem_fail_at(countdown);
-    *status = bt_model_open(path_of(name), &mo, &model, &err);
+    *status = bt_model_open(families_path(name, ".gguf"), &mo, &model, &err);
     if (!*status) *status = bt_session_open(model, &so, &session, &err);
     mem_fail_at(0);
     uint64_t made = mem_count() - before;

@@ -13,6 +13,7 @@
 #include "bantam/bantam.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "support/files.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
 
@@ -51,23 +52,9 @@ static void feed(bt_session *s, int32_t sequence, int from, int n)
 
 static unsigned char *read_file(const char *path, size_t *size)
 {
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    fseek(f, 0, SEEK_END);
-    *size = (size_t)ftell(f);
-    rewind(f);
-    unsigned char *data = malloc(*size);
-    assert_int_equal(fread(data, 1, *size, f), *size);
-    fclose(f);
-    return data;
-}
-
-static void write_file(const char *path, const unsigned char *data, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, size, f), size);
-    fclose(f);
+    char *data = files_read(path, size);
+    assert_non_null(data);
+    return (unsigned char *)data;
 }
 
 static char *saved(bt_session *s)
@@ -158,17 +145,17 @@ static void damage_is_seen(void **state)
     size_t size;
     unsigned char *data = read_file(path, &size);
     for (size_t cut = 0; cut < size; cut += cut < 200 ? 1 : 997) {
-        write_file(path, data, cut);
+        assert_int_equal(files_write(path, data, cut), 0);
         bt_status status = bt_session_load(s, 1, path, &err);
         assert_int_equal(status, BT_E_FORMAT);
     }
     for (size_t at = 0; at < size; at += at < 300 ? 1 : 499) {
         data[at] ^= 4;
-        write_file(path, data, size);
+        assert_int_equal(files_write(path, data, size), 0);
         assert_int_not_equal(bt_session_load(s, 1, path, &err), BT_OK);
         data[at] ^= 4;
     }
-    write_file(path, data, size);
+    assert_int_equal(files_write(path, data, size), 0);
     assert_int_equal(bt_session_load(s, 1, path, &err), BT_OK);
     free(data);
     bt_session_close(&s);
@@ -202,7 +189,7 @@ static void forged_files_do_no_harm(void **state)
         memset(data + HEADER_HASH, 0, 8);
         uint64_t hash = hash_bytes(data, HEADER, 1);
         memcpy(data + HEADER_HASH, &hash, 8);
-        write_file(path, data, have);
+        assert_int_equal(files_write(path, data, have), 0);
         if (bt_session_load(s, 1, path, &err) == BT_OK) feed(s, 1, 1, 3);
     }
     free(good);
