@@ -21,8 +21,9 @@ page is made by `tools/models_table.py` from `src/models/models.def`; a row is a
 `convolution`. `bantam info` prints the bill of a file. *Verified* says against what: `golden`,
 logits of an independent engine, at most 1e-8 apart (normalised mean squared error; 1e-7 where the
 other engine reads GELU from a half-precision table); `fixture`, logits of the makers' reference
-implementation on a tiny random configuration, in `tests/data/families`. Both fed at once, one by
-one, in chunks, beside other sequences, after truncation, and after saving and loading.
+implementation on a tiny random configuration, in `tests/data/families` or `tests/data/folders`.
+Both fed at once, one by one, in chunks, beside other sequences, after truncation, and after saving
+and loading.
 """
 
 

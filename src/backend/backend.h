@@ -110,12 +110,14 @@ typedef enum MoeScores {
     MOE_SOFTMAX,      /* over all experts */
     MOE_SIGMOID,      /* each on its own */
     MOE_SOFTMAX_USED, /* over the chosen ones, after the choice */
+    MOE_SPARSE_MIXER, /* one after another, each by a softmax over those near the best left */
 } MoeScores;
 
 /* Routing of a mixture of experts. */
 typedef struct MoeOptions {
     int32_t n_experts, n_used;
     bool renormalise; /* chosen weights are scaled to sum 1 */
+    float nearness;   /* MOE_SPARSE_MIXER: how far below the best counts as near, of their size */
     MoeScores scores;
     const float *bias; /* (n_experts) added to the scores for the choice only; or NULL */
     int32_t n_groups, groups_used; /* experts of other groups are out; groups_used 0: no groups */

@@ -176,7 +176,8 @@ static void note_window(Convert *c)
 static void check_activation(Convert *c)
 {
     char wanted[80];
-    Span name = conf_text(c, "hidden_activation|hidden_act|activation_function|ff_activation");
+    Span name =
+        conf_text(c, "hidden_activation|hidden_act|activation_function|ff_activation|activation");
     if (plan_failed(c) || !name.size) return;
     snprintf(wanted, sizeof wanted, " %.*s ", (int)(name.size < 60 ? name.size : 60), name.data);
     if (!strstr(c->family->activations, wanted))

@@ -91,6 +91,10 @@ static void longrope(Convert *c, JdocRef p)
     if (plan_failed(c)) return;
     double scale = original > 0 ? context / original : 1;
     double usual = scale > 1 ? sqrt(1 + log(scale) / log(original)) : 1;
+    usual = number_of(c, p, "long_mscale", usual); /* Phi 3.5 MoE says it instead */
+    if (!plan_failed(c) && fabs(number_of(c, p, "short_mscale", usual) - usual) > 1e-6)
+        plan_fail(c, BT_E_UNSUPPORTED,
+                  "config.json: rope scaling's short_mscale and long_mscale differ: not known");
     put_int(c, "rope.scaling.original_context_length", (int64_t)original);
     put_real(c, "rope.scaling.attn_factor", number_of(c, p, "attention_factor", usual));
     plan_made(c, "rope_factors_long.weight", longer, half);

@@ -22,6 +22,13 @@ extern const TensorRule rules_bert[], rules_nomic[], rules_modern[];
 
 /* setup.c: what no table says; called after the common keys, before RoPE and tensors */
 void setup_window(Convert *c);
+void setup_window_all(Convert *c);
+void setup_qwen(Convert *c);
+void setup_qwen2_moe(Convert *c);
+void setup_qwen3_moe(Convert *c);
+void setup_qwen_vl(Convert *c);
+void setup_gptneox(Convert *c);
+void setup_phimoe(Convert *c);
 void setup_gemma(Convert *c);
 void setup_gemma3n(Convert *c); /* setup_gemma.c */
 void setup_gemma4(Convert *c);

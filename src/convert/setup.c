@@ -74,7 +74,101 @@ void setup_window(Convert *c)
     if (any) put_bools(c, "attention.sliding_window_pattern", flags, (uint64_t)n);
 }
 
+/* Windows of families that seldom have any: other programs read files of theirs without. */
+static void put_window(Convert *c, int32_t window, bool (*inside)(Convert *c, int32_t layer))
+{
+    int32_t n = c->size.layers;
+    c->windowed = true;
+    if (!window || window >= conf_int(c, "max_position_embeddings", 0)) return;
+    bool *flags = plan_memory(c, (size_t)n, sizeof *flags), any = false;
+    for (int32_t l = 0; flags && l < n; l++) {
+        flags[l] = !inside || inside(c, l);
+        any = any || flags[l];
+    }
+    if (plan_failed(c) || !any) return;
+    put_int(c, "attention.sliding_window", window);
+    if (inside) put_bools(c, "attention.sliding_window_pattern", flags, (uint64_t)n);
+    plan_note(c, "its window of %d tokens is kept; other programs may see beyond it", window);
+}
+
+/* Mistral, Mixtral, StarCoder 2, Phi 3.5 MoE: all layers. MistralConfig has 4,096 where the key is
+ * not there at all. */
+void setup_window_all(Convert *c)
+{
+    Span type = conf_text(c, "model_type");
+    JdocRef key = jdoc_get(c->config, c->text, "sliding_window");
+    bool unsaid = jdoc_type(c->config, key) == JDOC_NONE && span_is(type, "mistral");
+    c->windowed = true;
+    if (!span_is(type, "llama")) /* whose code has no windows, whatever a config says */
+        put_window(c, unsaid ? 4096 : conf_int(c, "sliding_window", 0), NULL);
+}
+
+static bool late_layer(Convert *c, int32_t layer)
+{
+    if (conf_has(c, "layer_types")) return layer_is(c, layer, "sliding_attention");
+    return layer >= conf_int(c, "max_window_layers", 28);
+}
+
+static bool even_layer(Convert *c, int32_t layer)
+{
+    if (conf_has(c, "layer_types")) return layer_is(c, layer, "sliding_attention");
+    return layer % 2 == 0 && layer < conf_int(c, "max_window_layers", 28);
+}
+
+static bool any_layer(Convert *c, int32_t layer)
+{
+    return true;
+}
+
+/* Qwen's is off unless use_sliding_window says on, whatever sliding_window is. */
+static int32_t qwen_window(Convert *c)
+{
+    return conf_bool(c, "use_sliding_window", false) ? conf_int(c, "sliding_window", 4096) : 0;
+}
+
+void setup_qwen(Convert *c)
+{
+    put_window(c, qwen_window(c), late_layer);
+}
+
+void setup_qwen2_moe(Convert *c)
+{
+    put_window(c, qwen_window(c), even_layer);
+}
+
+void setup_qwen3_moe(Convert *c)
+{
+    put_window(c, qwen_window(c), any_layer);
+}
+
 /* ---- one function a family ---- */
+
+/* What its makers' code computes and the convention of such files does not. */
+static void put_exact_gelu(Convert *c, const char *from)
+{
+    Span name = conf_text(c, from);
+    if (name.size && !span_is(name, "gelu")) return;
+    put_text(c, "hidden_activation", SPAN("gelu"));
+    plan_note(c, "its GELU is kept exact; other programs compute the tanh form (1e-4 apart)");
+}
+
+void setup_gptneox(Convert *c)
+{
+    put_exact_gelu(c, "hidden_act");
+}
+
+void setup_phimoe(Convert *c)
+{
+    put_real(c, "attention.layer_norm_epsilon", conf_real(c, "rms_norm_eps", 1e-5));
+    put_text(c, "expert_routing", SPAN("sparsemixer"));
+    put_real(c, "router_jitter_noise", conf_real(c, "router_jitter_noise", 0.01));
+    if (conf_int(c, "num_experts_per_tok", 2) != 2)
+        plan_fail(c, BT_E_UNSUPPORTED,
+                  "config.json: other than 2 experts of a token are not known");
+    plan_note(c, "its LayerNorm and routing are kept as its makers have them; other programs read "
+                 "the file with RMSNorm and softmax, and answer otherwise");
+    setup_window_all(c);
+}
 
 /* Its layers without RoPE are every fourth. */
 void setup_smollm3(Convert *c)
@@ -126,6 +220,12 @@ void setup_sections(Convert *c)
             sections[i] = (int32_t)value;
     }
     put_ints(c, "rope.dimension_sections", sections, 4);
+}
+
+void setup_qwen_vl(Convert *c)
+{
+    setup_sections(c);
+    setup_qwen(c);
 }
 
 /* Attention temperature and YaRN's mscale: Mistral 3 and 4. */
@@ -229,6 +329,7 @@ void setup_falcon(Convert *c)
     if (conf_bool(c, "alibi", false))
         plan_fail(c, BT_E_UNSUPPORTED, "config.json: Falcon with alibi is not known");
     if (!s->ff) s->ff = (int32_t)(4 * (int64_t)s->embd);
+    put_exact_gelu(c, "activation");
     if (!conf_has(c, "max_position_embeddings")) put_int(c, "context_length", 2048);
 }
 

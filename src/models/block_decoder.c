@@ -55,6 +55,22 @@ bool block_windowed_after(Loader *ld, int32_t layer, int32_t period)
     return windowed(ld, layer, period, true);
 }
 
+void block_decoder_windows(Loader *ld, Decoder *m, bool all)
+{
+    int32_t flags[MODEL_MOST_LAYERS];
+    if (!m || loader_failed(ld)) return;
+    int32_t span = loader_int(ld, "attention.sliding_window", 0, INT32_MAX, 0);
+    int32_t n = loader_array(ld, "attention.sliding_window_pattern", 0, 1, flags, m->n_layers);
+    if (!span) return;
+    if (n && n != m->n_layers)
+        loader_fail(ld, BT_E_FORMAT,
+                    "key '%s.attention.sliding_window_pattern' has %d flags for %d layers",
+                    ld->arch, n, m->n_layers);
+    for (int32_t l = 0; l < m->n_layers; l++)
+        if (n ? flags[l] != 0 : all)
+            block_attention_span(ld, &m->layer[l].attention, l, STATE_KV_WINDOW, span);
+}
+
 static FfnOptions ffn_options(const Loader *ld, const DecoderOptions *o, int32_t l)
 {
     FfnOptions ffn = o->ffn;

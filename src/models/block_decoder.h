@@ -79,6 +79,11 @@ bool block_windowed(Loader *ld, int32_t layer, int32_t period);
 /* The same where the first of each period sees everything: all but l % period == 0. */
 bool block_windowed_after(Loader *ld, int32_t layer, int32_t period);
 
+/* Windows of a family whose files seldom have any: attention.sliding_window tokens, in the layers
+ * that attention.sliding_window_pattern flags (one a layer); without flags in all of them if `all`,
+ * else in none. Other programs ignore the keys in these families and see everything. */
+void block_decoder_windows(Loader *ld, Decoder *m, bool all);
+
 /* The end of every decoder: wanted rows, norm, head, scale and cap; or, when the step wants hidden
  * states, the normed rows. */
 Tensor block_decoder_head(Step *s, const Decoder *m, Tensor x);

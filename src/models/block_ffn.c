@@ -1,6 +1,17 @@
 /* Feed-forward and mixture of experts (see block_ffn.h). T tokens; D model, F ffn, N experts. */
 #include "models/block_ffn.h"
 
+Activation block_gelu(Loader *ld)
+{
+    Span name = loader_text(ld, "hidden_activation");
+    if (span_is(name, "gelu")) return ACT_GELU;
+    if (name.size && !span_is(name, "gelu_pytorch_tanh"))
+        loader_fail(ld, BT_E_UNSUPPORTED,
+                    "key '%s.hidden_activation' is '%.*s'; gelu and gelu_pytorch_tanh are known",
+                    ld->arch, (int)(name.size < 40 ? name.size : 40), name.data);
+    return ACT_GELU_TANH;
+}
+
 static void dense(Loader *ld, int32_t layer, const FfnOptions *o, Ffn *ffn)
 {
     int64_t d = ld->hyper.n_embd, f = ld->hyper.ff_of[layer];
@@ -43,6 +54,7 @@ static MoeOptions routing(Loader *ld, int32_t layer, const FfnOptions *o)
                       .n_used = h->n_experts_used,
                       .scores = o->scores,
                       .renormalise = o->renormalise,
+                      .nearness = o->nearness,
                       .weigh_input = o->weigh_input,
                       .activation = o->activation};
     if (o->routing_keys) routing_keys(ld, &moe);

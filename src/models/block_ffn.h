@@ -13,6 +13,7 @@ typedef struct FfnOptions {
     /* routing, for a mixture */
     MoeScores scores;
     bool renormalise;
+    float nearness;    /* of MOE_SPARSE_MIXER */
     bool routing_keys; /* expert_gating_func, _weights_norm, _weights_scale and _group_* count;
                         * other families' files carry them without a meaning */
     bool weigh_input;
@@ -31,6 +32,9 @@ typedef struct Ffn {
     MoeOptions moe;
 } Ffn;
 
+/* Key hidden_activation, which our converter writes where a maker's GELU is not what files of the
+ * family mean by convention: "gelu" is the exact one. Without the key: its tanh form. */
+Activation block_gelu(Loader *ld);
 /* Reads ffn_gate/up/down (or ffn_up that holds gate, then up), or ffn_gate_inp, ffn_*_exps,
  * ffn_*_shexp, ffn_gate_inp_shexp and exp_probs_b.bias. */
 Ffn block_ffn_load(Loader *ld, int32_t layer, const FfnOptions *options);

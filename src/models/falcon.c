@@ -5,7 +5,7 @@
 static const void *falcon_load(Loader *ld)
 {
     DecoderOptions o = {
-        .centred = true, .parallel = true, .ffn = {.ungated = true, .activation = ACT_GELU_TANH}};
+        .centred = true, .parallel = true, .ffn = {.ungated = true, .activation = block_gelu(ld)}};
     Decoder *m = block_decoder_load(ld, &o);
     if (!m) return NULL;
     for (int32_t l = 0; l < m->n_layers; l++) {

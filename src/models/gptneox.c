@@ -6,7 +6,7 @@ static const void *gptneox_load(Loader *ld)
 {
     DecoderOptions o = {.centred = true,
                         .parallel = loader_bool(ld, "use_parallel_residual", true),
-                        .ffn = {.ungated = true, .activation = ACT_GELU_TANH}};
+                        .ffn = {.ungated = true, .activation = block_gelu(ld)}};
     return block_decoder_load(ld, &o);
 }
 

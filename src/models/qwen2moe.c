@@ -5,7 +5,9 @@
 static const void *qwen2moe_load(Loader *ld)
 {
     DecoderOptions o = {.ffn = {.experts = true, .shared = true, .shared_router = true}};
-    return block_decoder_load(ld, &o);
+    Decoder *m = block_decoder_load(ld, &o);
+    block_decoder_windows(ld, m, false);
+    return m;
 }
 
 const Arch arch_qwen2moe = {"qwen2moe", qwen2moe_load, block_decoder_forward};

@@ -4,7 +4,9 @@
 
 static const void *qwen2vl_load(Loader *ld)
 {
-    return block_decoder_load(ld, &(DecoderOptions){0});
+    Decoder *m = block_decoder_load(ld, &(DecoderOptions){0});
+    block_decoder_windows(ld, m, false);
+    return m;
 }
 
 const Arch arch_qwen2vl = {"qwen2vl", qwen2vl_load, block_decoder_forward};

@@ -4,7 +4,9 @@
 
 static const void *qwen3_load(Loader *ld)
 {
-    return block_decoder_load(ld, &(DecoderOptions){.qk_norm = QK_NORM_HEADS});
+    Decoder *m = block_decoder_load(ld, &(DecoderOptions){.qk_norm = QK_NORM_HEADS});
+    block_decoder_windows(ld, m, false);
+    return m;
 }
 
 const Arch arch_qwen3 = {"qwen3", qwen3_load, block_decoder_forward};

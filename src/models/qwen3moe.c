@@ -5,7 +5,9 @@
 static const void *qwen3moe_load(Loader *ld)
 {
     DecoderOptions o = {.qk_norm = QK_NORM_HEADS, .ffn = {.experts = true, .renormalise = true}};
-    return block_decoder_load(ld, &o);
+    Decoder *m = block_decoder_load(ld, &o);
+    block_decoder_windows(ld, m, false);
+    return m;
 }
 
 const Arch arch_qwen3moe = {"qwen3moe", qwen3moe_load, block_decoder_forward};

@@ -64,6 +64,20 @@ SEEN3_MOE = {"text_config": {**EXPERTS, "moe_intermediate_size": 24, "rope_param
              "vision_config": SEES3}
 
 
+WINDOW = {"use_sliding_window": True, "sliding_window": 12, "max_window_layers": 2}
+FACTORS = [1.0, 1.1, 1.3, 1.7, 2.0, 2.5, 3.0, 4.0]
+
+
+def without_layer_types(config):
+    """config.json as it was before transformers 5."""
+    return {k: v for k, v in config.items() if k != "layer_types"}
+
+
+def window_beside(config):
+    """A window that is not used, as Qwen publishes it."""
+    return {**without_layer_types(config), "sliding_window": 12, "use_sliding_window": False}
+
+
 def turn_experts(state):
     """Experts (in, out), as the hub has them."""
     return {n: p.transpose(1, 2).contiguous() if ".mlp.experts." in n else p
@@ -71,17 +85,29 @@ def turn_experts(state):
 
 
 # name: (configuration class, arguments, what else: dtype of the weights, the class that loads them,
-# how they are stored, a bound of its own)
+# how they are stored, how config.json is changed, a bound of its own)
 CASES = {
     "llama": ("Llama", {**BASE, "rope_parameters": LLAMA3}, {}),
     "llama-bf16": ("Llama", {**BASE, "tie_word_embeddings": True, "attention_bias": True,
                              "mlp_bias": True}, {"dtype": torch.bfloat16}),
     "mistral": ("Mistral", {**BASE, "head_dim": 32, "sliding_window": None}, {}),
+    "mistral-window": ("Mistral", {**BASE, "sliding_window": 12}, {}),
+    "mixtral-window": ("Mixtral", {**BASE, "num_local_experts": 4, "sliding_window": 12}, {}),
     "mixtral": ("Mixtral", {**BASE, "num_local_experts": 4}, {}),
     "ministral3": ("Ministral3", WIDE, {}),
     "smollm3": ("SmolLM3", {**BASE, "pad_token_id": 0, "num_hidden_layers": 4}, {}),
     "arcee": ("Arcee", BASE, {}),
     "qwen2": ("Qwen2", BASE, {}),
+    "qwen2-window": ("Qwen2", {**BASE, **WINDOW, "num_hidden_layers": 4}, {}),
+    "qwen2-window-hub": ("Qwen2", {**BASE, **WINDOW, "num_hidden_layers": 4},
+                         {"config": without_layer_types}),
+    "qwen2-window-off": ("Qwen2", {**BASE, **WINDOW, "use_sliding_window": False},
+                         {"config": window_beside}),
+    "qwen2-moe-window": ("Qwen2Moe", {**SHARED, **WINDOW, "num_hidden_layers": 4}, {}),
+    "qwen2-moe-window-hub": ("Qwen2Moe", {**SHARED, **WINDOW, "num_hidden_layers": 4},
+                             {"config": without_layer_types}),
+    "qwen3-window": ("Qwen3", {**WIDE, **WINDOW, "num_hidden_layers": 4}, {}),
+    "qwen3-moe-window": ("Qwen3Moe", {**EXPERTS, **WINDOW, "norm_topk_prob": True}, {}),
     "qwen2-moe": ("Qwen2Moe", SHARED, {}),
     "qwen3": ("Qwen3", {**BASE, "head_dim": 32}, {}),
     "qwen3-moe": ("Qwen3Moe", {**EXPERTS, "norm_topk_prob": True}, {}),
@@ -90,6 +116,14 @@ CASES = {
     "qwen3.5-moe": ("Qwen3_5MoeText", {**SHARED, **DELTA}, {}),
     "phi": ("Phi", BASE, {}),
     "phi3": ("Phi3", {**BASE, "pad_token_id": 0}, {}),
+    "phimoe": ("Phimoe", {**BASE, "num_local_experts": 8, "sliding_window": None,
+                          "attention_bias": True, "lm_head_bias": True}, {}),
+    "phimoe-long": ("Phimoe", {
+        **BASE, "num_local_experts": 8, "sliding_window": 20, "router_jitter_noise": 0.3,
+        "rope_parameters": {
+            "rope_type": "longrope", "rope_theta": 10000.0, "short_factor": FACTORS,
+            "long_factor": [2 * f for f in FACTORS], "short_mscale": 1.243, "long_mscale": 1.243,
+            "original_max_position_embeddings": 256, "factor": 2.0}}, {}),
     "gemma": ("Gemma", WIDE, {}),
     "gemma2": ("Gemma2", {**WIDE, "query_pre_attn_scalar": 24, "sliding_window": 16}, {}),
     "gemma3": ("Gemma3Text", {**WIDE, "num_hidden_layers": 6, "query_pre_attn_scalar": 24,
@@ -155,23 +189,27 @@ CASES = {
     "cohere2": ("Cohere2", {**BASE, "sliding_window": 16, "num_hidden_layers": 4}, {}),
     "seed-oss": ("SeedOss", WIDE, {}),
     "starcoder2": ("Starcoder2", BASE, {}),
+    "starcoder2-window": ("Starcoder2", {**BASE, "sliding_window": 12}, {}),
     "stablelm": ("StableLm", {**BASE, "qk_layernorm": True}, {}),
     "stablelm-parallel": ("StableLm", {**BASE, "use_parallel_residual": True}, {}),
     "gpt2": ("GPT2", {"vocab_size": 128, "n_embd": 64, "n_layer": 2, "n_head": 4,
                       "n_positions": 512}, {}),
-    "gpt-neox": ("GPTNeoX", PLAIN, {"bound": 1e-7}),
+    "gpt-neox": ("GPTNeoX", PLAIN, {}),
     "gpt-neox-serial": ("GPTNeoX", {**PLAIN, "use_parallel_residual": False,
                                     "hidden_act": "gelu_new"}, {}),
-    "falcon": ("Falcon", FALCON, {"bound": 1e-7}),
+    "falcon": ("Falcon", FALCON, {}),
     "falcon-new": ("Falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2},
-                   {"bound": 1e-7}),
+                   {}),
 }
+
+
+SCALE = 0.08  # of random matrices
 
 
 def scramble(name, p):
     """Random numbers in the place of a parameter's."""
     if p.ndim >= 2:
-        p.normal_(0, 0.08)
+        p.normal_(0, SCALE)
     elif "norm" in name and not name.endswith("bias"):
         p.copy_(1 + 0.1 * torch.randn_like(p))
     else:
@@ -194,6 +232,12 @@ def make(config, more, folder):
     if "stored" in more:
         path = os.path.join(folder, "model.safetensors")
         save_file(more["stored"](load_file(path)), path, {"format": "pt"})
+    if "config" in more:
+        path = os.path.join(folder, "config.json")
+        with open(path, encoding="utf-8") as f:
+            changed = more["config"](json.load(f))
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(changed, f)
     return auto.from_pretrained(folder, dtype=torch.float32).eval()
 
 
@@ -267,4 +311,5 @@ def main():
     sys.exit(1 if bad else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

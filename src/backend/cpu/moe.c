@@ -68,12 +68,37 @@ static void keep_groups(const MoeOptions *o, float *score)
     }
 }
 
+/* SparseMixer (arXiv 2310.00811; as GRIN, arXiv 2409.12136, uses it when it does not train): the
+ * best expert of those left, weighed by a softmax over those left that are near it. Near is a
+ * distance of at most `nearness` of max(|score|, best). */
+static void choose_near(const float *logits, const MoeOptions *o, float *left, int32_t *expert,
+                        float *share)
+{
+    memcpy(left, logits, (size_t)o->n_experts * sizeof *left);
+    for (int32_t u = 0; u < o->n_used; u++) {
+        double total = 0;
+        best_of(left, o->n_experts, 1, &expert[u]);
+        float best = left[expert[u]];
+        for (int32_t e = 0; e < o->n_experts; e++) {
+            float size = fabsf(logits[e]) > best ? fabsf(logits[e]) : best;
+            bool far = (best - logits[e]) / size > o->nearness;
+            if (!far) total += exp((double)left[e] - (double)best);
+        }
+        share[u] = (float)(1 / total);
+        left[expert[u]] = -INFINITY;
+    }
+}
+
 /* The chosen experts of a row and their weights. */
 static void choose(const float *logits, const MoeOptions *o, float *score, int32_t *expert,
                    float *share)
 {
     float most = -INFINITY;
     double total = 0, kept = 0;
+    if (o->scores == MOE_SPARSE_MIXER) {
+        choose_near(logits, o, score, expert, share);
+        return;
+    }
     selection_scores(logits, o, score);
     if (o->groups_used > 0 && o->groups_used < o->n_groups) keep_groups(o, score);
     best_of(score, o->n_experts, o->n_used, expert);

@@ -1,0 +1,120 @@
+/* Small folders whose conversion has a turn of its own (tests/data/folders, made by
+ * tests/support/make_folders.py): logits are those of the makers' reference, as the folder is and
+ * converted, in every way of feeding; and the keys that say so are in the file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "bantam/bantam.h"
+#include "io/gguf.h"
+#include "support/compare.h"
+#include "support/files.h"
+#include "support/run_model.h"
+#include "support/scratch.h"
+
+#define N_IDS 30
+#define BOUND 1e-10
+
+static bt_error err;
+
+static void logits_of(const char *name, const char *path, FeedMode mode)
+{
+    bt_token ids[N_IDS];
+    int n_vocab;
+    size_t count;
+    for (int i = 0; i < N_IDS; i++) ids[i] = 7 * i % 48;
+    float *want = compare_read(files_source("tests/data/folders/answers/%s.f32", name), &count);
+    float *got = run_model(path, ids, N_IDS, mode, BT_KV_F32, 0, &n_vocab);
+    assert_non_null(want);
+    assert_non_null(got);
+    assert_int_equal(count, N_IDS * n_vocab);
+    double error = compare_nmse(got, want, count);
+    free(got);
+    free(want);
+    if (!(error <= BOUND)) fail_msg("%s, mode %d: nmse %g", path, mode, error);
+}
+
+static void holds(void **state)
+{
+    const char *name = *state;
+    char folder[2048];
+    const char *out = scratch_path("out.gguf");
+    snprintf(folder, sizeof folder, "%s", files_source("tests/data/folders/%s", name));
+    logits_of(name, folder, FEED_AT_ONCE);
+    if (bt_convert(folder, out, NULL, &err)) fail_msg("%s", err.text);
+    for (FeedMode mode = FEED_AT_ONCE; mode < FEED_MODES; mode++) logits_of(name, out, mode);
+}
+
+static Gguf *converted(const char *name)
+{
+    Gguf *g = NULL;
+    const char *out = scratch_path("out.gguf");
+    if (bt_convert(files_source("tests/data/folders/%s", name), out, NULL, &err) ||
+        gguf_open(out, NULL, &g, &err))
+        fail_msg("%s", err.text);
+    return g;
+}
+
+static void windows_are_kept(void **state)
+{
+    int32_t flags[2];
+    uint32_t span = 0;
+    uint64_t n = 0;
+    Gguf *g = converted("qwen2-window");
+    assert_int_equal(gguf_get_u32(g, "qwen2.attention.sliding_window", true, &span, &err), BT_OK);
+    assert_int_equal(
+        gguf_get_i32s(g, "qwen2.attention.sliding_window_pattern", true, flags, 2, &n, &err),
+        BT_OK);
+    assert_int_equal(span, 8);
+    assert_int_equal(n, 2);
+    assert_int_equal(flags[0], 0);
+    assert_int_equal(flags[1], 1);
+    gguf_close(&g);
+    g = converted("mistral-window");
+    assert_int_equal(gguf_get_u32(g, "llama.attention.sliding_window", true, &span, &err), BT_OK);
+    assert_true(gguf_find_key(g, "llama.attention.sliding_window_pattern") < 0);
+    gguf_close(&g);
+}
+
+static void the_makers_reading_is_named(void **state)
+{
+    Span name;
+    Gguf *g = converted("gpt-neox");
+    assert_int_equal(gguf_get_span(g, "gptneox.hidden_activation", true, &name, &err), BT_OK);
+    assert_true(span_is(name, "gelu"));
+    gguf_close(&g);
+    g = converted("phimoe");
+    assert_int_equal(gguf_get_span(g, "phimoe.expert_routing", true, &name, &err), BT_OK);
+    assert_true(span_is(name, "sparsemixer"));
+    assert_true(gguf_find_key(g, "phimoe.attention.layer_norm_epsilon") >= 0);
+    gguf_close(&g);
+}
+
+static int open_scratch(void **state)
+{
+    return scratch_open() ? 0 : -1;
+}
+
+static int close_scratch(void **state)
+{
+    scratch_close();
+    return 0;
+}
+
+int main(void)
+{
+    static char mistral[] = "mistral-window", qwen2[] = "qwen2-window", phimoe[] = "phimoe";
+    static char neox[] = "gpt-neox", vision[] = "qwen3-vl-moe";
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(holds, mistral),     cmocka_unit_test_prestate(holds, qwen2),
+        cmocka_unit_test_prestate(holds, phimoe),      cmocka_unit_test_prestate(holds, neox),
+        cmocka_unit_test_prestate(holds, vision),      cmocka_unit_test(windows_are_kept),
+        cmocka_unit_test(the_makers_reading_is_named),
+    };
+    return cmocka_run_group_tests(tests, open_scratch, close_scratch);
+}
