@@ -6,9 +6,8 @@
 #ifndef QUANT_FIT_H
 #define QUANT_FIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
-
-#include "tensor/half.h"
 
 /* A block in its own units; x times 2^exponent is what the row holds. */
 typedef struct QuantBlock {
@@ -16,46 +15,66 @@ typedef struct QuantBlock {
     int exponent;
 } QuantBlock;
 
-/* Writes one block. */
-typedef void (*QuantFn)(const QuantBlock *b, uint8_t *out);
-
-void quant_q8_0(const QuantBlock *b, uint8_t *out);
-void quant_q4_0(const QuantBlock *b, uint8_t *out);
-void quant_q4_1(const QuantBlock *b, uint8_t *out);
-void quant_q5_0(const QuantBlock *b, uint8_t *out);
-void quant_q5_1(const QuantBlock *b, uint8_t *out);
-
 /* Stores a (in the block's units) as float16, saturated; returns what a reader will see, in the
  * block's units again. */
 float fit_half(float a, int exponent, uint8_t out[2]);
 
-/* Some numbers of a block with their weights; n a multiple of 4. */
+/* Some numbers of a block with their weights; n a multiple of 4, at most 256. */
 typedef struct FitPart {
     const float *x, *w;
     int n;
 } FitPart;
 
-/* Codes are whole numbers in [lo, hi]. Trial scales put the largest |x| at `first`, first + step
- * ... last codes (beyond the range: it is clipped), and, where lo != -hi, at -first ... too. */
-typedef struct FitCodes {
-    float lo, hi, first, last, step;
-} FitCodes;
+/* Numbers against the values v (not yet scaled) that they get at scale d, r = x - d v:
+ * sums of w r r (the error), w r v and w v v. The best scale for these values is d + rv / vv, its
+ * error rr - rv rv / vv. Residuals, because sums of squares lose the error in their last bits. */
+typedef struct FitSums {
+    float rr, rv, vv;
+} FitSums;
+/* Chooses values for scale d, which is not 0. */
+typedef FitSums FitFn(const void *codes, FitPart p, float d);
 
-/* The scale d for which d * code comes closest; 0 where all x are. */
-float fit_scale(FitPart p, FitCodes c);
+/* FitFn for whole numbers lo..hi: codes is a FitRange. */
+typedef struct FitRange {
+    float lo, hi;
+} FitRange;
+FitFn fit_range;
 
-/* x as scale * code + offset, codes 0..hi. */
+/* Trial scales: those that put the largest |x| at value first, first + step ..., `count` of them;
+ * with `both` at -first ... too. */
+typedef struct FitTrials {
+    float first, step;
+    int count;
+    bool both;
+} FitTrials;
+
+/* A scale of small error, and that error; scale 0 where all x are (or nothing is better). */
+typedef struct FitScale {
+    float scale, error, vv;
+} FitScale;
+FitScale fit_scale(FitPart p, FitTrials t, FitFn *sums, const void *codes);
+
+/* x as scale * code + offset, codes 0..hi; scale >= 0. `below`: offset <= 0. */
 typedef struct FitLine {
     float scale, offset, error;
+    float qq, q, w; /* sums of w q q, w q and w */
 } FitLine;
-/* The closest line; scale >= 0. `below`: the offset must be <= 0. */
-FitLine fit_line(FitPart p, float hi, int below);
-
-/* The offset of least error for a scale that has been rounded, near the one that was. */
+FitLine fit_line(FitPart p, float hi, bool below);
+/* With codes nearest for a line, r = x - scale q - offset: sums of w r r, w r, w r q, w q, w q q
+ * and w. */
+typedef struct FitLineSums {
+    float rr, r, rq, q, qq, w;
+} FitLineSums;
+FitLineSums fit_line_sums(FitPart p, float hi, float scale, float offset);
+/* One exact step: codes nearest for the line given, then the best line for those codes. */
+FitLine fit_line_step(FitPart p, float hi, bool below, float scale, float offset);
+/* The offset of least error for a scale that has been rounded, near the one given. */
 float fit_offset(FitPart p, float hi, float scale, float offset);
+/* The error of a line. */
+float fit_line_error(FitPart p, float hi, float scale, float offset);
 
-/* Nearest codes: round((x - offset) / scale) within [lo, hi]; (0 or the nearest) where scale is 0.
- */
-void fit_codes(const float *x, int n, float scale, float offset, float lo, float hi, int8_t *q);
+/* Nearest codes: round((x - offset) / scale) within [lo, hi]; where scale is 0, 0 or what of
+ * [lo, hi] is nearest to it. */
+void fit_codes(const float *x, int n, float scale, float offset, FitRange range, int8_t *q);
 
 #endif

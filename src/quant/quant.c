@@ -5,23 +5,33 @@
 #include <math.h>
 #include <string.h>
 
-#include "quant/fit.h"
+#include "quant/types.h"
 #include "tensor/dtype.h"
 #include "tensor/half.h"
 
 enum { LARGEST_BLOCK = 256 };
 
-typedef struct Writer {
+static const struct Writer {
     uint32_t type;
-    QuantFn write;
-} Writer;
-
-static const Writer writers[] = {
-    {DT_Q8_0, quant_q8_0}, {DT_Q4_0, quant_q4_0}, {DT_Q4_1, quant_q4_1},
-    {DT_Q5_0, quant_q5_0}, {DT_Q5_1, quant_q5_1},
+    QuantFn *write;
+    bool plain; /* without importance all numbers count alike */
+} writers[] = {
+    {DT_Q8_0, quant_q8_0, false},       {DT_Q4_0, quant_q4_0, false},
+    {DT_Q4_1, quant_q4_1, false},       {DT_Q5_0, quant_q5_0, false},
+    {DT_Q5_1, quant_q5_1, false},       {DT_Q2_K, quant_q2_k, false},
+    {DT_Q3_K, quant_q3_k, false},       {DT_Q4_K, quant_q4_k, false},
+    {DT_Q5_K, quant_q5_k, false},       {DT_Q6_K, quant_q6_k, false},
+    {DT_TQ1_0, quant_tq1_0, true},      {DT_TQ2_0, quant_tq2_0, true},
+    {DT_Q1_0, quant_q1_0, true},        {DT_Q2_0, quant_q2_0, true},
+    {DT_IQ4_NL, quant_iq4_nl, false},   {DT_IQ4_XS, quant_iq4_xs, false},
+    {DT_MXFP4, quant_mxfp4, false},     {DT_NVFP4, quant_nvfp4, false},
+    {DT_IQ1_S, quant_iq1_s, false},     {DT_IQ1_M, quant_iq1_m, false},
+    {DT_IQ2_XXS, quant_iq2_xxs, false}, {DT_IQ2_XS, quant_iq2_xs, false},
+    {DT_IQ2_S, quant_iq2_s, false},     {DT_IQ3_XXS, quant_iq3_xxs, false},
+    {DT_IQ3_S, quant_iq3_s, false},
 };
 
-static const Writer *find_writer(uint32_t type)
+static const struct Writer *find_writer(uint32_t type)
 {
     for (size_t i = 0; i < sizeof writers / sizeof writers[0]; i++)
         if (writers[i].type == type) return &writers[i];
@@ -80,22 +90,22 @@ static void to_units(const float *x, int n, float *out, int *exponent)
 /* Importance over its mean; columns that met nothing count a little, they are still numbers.
  * Without importance large numbers count more, gently: by the root of three mean squares and the
  * square. (Less plain error than by the square alone, and nearly as little weighted.) */
-static void to_weights(const float *importance, const float *x, int n, float *out)
+static void to_weights(const float *importance, const float *x, int n, bool plain, float *out)
 {
     double mean = 0, square = 0;
     for (int i = 0; i < n && importance; i++) mean += (double)importance[i] / n;
-    if (mean > 0) {
+    if (importance && mean > 0) {
         for (int i = 0; i < n; i++) out[i] = (float)((double)importance[i] / mean) + 1e-4f;
         return;
     }
     for (int i = 0; i < n; i++) square += (double)x[i] * x[i] / n;
     float ms = (float)square + 1e-6f;
-    for (int i = 0; i < n; i++) out[i] = sqrtf(3 * ms + x[i] * x[i]);
+    for (int i = 0; i < n; i++) out[i] = plain ? 1 : sqrtf(3 * ms + x[i] * x[i]);
 }
 
 bool quant_row(uint32_t type, const float *x, size_t n, const float *importance, void *dst)
 {
-    const Writer *writer = find_writer(type);
+    const struct Writer *writer = find_writer(type);
     if (!writer && !is_float(type)) return false;
     size_t block = (size_t)dtype_info(type)->block, bytes = (size_t)dtype_info(type)->bytes;
     if (n % block || !all_fit(x, n, -INFINITY)) return false;
@@ -109,7 +119,7 @@ bool quant_row(uint32_t type, const float *x, size_t n, const float *importance,
     for (size_t i = 0; i < n; i += block, out += bytes) {
         QuantBlock b = {units, weights, 0};
         to_units(x + i, (int)block, units, &b.exponent);
-        to_weights(importance ? importance + i : NULL, units, (int)block, weights);
+        to_weights(importance ? importance + i : NULL, units, (int)block, writer->plain, weights);
         writer->write(&b, out);
     }
     return true;
