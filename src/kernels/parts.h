@@ -28,10 +28,12 @@
     X(kernels_avx512_matmul_rows, CPU_AVX2 | CPU_AVX512, "")                                       \
     X(kernels_avx512_recurrent, CPU_AVX2 | CPU_AVX512, "")                                         \
     X(kernels_avx512vnni_quant, CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI, "avx512+vnni")             \
+    X(kernels_amxint8_quant, KERNEL_AMXINT8, "avx512+vnni+amx")                                    \
     X(kernels_avx512bf16_attend, KERNEL_BF16, "avx512+vnni+bf16")                                  \
     X(kernels_avx512bf16_matmul_rows, KERNEL_BF16, "")                                             \
     X(kernels_amxbf16_attend, CPU_AVX2 | CPU_AVX512 | CPU_AMXBF16, "avx512+amx")
 
+#define KERNEL_AMXINT8 (CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI | CPU_AMXINT8)
 /* What cpu_choose leaves out where it is slow. */
 #define KERNEL_BF16 (CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI | CPU_AVX512BF16)
 

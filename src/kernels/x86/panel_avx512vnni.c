@@ -169,43 +169,6 @@ static TileFn *const tiles[2][TILE] = {
 
 /* ---- unpacking ---- */
 
-static inline void put(uint8_t *to, size_t at, __m512i v)
-{
-    _mm512_store_si512((void *)(to + at), v);
-}
-
-/* Codes of one group (32 or 16 k) of both strips to [k/4][32 rows][4]. */
-static inline __attribute__((always_inline)) const uint8_t *
-unpack_group(PanelCode code, int group, __m512i table, const uint8_t *src, uint8_t *to)
-{
-    const __m512i low = _mm512_set1_epi8(15);
-    if (code == CODE_BYTE) {
-        for (int i = 0; i < group * 32; i += 64) put(to, (size_t)i, _mm512_loadu_si512(src + i));
-        return src + group * 32;
-    }
-    if (code == CODE_SIX) {
-        for (int i = 0; i < group / 16 * 2; i++, src += 192) {
-            Six c = unpack_six(src);
-            uint8_t *at = to + i / 2 * 512 + i % 2 * 64;
-            for (size_t j = 0; j < 4; j++) put(at, j * 128, c.v[j]);
-        }
-        return src;
-    }
-    for (int i = 0; i < group / 8 * 2; i++, src += 64) {
-        __m512i v = _mm512_loadu_si512(src);
-        __m512i a = _mm512_and_si512(v, low);
-        __m512i b = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-        if (code == CODE_TABLE) {
-            a = _mm512_shuffle_epi8(table, a);
-            b = _mm512_shuffle_epi8(table, b);
-        }
-        uint8_t *at = to + i / 2 * 256 + i % 2 * 64;
-        put(at, 0, a);
-        put(at, 128, b);
-    }
-    return src;
-}
-
 static inline __attribute__((always_inline)) const uint8_t *
 unpack_block(PanelCode code, int group, __m512i table, const uint8_t *src, const float *scale,
              const float *min, size_t groups, uint8_t *to)
@@ -282,17 +245,16 @@ static void run_block(const uint8_t *work, int group, const PanelAct *act, size_
     }
 }
 
-static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
-                         const float *min, const uint8_t *table, size_t k, const PanelAct *act,
-                         size_t m, float *out, size_t out_stride)
+void panel_matmul_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
+                             const float *min, const uint8_t *table, size_t k, const PanelAct *act,
+                             size_t m, float *out, size_t out_stride)
 {
     if (m <= PANEL_FEW) {
         panel_few_decoded_avx512vnni(code, codes, scale, min, table, k, act, m, out, out_stride);
         return;
     }
     _Alignas(64) uint8_t work[BLOCK_K / 16 * (512 + CONSTANTS)];
-    __m512i entries = table ? _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table))
-                            : _mm512_setzero_si512();
+    __m512i entries = table_entries(table);
     const uint8_t *src = codes;
     for (size_t at = 0; at < k; at += BLOCK_K) {
         size_t n = k - at < BLOCK_K ? k - at : BLOCK_K, groups = n / (size_t)group;
@@ -309,6 +271,6 @@ void kernels_avx512vnni_quant(Kernels *table)
 {
     table->quantize_act = quantize_act_avx512;
     table->panel_scales = panel_scales_avx512;
-    table->panel_matmul = panel_matmul;
+    table->panel_matmul = panel_matmul_avx512vnni;
     table->panel_few = panel_few_avx512vnni;
 }

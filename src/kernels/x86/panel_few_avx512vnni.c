@@ -227,12 +227,6 @@ INSTANCE(table_32, CODE_TABLE, 32, DECODED)
 INSTANCE(six_16, CODE_SIX, 16, DECODED)
 INSTANCE(byte_32, CODE_BYTE, 32, DECODED)
 
-static __m512i entries(const uint8_t *table)
-{
-    return table ? _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table))
-                 : _mm512_setzero_si512();
-}
-
 void panel_few_decoded_avx512vnni(PanelCode code, const void *codes, const float *scale,
                                   const float *min, const uint8_t *table, size_t k,
                                   const PanelAct *act, size_t m, float *out, size_t out_stride)
@@ -242,7 +236,7 @@ void panel_few_decoded_avx512vnni(PanelCode code, const void *codes, const float
                                     [CODE_SIX] = six_16,
                                     [CODE_BYTE] = byte_32};
     Source s = {.scale = scale, .min = min};
-    by_code[code](entries(table), codes, &s, k, 0, act, m, out, out_stride);
+    by_code[code](table_entries(table), codes, &s, k, 0, act, m, out, out_stride);
 }
 
 static Few *few_of(const PanelType *t)
@@ -271,7 +265,7 @@ void panel_few_avx512vnni(uint32_t type, const void *panel, size_t k, const Pane
     PanelAct a = *act;
     for (size_t n; m; m -= n) {
         n = m < PANEL_FEW ? m : PANEL_FEW;
-        fn(entries(layout.table), codes, &s, k, layout.bytes - layout.codes_bytes, &a, n, out,
+        fn(table_entries(layout.table), codes, &s, k, layout.bytes - layout.codes_bytes, &a, n, out,
            out_stride);
         a.q += n * a.q_stride;
         a.scale += n * a.g_stride;
