@@ -84,7 +84,16 @@ typedef bool (*bt_progress_fn)(void *user, const char *what, uint64_t done, uint
 typedef struct bt_model bt_model;
 typedef int32_t bt_token;
 
-typedef enum bt_kv_type { BT_KV_DEFAULT, BT_KV_F32, BT_KV_BF16, BT_KV_F16, BT_KV_Q8_0 } bt_kv_type;
+typedef enum bt_kv_type {
+    BT_KV_DEFAULT,
+    BT_KV_F32,
+    BT_KV_BF16,
+    BT_KV_F16,
+    BT_KV_Q8_0, /* these two want heads of a multiple of 32 */
+    BT_KV_Q4_0
+} bt_kv_type;
+/* Keys of one type, values of another. */
+#define BT_KV_PAIR(keys, values) ((bt_kv_type)((unsigned)(keys) | (unsigned)(values) << 4))
 
 typedef struct bt_model_options {
     int n_threads;         /* 0: physical cores this process may use */

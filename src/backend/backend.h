@@ -25,7 +25,7 @@ typedef struct StepRow {
  * keys (KV_BLOCK rows of k_row bytes), then its values (KV_BLOCK rows of v_row bytes); with v_in_k
  * (MLA) a value is the beginning of its key's row and takes no bytes of its own. */
 typedef struct KvLayer {
-    uint32_t type; /* DT_F32, DT_BF16, DT_F16, DT_Q8_0 */
+    uint32_t k_type, v_type; /* DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q4_0 */
     int32_t kv_heads, e_k, e_v;
     bool v_in_k;
     size_t k_row, v_row, v_offset, head_bytes, block_bytes; /* v_offset: of the values in a head */

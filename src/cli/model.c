@@ -226,16 +226,23 @@ void model_close(CliModel *m)
 
 /* ---- sessions ---- */
 
+static bt_kv_type kv_type(const char *name)
+{
+    static const char *const kinds[] = {"", "f32", "bf16", "f16", "q8_0", "q4_0"};
+    for (int i = 0; name && i < 6; i++)
+        if (strcmp(name, kinds[i]) == 0) return (bt_kv_type)i;
+    return BT_KV_DEFAULT;
+}
+
 bt_session_options session_options(const Cli *cli)
 {
-    static const char *const kinds[] = {"", "f32", "bf16", "f16", "q8_0"}; /* as bt_kv_type */
     const Opts *o = &cli->opts;
-    const char *kv = opts_text(o, OPT_TYPE_KV);
+    bt_kv_type keys = kv_type(opts_text(o, OPT_TYPE_KV)),
+               values = kv_type(opts_text(o, OPT_TYPE_V));
     bt_session_options s = {.n_ctx = (int32_t)opts_int(o, OPT_CTX),
                             .n_batch = (int32_t)opts_int(o, OPT_BATCH),
                             .memory_limit = o->value[OPT_MEMORY].count};
-    for (int i = 0; kv && i < 5; i++)
-        if (strcmp(kv, kinds[i]) == 0) s.kv = (bt_kv_type)i;
+    s.kv = values ? BT_KV_PAIR(keys ? keys : BT_KV_BF16, values) : keys;
     return s;
 }
 

@@ -59,15 +59,22 @@ size_t model_step_bytes(const bt_model *m, const SessionShape *shape, bt_error *
     return step_failed(&s) ? 0 : arena.peak;
 }
 
+/* One of bt_kv_type, as the state knows it. */
+static uint32_t dtype_of(unsigned kv)
+{
+    static const uint32_t types[] = {DT_BF16, DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q4_0};
+    return types[kv < sizeof types / sizeof *types ? kv : 0];
+}
+
 StateSpec model_state_spec(const bt_model *m, const SessionShape *shape)
 {
-    static const uint32_t types[] = {DT_BF16, DT_F32, DT_BF16, DT_F16, DT_Q8_0};
-    size_t i = (size_t)shape->kv < sizeof types / sizeof *types ? (size_t)shape->kv : 0;
+    unsigned keys = (unsigned)shape->kv & 15, values = (unsigned)shape->kv >> 4;
     int32_t n = m->hyper.n_layers;
     bool forgets = state_forgets(m->layers, n);
     return (StateSpec){.layers = m->layers,
                        .n_layers = n,
-                       .type = types[i],
+                       .k_type = dtype_of(keys),
+                       .v_type = dtype_of(values ? values : keys),
                        .n_ctx = shape->n_ctx,
                        .n_sequences = shape->n_sequences,
                        .n_batch = shape->n_batch,
@@ -266,7 +273,7 @@ int32_t bt_model_state(const bt_model *m, bt_kv_type kv, bt_state_info *out, int
     StateSpec spec = model_state_spec(m, &one);
     for (int32_t l = 0; l < spec.n_layers; l++) {
         const LayerSpec *layer = &spec.layers[l];
-        uint64_t token = state_layer_token_bytes(layer, spec.type);
+        uint64_t token = state_layer_token_bytes(&spec, layer);
         uint64_t fixed = state_layer_fixed_bytes(layer);
         bool spans = layer->kind == STATE_KV_WINDOW || layer->kind == STATE_KV_CHUNK;
         if (token || layer->kind == STATE_KV_SHARED)

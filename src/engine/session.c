@@ -14,7 +14,7 @@ static bt_status allocate(bt_session *s, const SessionShape *shape, bt_error *er
     StateSpec spec = model_state_spec(m, shape);
     size_t step = model_step_bytes(m, shape, err);
     if (!step) return err ? err->status : BT_E_MEMORY;
-    s->kv_type = spec.type;
+    s->kv_type = spec.k_type | (spec.v_type != spec.k_type ? (spec.v_type + 1) << 8 : 0);
     bt_status status = cpu_open(&sizes, m->team, m->features, &s->backend, err);
     if (!status) status = state_open(&spec, &s->state, err);
     if (status) return status;

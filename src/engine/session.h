@@ -29,7 +29,7 @@ struct bt_session {
     int32_t n_wanted;
     float *pooled;    /* (n_sequences, D) vectors of texts; of a session for embeddings */
     double *sum;      /* (D) of the rows of one text */
-    uint32_t kv_type; /* DT_* of keys and values */
+    uint32_t kv_type; /* DT_* of keys; of values too, unless the bits from 8 on say another + 1 */
     atomic_bool cancel;
 };
 

@@ -16,7 +16,7 @@ enum {
 };
 
 typedef struct AttendRun {
-    uint32_t k_type, v_type; /* F32 BF16 F16 Q8_0 */
+    uint32_t k_type, v_type; /* F32 BF16 F16 Q8_0 Q4_0 */
     size_t e, e_v;           /* widths of a key, of a value */
     size_t nq;
     const float *q; /* (nq, e), already multiplied by the attention scale */
@@ -42,7 +42,7 @@ static inline size_t attend_work_floats(size_t nq, size_t e, size_t e_v)
 {
     size_t wide = attend_up(e, 32), deep = attend_up(e_v, 32), scores = ATTEND_RUN * 32;
     size_t tiles = attend_up(nq, 32) * wide / 2 + ATTEND_RUN * (wide + deep) / 2 +
-                   (ATTEND_BLOCK + 1) * deep / 2 + scores + scores / 2;
+                   (32 + 1) * deep / 2 + scores + scores / 2;
     size_t floats = nq * ATTEND_BLOCK + ATTEND_RUN * (e + e_v);
     return attend_up(tiles > floats ? tiles : floats, 16);
 }

@@ -73,8 +73,10 @@ typedef struct Kernels {
      * else halves (i, i + half). In place. */
     void (*rope)(float *x, const float *cos, const float *sin, size_t half, bool adjacent);
     /* Conversions; dst is written whole. */
-    void (*to_f32)(uint32_t type, const void *src, float *dst, size_t n);   /* F32 F16 BF16 Q8_0 */
-    void (*from_f32)(uint32_t type, const float *src, void *dst, size_t n); /* F32 F16 BF16 Q8_0 */
+    void (*to_f32)(uint32_t type, const void *src, float *dst,
+                   size_t n); /* F32 F16 BF16 Q8_0 Q4_0 */
+    void (*from_f32)(uint32_t type, const float *src, void *dst,
+                     size_t n); /* F32 F16 BF16 Q8_0 Q4_0 */
 
     /* ---- attention (attend) ---- */
     /* Flash form, one kv head, queries against one run of keys: for query i over the keys j that it

@@ -32,10 +32,10 @@ static uint64_t row_bytes(uint32_t type, int32_t n)
     return dtype_row_bytes(type, (uint64_t)n);
 }
 
-static uint64_t token_bytes(const LayerSpec *l, uint32_t type)
+static uint64_t token_bytes(const StateSpec *spec, const LayerSpec *l)
 {
-    uint64_t v = l->v_in_k ? 0 : row_bytes(type, l->e_v);
-    return (uint64_t)l->kv_heads * (row_bytes(type, l->e_k) + v);
+    uint64_t v = l->v_in_k ? 0 : row_bytes(spec->v_type, l->e_v);
+    return (uint64_t)l->kv_heads * (row_bytes(spec->k_type, l->e_k) + v);
 }
 
 static bool keeps_kv(const LayerSpec *l)
@@ -75,9 +75,9 @@ static Group *kv_group(Group *groups, int *n, const LayerSpec *l)
     return group_of(groups, n, l->kind, l->kind == STATE_KV_FULL ? 0 : l->span, false);
 }
 
-uint64_t state_layer_token_bytes(const LayerSpec *layer, uint32_t type)
+uint64_t state_layer_token_bytes(const StateSpec *spec, const LayerSpec *layer)
 {
-    return keeps_kv(layer) ? token_bytes(layer, type) : 0;
+    return keeps_kv(layer) ? token_bytes(spec, layer) : 0;
 }
 
 /* Puts `bytes` of a layer into a block of the group; where they lie there. */
@@ -102,7 +102,7 @@ static bool shape(const StateSpec *spec, Group *groups, int *n, size_t *kv, size
         Group *a = keeps_kv(layer) ? kv_group(groups, n, layer) : groups;
         Group *b = keeps_recurrent(layer) ? group_of(groups, n, STATE_KV_FULL, 0, true) : groups;
         if (!a || !b) return false;
-        size_t at = keeps_kv(layer) ? place(a, KV_BLOCK * token_bytes(layer, spec->type)) : 0;
+        size_t at = keeps_kv(layer) ? place(a, KV_BLOCK * token_bytes(spec, layer)) : 0;
         if (kv) kv[l] = at;
         at = keeps_recurrent(layer) ? place(b, state_layer_fixed_bytes(layer)) : 0;
         if (recurrent) recurrent[l] = at;
@@ -132,7 +132,7 @@ uint64_t state_read_bytes(const StateSpec *spec, int32_t depth)
         const LayerSpec *layer = &spec->layers[l];
         if (layer->kind == STATE_KV_SHARED) layer = &spec->layers[layer->from];
         int32_t seen = layer->kind == STATE_KV_FULL || depth < layer->span ? depth : layer->span;
-        bytes += token_bytes(layer, spec->type) * (uint64_t)seen;
+        bytes += token_bytes(spec, layer) * (uint64_t)seen;
         bytes += 2 * state_layer_fixed_bytes(&spec->layers[l]);
     }
     return bytes;
@@ -141,7 +141,8 @@ uint64_t state_read_bytes(const StateSpec *spec, int32_t depth)
 static bt_status check_layer(const StateSpec *spec, int32_t l, bt_error *err)
 {
     const LayerSpec *layer = &spec->layers[l];
-    int32_t block = dtype_info(spec->type)->block;
+    uint32_t v_type = layer->v_in_k ? spec->k_type : spec->v_type;
+    int32_t k_block = dtype_info(spec->k_type)->block, v_block = dtype_info(v_type)->block;
     bool spans = layer->kind == STATE_KV_WINDOW || layer->kind == STATE_KV_CHUNK;
     if (spans && layer->span < 1)
         return bt_fail(err, BT_E_ARGUMENT, "layer %d keeps a window of no tokens", l);
@@ -153,11 +154,12 @@ static bt_status check_layer(const StateSpec *spec, int32_t l, bt_error *err)
     }
     if (layer->v_in_k && layer->e_v > layer->e_k)
         return bt_fail(err, BT_E_ARGUMENT, "layer %d: values wider than the keys they lie in", l);
-    if (keeps_kv(layer) && (layer->e_k % block || layer->e_v % block))
+    if (keeps_kv(layer) && (layer->e_k % k_block || layer->e_v % v_block))
         return bt_fail(err, BT_E_ARGUMENT,
                        "KV type %s needs heads of a multiple of %d; layer %d has %d and %d: "
                        "choose f16 or bf16",
-                       dtype_name(spec->type), block, l, layer->e_k, layer->e_v);
+                       dtype_name(k_block > 1 ? spec->k_type : v_type),
+                       k_block > 1 ? k_block : v_block, l, layer->e_k, layer->e_v);
     return BT_OK;
 }
 
@@ -186,13 +188,14 @@ bt_status state_check(const StateSpec *spec, bt_error *err)
 
 static KvLayer kv_layer(const State *s, const LayerSpec *spec, const Group *g, size_t at)
 {
-    KvLayer kv = {.type = s->spec.type,
+    KvLayer kv = {.k_type = s->spec.k_type,
+                  .v_type = spec->v_in_k ? s->spec.k_type : s->spec.v_type,
                   .kv_heads = spec->kv_heads,
                   .e_k = spec->e_k,
                   .e_v = spec->e_v,
                   .v_in_k = spec->v_in_k,
-                  .k_row = row_bytes(s->spec.type, spec->e_k),
-                  .v_row = row_bytes(s->spec.type, spec->e_v),
+                  .k_row = row_bytes(s->spec.k_type, spec->e_k),
+                  .v_row = row_bytes(s->spec.v_type, spec->e_v),
                   .base = g->pool + at,
                   .block_bytes = g->block_bytes,
                   .tables = g->tables,

@@ -38,8 +38,8 @@ typedef struct LayerSpec {
 typedef struct StateSpec {
     const LayerSpec *layers;
     int32_t n_layers;
-    uint32_t type; /* of keys and values: DT_F32, DT_BF16, DT_F16 or DT_Q8_0 */
-    int32_t n_ctx; /* tokens a sequence may hold */
+    uint32_t k_type, v_type; /* of keys, of values: DT_F32, DT_BF16, DT_F16, DT_Q8_0 or DT_Q4_0 */
+    int32_t n_ctx;           /* tokens a sequence may hold */
     int32_t n_sequences;
     int32_t n_batch;       /* most tokens a sequence gains in one step */
     int32_t n_tokens;      /* most tokens of all sequences together, or a sequence's n_ctx if that
@@ -55,7 +55,7 @@ uint64_t state_bytes(const StateSpec *spec);
 uint64_t state_read_bytes(const StateSpec *spec, int32_t depth);
 /* Bytes of keys and values of one token in this layer (0: it keeps none), and of its recurrent
  * state. */
-uint64_t state_layer_token_bytes(const LayerSpec *layer, uint32_t type);
+uint64_t state_layer_token_bytes(const StateSpec *spec, const LayerSpec *layer);
 uint64_t state_layer_fixed_bytes(const LayerSpec *layer);
 /* Whether some layer forgets, so that checkpoints are needed to go back. */
 bool state_forgets(const LayerSpec *layers, int32_t n_layers);

@@ -8,7 +8,7 @@
 #include "check.h"
 #include "tensor/dtype.h"
 
-static const uint32_t types[] = {DT_F32, DT_BF16, DT_F16, DT_Q8_0};
+static const uint32_t types[] = {DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q4_0};
 enum { TYPES = sizeof types / sizeof types[0] };
 
 typedef struct State {
@@ -38,7 +38,8 @@ static void draw_blocks(Check *c, uint32_t type, size_t n, size_t width, size_t 
 
 static size_t whole_blocks(uint32_t type, size_t width)
 {
-    return type == DT_Q8_0 ? (width + 31) / 32 * 32 : width;
+    size_t block = (size_t)dtype_info(type)->block;
+    return (width + block - 1) / block * block;
 }
 
 static void draw_sight(Check *c, AttendRun *a)
@@ -212,7 +213,7 @@ static void test_infinite(Check *c, const AttendRun *whole, State got)
     AttendRun a = *whole;
     size_t j = check_below(c, a.n), row = (size_t)dtype_row_bytes(a.v_type, a.e_v);
     size_t bytes = (ATTEND_BLOCK - 1) * a.v_stride + row, b = j / ATTEND_BLOCK;
-    if (a.v_type == DT_Q8_0) return;
+    if (dtype_info(a.v_type)->block > 1) return;
     unsigned char *copy = check_in(c, bytes, unit(a.v_type));
     float *wild = check_in(c, a.e_v * 4, 4);
     memcpy(copy, a.v[b], bytes);

@@ -2,18 +2,19 @@
 #include "check.h"
 #include "tensor/dtype.h"
 
-static const uint32_t types[] = {DT_F32, DT_F16, DT_BF16, DT_Q8_0};
+static const uint32_t types[] = {DT_F32, DT_F16, DT_BF16, DT_Q8_0, DT_Q4_0};
+enum { TYPES = sizeof types / sizeof types[0] };
 
 static size_t draw_size(Check *c, uint32_t type)
 {
     size_t n = check_size(c, 700);
-    return type == DT_Q8_0 ? n / 32 * 32 : n;
+    return n - n % (size_t)dtype_info(type)->block;
 }
 
 static void test_to_f32(Check *c)
 {
     for (int round = 0; round < c->rounds; round++) {
-        uint32_t type = types[round % 4];
+        uint32_t type = types[round % TYPES];
         size_t n = draw_size(c, type), bytes = (size_t)dtype_row_bytes(type, n);
         unsigned char *src = check_in(c, bytes, type == DT_F32 ? 4 : 2); /* any bits: NaN too */
         for (size_t i = 0; i < bytes; i++) src[i] = (unsigned char)check_random(c);
@@ -28,7 +29,7 @@ static void test_to_f32(Check *c)
 static void test_from_f32(Check *c)
 {
     for (int round = 0; round < 2 * c->rounds; round++) {
-        uint32_t type = types[round % 4];
+        uint32_t type = types[round % TYPES];
         size_t n = draw_size(c, type), bytes = (size_t)dtype_row_bytes(type, n);
         const float magnitudes[] = {1, 60000, 1e-6f, 1e-38f};
         float *src = check_floats(c, n, magnitudes[check_below(c, 4)]);
@@ -61,7 +62,7 @@ static void run_from(Check *c, void *arg)
 
 static void bench(Check *c, void (*run)(Check *, void *))
 {
-    for (int i = 1; i < 4; i++) {
+    for (int i = 1; i < TYPES; i++) {
         Case t = {types[i], check_memory(c, N * 4), check_memory(c, N * 4)};
         for (int j = 0; j < N; j++) t.floats[j] = (float)(j % 37) / 8;
         double bytes = 4.0 * N + (double)dtype_row_bytes(t.type, N);

@@ -102,7 +102,7 @@ static void refusals_say_why(void **state)
     REFUSES("outside 0 to 1", "--top-p", "1.5");
     REFUSES("no number", "--top-p", "nan");
     REFUSES("no number", "--temp", "inf");
-    REFUSES("none of f32|bf16|f16|q8_0", "--type-kv", "f3");
+    REFUSES("none of f32|bf16|f16|q8_0|q4_0", "--type-kv", "f3");
     REFUSES("none of", "--type-kv", "");
     REFUSES("none of", "--type-kv", "f32|bf16");
     REFUSES("no size", "--memory", "6Q");

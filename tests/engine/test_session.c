@@ -123,7 +123,12 @@ static void state_types_lose_what_they_must(void **state)
     static const struct {
         bt_kv_type kv;
         double most;
-    } rows[] = {{BT_KV_F32, 1e-9}, {BT_KV_F16, 1e-5}, {BT_KV_BF16, 5e-4}, {BT_KV_Q8_0, 5e-4}};
+    } rows[] = {{BT_KV_F32, 1e-9},
+                {BT_KV_F16, 1e-5},
+                {BT_KV_BF16, 5e-4},
+                {BT_KV_Q8_0, 5e-4},
+                {BT_KV_PAIR(BT_KV_Q8_0, BT_KV_Q4_0), 3e-2},
+                {BT_KV_Q4_0, 6e-2}};
     const char *path = make_with((MakeModel){.arch = "qwen3", .head_dim = 32});
     int vocab;
     double *want = reference_logits(path, tokens, N, &vocab);

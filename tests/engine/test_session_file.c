@@ -78,7 +78,8 @@ static void a_loaded_sequence_goes_on(void **state)
 {
     (void)state;
     int64_t live = made_once();
-    static const bt_kv_type types[] = {BT_KV_F32, BT_KV_BF16, BT_KV_Q8_0};
+    static const bt_kv_type types[] = {BT_KV_F32, BT_KV_BF16, BT_KV_Q8_0, BT_KV_Q4_0,
+                                       BT_KV_PAIR(BT_KV_F16, BT_KV_Q4_0)};
     bt_model *m = open_model("qwen3", 1);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         bt_session *s = open_session(m, N, types[i]);

@@ -160,6 +160,48 @@ static void models_are_apart(void **state)
     }
 }
 
+/* ---- a long past ---- */
+
+/* Logits after LONG tokens, the last `one_by_one` of them fed so. */
+static void long_past(const char *path, int n_threads, bt_kv_type kv, int one_by_one, float *logits,
+                      size_t bytes)
+{
+    enum { LONG = 1300 };
+    bt_error err = {0};
+    bt_model *model = open_model(path, n_threads);
+    bt_session *s;
+    bt_token ids[LONG];
+    bt_session_options options = {.n_ctx = LONG, .n_batch = 256, .kv = kv};
+    for (int i = 0; i < LONG; i++) ids[i] = (i * 37 + i * i) % 250;
+    if (bt_session_open(model, &options, &s, &err) != BT_OK) fail_msg("%s", err.text);
+    assert_int_equal(bt_session_feed(s, 0, ids, (size_t)(LONG - one_by_one), &err), BT_OK);
+    for (int i = LONG - one_by_one; i < LONG; i++)
+        assert_int_equal(bt_session_feed(s, 0, ids + i, 1, &err), BT_OK);
+    memcpy(logits, bt_session_logits(s, -1), bytes);
+    bt_session_close(&s);
+    bt_model_close(&model);
+}
+
+/* Its runs go to several threads where heads are few: nobody can tell from the bits. */
+static void a_long_past_is_shared(void **state)
+{
+    (void)state;
+    static const bt_kv_type types[] = {BT_KV_F32, BT_KV_BF16, BT_KV_Q8_0, BT_KV_Q4_0};
+    static float want[1024], got[1024];
+    const char *path = a_model("long.gguf", "llama", DT_Q4_K, 1);
+    bt_model *model = open_model(path, 1);
+    size_t bytes = (size_t)bt_model_describe(model).n_vocab * sizeof *want;
+    bt_model_close(&model);
+    assert_true(bytes <= sizeof want);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        long_past(path, 1, types[i], 0, want, bytes);
+        for (int n = 1; n < 4; n++) {
+            long_past(path, n, types[i], 3, got, bytes);
+            assert_memory_equal(want, got, bytes);
+        }
+    }
+}
+
 /* ---- cancelling ---- */
 
 typedef struct Canceller {
@@ -279,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sessions_share_a_model),
         cmocka_unit_test(models_are_apart),
+        cmocka_unit_test(a_long_past_is_shared),
         cmocka_unit_test(another_thread_cancels),
         cmocka_unit_test(a_signal_handler_cancels),
     };

@@ -20,7 +20,7 @@ static const LayerSpec layers[] = {{STATE_KV_FULL, 2, 32, 64}, {STATE_KV_FULL, 1
 
 static StateSpec spec_of(uint32_t type)
 {
-    return (StateSpec){layers, 2, type, CTX, SEQUENCES, CTX, 0};
+    return (StateSpec){layers, 2, type, type, CTX, SEQUENCES, CTX, 0};
 }
 
 static unsigned char *cell(const State *s, int layer, int sequence, int position)
@@ -52,7 +52,7 @@ static void sizes_are_what_is_written(void **state)
     bt_error err;
     assert_int_equal(state_open(&f32, &s, &err), BT_E_LIMIT);
     LayerSpec odd = {STATE_KV_FULL, 1, 40, 40};
-    StateSpec bad = {&odd, 1, DT_Q8_0, 64, 1, 64, 0};
+    StateSpec bad = {&odd, 1, DT_Q8_0, DT_Q8_0, 64, 1, 64, 0};
     assert_int_equal(state_open(&bad, &s, &err), BT_E_ARGUMENT);
     assert_non_null(strstr(err.text, "multiple of 32"));
 }

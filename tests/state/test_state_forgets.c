@@ -28,7 +28,8 @@ static LayerSpec layers[LAYERS] = {
 
 static const StateSpec spec = {.layers = layers,
                                .n_layers = LAYERS,
-                               .type = DT_F32,
+                               .k_type = DT_F32,
+                               .v_type = DT_F32,
                                .n_ctx = CTX,
                                .n_sequences = SEQUENCES,
                                .n_batch = BATCH,
@@ -234,7 +235,7 @@ static void windows_stop_growing(void **state)
                                .e_k = 256,
                                .e_v = 256,
                                .span = l < 5 ? 1024 : 0};
-    StateSpec small = {gemma, 6, DT_BF16, 8192, 1, 512, 0}, large = small;
+    StateSpec small = {gemma, 6, DT_BF16, DT_BF16, 8192, 1, 512, 0}, large = small;
     large.n_ctx = 131072;
     uint64_t token = 4 * 512 * 2;
     assert_int_equal(state_bytes(&large) - state_bytes(&small), (131072 - 8192) * token);
@@ -247,7 +248,7 @@ static void compressed_rows_hold_their_values(void **state)
 {
     (void)state;
     LayerSpec mla = {.kind = STATE_KV_FULL, .kv_heads = 1, .e_k = 576, .e_v = 512, .v_in_k = true};
-    StateSpec one = {&mla, 1, DT_BF16, 640, 1, 64, 0};
+    StateSpec one = {&mla, 1, DT_BF16, DT_BF16, 640, 1, 64, 0};
     assert_int_equal(state_bytes(&one), 640 * 576 * 2);
     State *s;
     assert_int_equal(state_open(&one, &s, NULL), BT_OK);
@@ -263,7 +264,7 @@ static void wrong_specs_are_refused(void **state)
     State *s;
     bt_error err;
     LayerSpec bad[2] = {layers[0], {.kind = STATE_KV_SHARED, .from = 1}};
-    StateSpec two = {bad, 2, DT_F32, 64, 1, 64, 0};
+    StateSpec two = {bad, 2, DT_F32, DT_F32, 64, 1, 64, 0};
     assert_int_equal(state_open(&two, &s, &err), BT_E_ARGUMENT);
     bad[1].from = -1;
     assert_int_equal(state_open(&two, &s, &err), BT_E_ARGUMENT);
@@ -276,7 +277,7 @@ static void wrong_specs_are_refused(void **state)
         many[l] = layers[1];
         many[l].span = l + 1;
     }
-    StateSpec lengths = {many, 20, DT_F32, 64, 1, 64, 0};
+    StateSpec lengths = {many, 20, DT_F32, DT_F32, 64, 1, 64, 0};
     assert_int_equal(state_open(&lengths, &s, &err), BT_E_LIMIT);
 }
 

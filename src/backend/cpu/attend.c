@@ -35,10 +35,10 @@ static void remember_rows(void *arg, int member, int64_t begin, int64_t end)
         size_t at = (size_t)(row->position % KV_BLOCK);
         for (int32_t h = 0; h < kv->kv_heads; h++) {
             unsigned char *head = block + (size_t)h * kv->head_bytes;
-            job->c->k->from_f32(kv->type, tensor_at(job->k, i) + (size_t)h * (size_t)kv->e_k,
+            job->c->k->from_f32(kv->k_type, tensor_at(job->k, i) + (size_t)h * (size_t)kv->e_k,
                                 head + at * kv->k_row, (size_t)kv->e_k);
             if (kv->v_in_k) continue;
-            job->c->k->from_f32(kv->type, tensor_at(job->v, i) + (size_t)h * (size_t)kv->e_v,
+            job->c->k->from_f32(kv->v_type, tensor_at(job->v, i) + (size_t)h * (size_t)kv->e_v,
                                 head + kv->v_offset + at * kv->v_row, (size_t)kv->e_v);
         }
     }
@@ -128,8 +128,8 @@ static void attend_run(const AttendJob *job, CpuWork *w, AttendTile tile, int32_
     const StepRow *row = job->rows + tile.row;
     int32_t start = run * ATTEND_RUN, n = tile.end - start;
     if (n > ATTEND_RUN) n = ATTEND_RUN;
-    AttendRun r = {.k_type = kv->type,
-                   .v_type = kv->type,
+    AttendRun r = {.k_type = kv->k_type,
+                   .v_type = kv->v_type,
                    .e = (size_t)kv->e_k,
                    .e_v = (size_t)kv->e_v,
                    .nq = queries_of(job, tile),

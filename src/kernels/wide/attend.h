@@ -80,15 +80,17 @@ WIDE void widen_any(uint32_t type, const unsigned char *src, float *dst, size_t 
         widen_row(DT_F16, src, dst, step, n);
     else if (type == DT_BF16)
         widen_row(DT_BF16, src, dst, step, n);
-    else
+    else if (type == DT_Q8_0)
         widen_row(DT_Q8_0, src, dst, step, n);
+    else
+        widen_row(DT_Q4_0, src, dst, step, n);
 }
 
 /* Elements [e0, e0 + e) of LANES keys from j on, as vectors (e / LANES, LANES keys). Keys beyond
  * the block are left as they are: their scores are not looked at. */
 APART void lay_keys(const Block *b, size_t j, size_t e0, size_t e, float *keys)
 {
-    size_t skip = b->k_type == DT_Q8_0 ? e0 / Q8_BLOCK * Q8_BYTES : e0 * element_bytes(b->k_type);
+    size_t skip = row_bytes(b->k_type, e0);
     for (size_t i = 0; i < LANES && j + i < b->n; i++) {
         const unsigned char *row = b->k + (j + i) * b->k_stride + skip;
         widen_any(b->k_type, row, keys + i * LANES, LANES * LANES, e);

@@ -19,6 +19,8 @@ static void to_f32(uint32_t type, const void *src, float *dst, size_t n)
         widen_row(DT_BF16, src, dst, LANES, n);
     else if (type == DT_Q8_0)
         widen_row(DT_Q8_0, src, dst, LANES, n);
+    else if (type == DT_Q4_0)
+        widen_row(DT_Q4_0, src, dst, LANES, n);
     else
         assert(!"to_f32: no such type");
 }
@@ -36,6 +38,27 @@ static void to_q8(const float *src, uint8_t *block)
     }
 }
 
+static void to_q4(const float *src, uint8_t *block)
+{
+    vf top = vf_set(0), low = vf_set(0);
+    int8_t code[Q4_BLOCK];
+    for (int i = 0; i < Q4_BLOCK; i += LANES) {
+        vf x = vf_load(src + i);
+        top = vf_max(x, top);
+        low = vf_max(vf_sub(vf_set(0), x), low);
+    }
+    float most = vf_top(top), least = -vf_top(low);
+    float d = (most >= -least ? most : least) / -8, inverse = d != 0 ? 1 / d : 0;
+    uint16_t d16 = f32_to_f16(d);
+    memcpy(block, &d16, 2);
+    for (int i = 0; i < Q4_BLOCK; i += LANES) { /* infinity and NaN end as some code in range */
+        vf x = vf_round(vf_mul(vf_load(src + i), vf_set(inverse)));
+        vf_to_i8(code + i, vf_max(vf_min(vf_add(x, vf_set(8)), vf_set(15)), vf_set(0)));
+    }
+    for (int i = 0; i < Q4_BLOCK / 2; i++)
+        block[2 + i] = (uint8_t)(code[i] | code[i + Q4_BLOCK / 2] << 4);
+}
+
 static void from_f32(uint32_t type, const float *src, void *dst, size_t n)
 {
     uint16_t *h = dst;
@@ -51,6 +74,9 @@ static void from_f32(uint32_t type, const float *src, void *dst, size_t n)
     } else if (type == DT_Q8_0) {
         uint8_t *block = dst;
         for (; i < n; i += Q8_BLOCK, block += Q8_BYTES) to_q8(src + i, block);
+    } else if (type == DT_Q4_0) {
+        uint8_t *block = dst;
+        for (; i < n; i += Q4_BLOCK, block += Q4_BYTES) to_q4(src + i, block);
     } else {
         assert(!"from_f32: no such type");
     }

@@ -1,4 +1,4 @@
-/* Rows of F32, F16, BF16 and Q8_0 as vectors of float32 (see wide.h). */
+/* Rows of F32, F16, BF16, Q8_0 and Q4_0 as vectors of float32 (see wide.h). */
 #ifndef KERNELS_WIDE_WIDEN_H
 #define KERNELS_WIDE_WIDEN_H
 
@@ -9,7 +9,7 @@
 #include "tensor/dtype.h"
 #include "tensor/half.h"
 
-enum { Q8_BLOCK = 32, Q8_BYTES = 34 };
+enum { Q8_BLOCK = 32, Q8_BYTES = 34, Q4_BLOCK = 32, Q4_BYTES = 18 };
 
 WIDE size_t element_bytes(uint32_t type)
 {
@@ -41,6 +41,28 @@ WIDE void widen_q8_block(const unsigned char *block, float *dst, size_t step)
         vf_store(dst + i * step, vf_mul(d, vf_from_i8(block + 2 + i * LANES)));
 }
 
+WIDE void widen_q4_block(const unsigned char *block, float *dst, size_t step)
+{
+    uint16_t d16;
+    int8_t code[Q4_BLOCK];
+    memcpy(&d16, block, 2);
+    vf d = vf_set(f16_to_f32(d16));
+    for (size_t i = 0; i < Q4_BLOCK / 2; i++) {
+        code[i] = (int8_t)((block[2 + i] & 15) - 8);
+        code[i + Q4_BLOCK / 2] = (int8_t)((block[2 + i] >> 4) - 8);
+    }
+    for (size_t i = 0; i < Q4_BLOCK / LANES; i++)
+        vf_store(dst + i * step, vf_mul(d, vf_from_i8(code + i * LANES)));
+}
+
+/* Bytes of n elements of a row, n a multiple of the type's block. */
+WIDE size_t row_bytes(uint32_t type, size_t n)
+{
+    if (type == DT_Q8_0) return n / Q8_BLOCK * Q8_BYTES;
+    if (type == DT_Q4_0) return n / Q4_BLOCK * Q4_BYTES;
+    return n * element_bytes(type);
+}
+
 /* n elements of a row into vectors `step` floats apart. When step is LANES the row is dense and
  * exactly n floats are written; otherwise the last vector is written whole, zeros behind. */
 WIDE void widen_row(uint32_t type, const unsigned char *src, float *dst, size_t step, size_t n)
@@ -48,6 +70,11 @@ WIDE void widen_row(uint32_t type, const unsigned char *src, float *dst, size_t 
     if (type == DT_Q8_0) {
         for (size_t i = 0; i < n; i += Q8_BLOCK, src += Q8_BYTES, dst += Q8_BLOCK / LANES * step)
             widen_q8_block(src, dst, step);
+        return;
+    }
+    if (type == DT_Q4_0) {
+        for (size_t i = 0; i < n; i += Q4_BLOCK, src += Q4_BYTES, dst += Q4_BLOCK / LANES * step)
+            widen_q4_block(src, dst, step);
         return;
     }
     size_t bytes = element_bytes(type), i = 0;

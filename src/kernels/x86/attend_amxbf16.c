@@ -1,218 +1,19 @@
 /* Attention by tiles of bf16 (AMX): keys and values of bf16, or of types that hold less and are
- * widened to bf16 block by block. (Semantics of TDPBF16PS: Intel SDM volume 2. An element of a tile
- * takes its products in the order of k, whatever else is in the tile; denormals count as zero.)
+ * widened to bf16 on the way. (TDPBF16PS: Intel SDM volume 2. An element of a tile takes its
+ * products in the order of k, whatever else is in the tile; denormals count as zero.)
  *
- *   scores   transposed, keys down and queries across: K as it lies in the state is the left
- * factor, queries, packed once a run, the right one. 32 keys x 32 queries at a time weights  maxima
- * and exponentials go down the columns, so that no sum crosses a register; two rows of weights side
- * by side are a row of the right factor of the next product values   transposed too: V is packed as
- * (e_v, keys) once a run for all queries
+ * Scores are made transposed, keys down and queries across: keys as they lie in the state are the
+ * left factor, queries, packed once a run, the right one. So maxima and exponentials go down the
+ * columns and no sum crosses a register, and two rows of weights side by side are a row of a right
+ * factor. For many queries values are transposed once a run, as left factors, and give (e_v,
+ * queries); for few, pairs of keys are the right factor, and the weights are turned.
  *
  * Queries and weights are rounded to bf16; sums are float32, the denominator sums the weights as
  * rounded. What a query does not see has weight 0. 0 times infinity or NaN is not 0: where a sum
  * has come out as no number, its queries are answered once more, one at a time, over values of
  * which nothing unseen is left. So a query alone gets the same bits. Other types go the way of
  * float32 (attend_avx512.c). */
-#include "kernels/x86/wide_avx512bf16.h"
-
-#include <string.h>
-
-#include "kernels/parts.h"
-#include "kernels/wide/widen.h"
-#include "kernels/x86/tiles.h"
-
-#define APART static __attribute__((noinline))
-
-enum {
-    SIDE = 16,        /* rows of a tile; columns of float32, or pairs of bf16 */
-    STEP = 2 * SIDE,  /* bf16 in a row of a tile: what one product sums over */
-    TILE = 512,       /* bf16 of a tile, dense */
-    GROUP = 2 * SIDE, /* queries taken together */
-};
-
-typedef struct Tiles {
-    const AttendRun *run;
-    size_t steps;      /* of e */
-    size_t depth;      /* pairs of tiles of e_v */
-    uint16_t *queries; /* (groups of SIDE, steps) tiles: pairs of e down, queries across */
-    const unsigned char *keys[ATTEND_BLOCKS];
-    size_t key_stride; /* bytes */
-    uint16_t *values;  /* (2 depth, ATTEND_RUN / STEP) tiles: e_v down, keys across */
-    uint16_t *rows;    /* (ATTEND_BLOCK, STEP depth) a block of values as bf16 */
-    uint16_t *none;    /* (STEP depth) zeros */
-    float *scores;     /* (ATTEND_RUN, GROUP) */
-    uint16_t *weights; /* (ATTEND_RUN / STEP, 2) tiles: pairs of keys down, queries across */
-} Tiles;
-
-/* Queries [at, at + count) and what they see. */
-typedef struct Bunch {
-    size_t at, count, wide; /* wide: tiles of queries, 1 or 2 */
-    size_t first, limit;    /* some of them sees [first, limit) */
-    size_t low, high;       /* the same in whole steps */
-    size_t sure, until;     /* all of them see [sure, until) */
-} Bunch;
-
-static void tiles_on(void)
-{
-    TileShapes shapes = {.palette = 1};
-    for (int i = 0; i < 8; i++) tile_shape(&shapes, i, SIDE, 2 * STEP);
-    _tile_loadconfig(&shapes);
-}
-
-/* What has been written by name is in memory for tiles to read. */
-#define WRITTEN __asm__ volatile("" ::: "memory")
-
-/* ---- packing ---- */
-
-/* 16 rows of 16 numbers of 32 bits become columns. */
-WIDE void transpose(__m512i *x)
-{
-    __m512i y[16];
-    UNROLL
-    for (int i = 0; i < 16; i += 2) {
-        y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-        y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-    }
-    UNROLL
-    for (int i = 0; i < 16; i += 4) {
-        x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);
-        x[i + 1] = _mm512_unpackhi_epi64(y[i], y[i + 2]);
-        x[i + 2] = _mm512_unpacklo_epi64(y[i + 1], y[i + 3]);
-        x[i + 3] = _mm512_unpackhi_epi64(y[i + 1], y[i + 3]);
-    }
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        y[i] = _mm512_shuffle_i32x4(x[i], x[i + 4], 0x88);
-        y[i + 4] = _mm512_shuffle_i32x4(x[i], x[i + 4], 0xdd);
-        y[i + 8] = _mm512_shuffle_i32x4(x[i + 8], x[i + 12], 0x88);
-        y[i + 12] = _mm512_shuffle_i32x4(x[i + 8], x[i + 12], 0xdd);
-    }
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        x[i] = _mm512_shuffle_i32x4(y[i], y[i + 8], 0x88);
-        x[i + 8] = _mm512_shuffle_i32x4(y[i], y[i + 8], 0xdd);
-        x[i + 4] = _mm512_shuffle_i32x4(y[i + 4], y[i + 12], 0x88);
-        x[i + 12] = _mm512_shuffle_i32x4(y[i + 4], y[i + 12], 0xdd);
-    }
-}
-
-APART void pack_queries(const Tiles *t)
-{
-    const AttendRun *run = t->run;
-    uint16_t *to = t->queries;
-    for (size_t i = 0; i < run->nq; i += SIDE)
-        for (size_t d = 0; d < run->e; d += STEP, to += TILE) {
-            __m512i x[SIDE];
-            for (size_t j = 0; j < SIDE; j++) {
-                const float *q = run->q + (i + j) * run->e + d;
-                size_t left = run->e - d;
-                if (i + j >= run->nq)
-                    x[j] = _mm512_setzero_si512();
-                else
-                    x[j] = _mm512_castps_si512(left >= STEP ? vf_pairs_of(q)
-                                                            : vf_pairs_of_part(q, left));
-            }
-            transpose(x);
-            for (size_t j = 0; j < SIDE; j++) _mm512_store_si512(to + j * STEP, x[j]);
-        }
-}
-
-/* n elements of a row as bf16, then zeros up to a multiple of STEP. */
-WIDE void narrow_row(uint32_t type, const unsigned char *src, uint16_t *to, size_t n)
-{
-    if (type == DT_Q8_0) {
-        for (size_t i = 0; i < n; i += Q8_BLOCK, src += Q8_BYTES) {
-            float x[Q8_BLOCK];
-            widen_q8_block(src, x, LANES);
-            vf_store((float *)(void *)(to + i), vf_pairs_of(x));
-        }
-        return;
-    }
-    size_t i = 0;
-    for (; i + STEP <= n; i += STEP)
-        vf_store((float *)(void *)(to + i), vf_load_pairs(src + 2 * i));
-    if (i < n) vf_store((float *)(void *)(to + i), vf_load_pairs_part(src + 2 * i, n - i));
-}
-
-/* Keys [low, high) as tiles read them: where they lie, or widened into `keys`. */
-APART void lay_keys(Tiles *t, uint16_t *keys, size_t low, size_t high)
-{
-    const AttendRun *run = t->run;
-    bool as_is = run->k_type == DT_BF16 && run->e % STEP == 0;
-    size_t wide = t->steps * STEP;
-    t->key_stride = as_is ? run->k_stride : wide * sizeof *keys;
-    for (size_t b = low / ATTEND_BLOCK; b * ATTEND_BLOCK < high; b++) {
-        uint16_t *to = keys + b * ATTEND_BLOCK * wide;
-        t->keys[b] = as_is ? run->k[b] : (const unsigned char *)to;
-        for (size_t j = 0; j < ATTEND_BLOCK && !as_is; j++)
-            narrow_row(run->k_type, run->k[b] + j * run->k_stride, to + j * wide, run->e);
-    }
-}
-
-/* 8 elements of STEP keys from row[i] + d: rows d .. d + 8 of a tile. */
-WIDE void pack_eight(const uint16_t *const *row, size_t d, uint16_t *to)
-{
-    __m512i low[4], high[4], a, b;
-    UNROLL
-    for (int j = 0; j < 4; j++) {
-#define FOUR(i)                                                                                    \
-    _mm512_inserti32x4(                                                                            \
-        _mm512_inserti32x4(                                                                        \
-            _mm512_inserti32x4(                                                                    \
-                _mm512_castsi128_si512(_mm_loadu_si128((const void *)(row[i] + d))),               \
-                _mm_loadu_si128((const void *)(row[(i) + 8] + d)), 1),                             \
-            _mm_loadu_si128((const void *)(row[(i) + 16] + d)), 2),                                \
-        _mm_loadu_si128((const void *)(row[(i) + 24] + d)), 3)
-        a = FOUR(2 * j);
-        b = FOUR(2 * j + 1);
-#undef FOUR
-        low[j] = _mm512_unpacklo_epi16(a, b);
-        high[j] = _mm512_unpackhi_epi16(a, b);
-    }
-    UNROLL
-    for (int half = 0; half < 2; half++) {
-        const __m512i *x = half ? high : low;
-        __m512i p = _mm512_unpacklo_epi32(x[0], x[1]), q = _mm512_unpacklo_epi32(x[2], x[3]);
-        __m512i r = _mm512_unpackhi_epi32(x[0], x[1]), s = _mm512_unpackhi_epi32(x[2], x[3]);
-        uint16_t *at = to + half * 4 * STEP;
-        _mm512_store_si512(at, _mm512_unpacklo_epi64(p, q));
-        _mm512_store_si512(at + STEP, _mm512_unpackhi_epi64(p, q));
-        _mm512_store_si512(at + 2 * STEP, _mm512_unpacklo_epi64(r, s));
-        _mm512_store_si512(at + 3 * STEP, _mm512_unpackhi_epi64(r, s));
-    }
-}
-
-/* Values of keys [low, high); those of the rest of their steps are zero. */
-APART void pack_values(const Tiles *t, size_t low, size_t high)
-{
-    const AttendRun *run = t->run;
-    size_t deep = t->depth * STEP;
-    memset(t->none, 0, deep * sizeof *t->none);
-    bool as_is = run->v_type == DT_BF16 && run->e_v % STEP == 0;
-    for (size_t b = low / ATTEND_BLOCK; b * ATTEND_BLOCK < high; b++) {
-        const unsigned char *rows = run->v[b];
-        size_t stride = run->v_stride, start = b * ATTEND_BLOCK;
-        if (!as_is) {
-            for (size_t j = 0; j < ATTEND_BLOCK; j++)
-                narrow_row(run->v_type, rows + j * stride, t->rows + j * deep, run->e_v);
-            rows = (const unsigned char *)t->rows;
-            stride = deep * sizeof *t->rows;
-        }
-        for (size_t j0 = 0; j0 < ATTEND_BLOCK; j0 += STEP) {
-            const uint16_t *row[STEP];
-            uint16_t *to = t->values + (start + j0) / STEP * TILE;
-            for (size_t j = 0; j < STEP; j++) {
-                size_t at = start + j0 + j;
-                row[j] =
-                    at >= low && at < high ? (const void *)(rows + (j0 + j) * stride) : t->none;
-            }
-            for (size_t d = 0; d < deep; d += SIDE, to += ATTEND_RUN / STEP * TILE) {
-                pack_eight(row, d, to);
-                pack_eight(row, d + 8, to + TILE / 2);
-            }
-        }
-    }
-}
+#include "kernels/x86/attend_tiles.h"
 
 /* ---- scores ---- */
 
@@ -245,14 +46,27 @@ APART void scores_of_two(const Tiles *t, const Bunch *b)
     }
 }
 
+/* STEP keys from j on, for tiles. */
+WIDE const unsigned char *step_of_keys(const Tiles *t, size_t j)
+{
+    const AttendRun *run = t->run;
+    const unsigned char *k = run->k[j / ATTEND_BLOCK] + j % ATTEND_BLOCK * run->k_stride;
+    if (t->keys_lie) return k;
+    uint16_t *near = t->widened + j / STEP % RING * STEP * t->steps * STEP;
+    narrow_any(run->k_type, k, run->k_stride, STEP, run->e, near);
+    return (const unsigned char *)near;
+}
+
+/* For few queries: keys are widened on the way, a step ahead of the tiles that read them. */
 APART void scores_of_one(const Tiles *t, const Bunch *b)
 {
     const uint16_t *q0 = t->queries + b->at / SIDE * t->steps * TILE;
-    WRITTEN;
-    for (size_t j = b->low; j < b->high; j += STEP) {
-        size_t stride = t->key_stride;
-        const unsigned char *k = t->keys[j / ATTEND_BLOCK] + j % ATTEND_BLOCK * stride;
+    const unsigned char *k = step_of_keys(t, b->low), *next = k;
+    size_t stride = t->key_stride;
+    for (size_t j = b->low; j < b->high; j += STEP, k = next) {
         float *to = t->scores + j * GROUP;
+        if (j + STEP < b->high) next = step_of_keys(t, j + STEP);
+        WRITTEN;
         _tile_zero(0);
         _tile_zero(2);
         for (size_t i = 0; i < t->steps; i++) {
@@ -419,6 +233,119 @@ APART bool values_of(const Tiles *t, const Bunch *b)
     return finite;
 }
 
+/* The weights of up to SIDE queries become rows: left factors. */
+APART void turn_weights(const Tiles *t, const Bunch *b)
+{
+    for (size_t j = b->low / STEP; j < b->high / STEP; j++) {
+        uint16_t *tile = t->weights + j * 2 * TILE;
+        __m512i x[SIDE];
+        UNROLL
+        for (size_t i = 0; i < SIDE; i++) x[i] = _mm512_load_si512(tile + i * STEP);
+        transpose(x);
+        UNROLL
+        for (size_t i = 0; i < SIDE; i++) _mm512_store_si512(tile + i * STEP, x[i]);
+    }
+}
+
+/* Two tiles (queries, e_v) as pair_up mixed them become rows of acc, from d0 on. */
+APART bool put_rows(const Tiles *t, const Bunch *b, const float *tiles, size_t d0)
+{
+    const __m512i low = _mm512_set_epi32(23, 22, 21, 20, 7, 6, 5, 4, 19, 18, 17, 16, 3, 2, 1, 0);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    size_t e_v = t->run->e_v, left = e_v - d0;
+    float *acc = t->run->acc + b->at * e_v + d0;
+    vf odd = vf_set(0);
+    for (size_t i = 0; i < b->count; i++, acc += e_v) {
+        vf x = vf_load(tiles + i * SIDE), y = vf_load(tiles + SIDE * SIDE + i * SIDE);
+        odd = vf_fma(vf_add(x, y), vf_set(0), odd);
+        vf first = _mm512_permutex2var_ps(x, low, y), second = _mm512_permutex2var_ps(x, high, y);
+        if (left < SIDE)
+            vf_store_part(acc, first, left);
+        else
+            vf_store(acc, first);
+        if (left >= STEP)
+            vf_store(acc + SIDE, second);
+        else if (left > SIDE)
+            vf_store_part(acc + SIDE, second, left - SIDE);
+    }
+    return _mm512_cmp_ps_mask(odd, odd, _CMP_UNORD_Q) == 0;
+}
+
+/* Elements [d, d + STEP) of STEP keys, pairs of keys down: elements 0-3, 8-11, 16-19, 24-27 in one
+ * tile, the rest in the next. */
+WIDE void pair_up(uint32_t type, const unsigned char *const *row, size_t d, size_t n, uint16_t *to)
+{
+    for (size_t j = 0; j < SIDE; j++) {
+        __m512i x = _mm512_castps_si512(narrow(type, row[2 * j], d, n));
+        __m512i y = _mm512_castps_si512(narrow(type, row[2 * j + 1], d, n));
+        _mm512_store_si512(to + j * STEP, _mm512_unpacklo_epi16(x, y));
+        _mm512_store_si512(to + TILE + j * STEP, _mm512_unpackhi_epi16(x, y));
+    }
+}
+
+APART void pair_up_any(uint32_t type, const unsigned char *const *row, size_t d, size_t n,
+                       uint16_t *to)
+{
+    if (type == DT_Q8_0)
+        pair_up(DT_Q8_0, row, d, n, to);
+    else if (type == DT_Q4_0)
+        pair_up(DT_Q4_0, row, d, n, to);
+    else
+        pair_up(DT_BF16, row, d, n, to);
+}
+
+/* Columns [d, d + 2 STEP) of STEP values from j on, for tiles. */
+WIDE const uint16_t *step_of_values(const Tiles *t, const Bunch *b, size_t d, size_t j)
+{
+    const AttendRun *run = t->run;
+    const unsigned char *row[STEP];
+    uint16_t *v = t->values + j / STEP % RING * 4 * TILE;
+    value_rows(run, t->none, j, b->first, b->limit, row);
+    pair_up_any(run->v_type, row, d, run->e_v, v);
+    if (d + STEP < run->e_v) pair_up_any(run->v_type, row, d + STEP, run->e_v, v + 2 * TILE);
+    return v;
+}
+
+/* values_of, where queries are few: values are the right factor, pairs of keys down, made a step
+ * ahead. Products and their order are the same, and so are the bits. */
+APART bool values_of_few(const Tiles *t, const Bunch *b)
+{
+    _Alignas(64) float out[4 * SIDE * SIDE];
+    bool finite = true;
+    turn_weights(t, b);
+    for (size_t d = 0; d < t->run->e_v; d += 2 * STEP) {
+        const uint16_t *w = t->weights + b->low / STEP * 2 * TILE;
+        const uint16_t *v = step_of_values(t, b, d, b->low), *next = v;
+        bool two = d + STEP < t->run->e_v;
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (size_t j = b->low; j < b->high; j += STEP, w += 2 * TILE, v = next) {
+            if (j + STEP < b->high) next = step_of_values(t, b, d, j + STEP);
+            WRITTEN;
+            _tile_loadd(4, w, 64);
+            _tile_loadd(5, v, 64);
+            _tile_dpbf16ps(0, 4, 5);
+            _tile_loadd(6, v + TILE, 64);
+            _tile_dpbf16ps(1, 4, 6);
+            if (!two) continue;
+            _tile_loadd(7, v + 2 * TILE, 64);
+            _tile_dpbf16ps(2, 4, 7);
+            _tile_loadd(5, v + 3 * TILE, 64);
+            _tile_dpbf16ps(3, 4, 5);
+        }
+        _tile_stored(0, out, 64);
+        _tile_stored(1, out + SIDE * SIDE, 64);
+        _tile_stored(2, out + 2 * SIDE * SIDE, 64);
+        _tile_stored(3, out + 3 * SIDE * SIDE, 64);
+        WRITTEN;
+        finite &= put_rows(t, b, out, d);
+        if (two) finite &= put_rows(t, b, out + 2 * SIDE * SIDE, d + STEP);
+    }
+    return finite;
+}
+
 /* ---- all of it ---- */
 
 static Bunch bunch_of(const AttendRun *run, size_t at, size_t count)
@@ -443,17 +370,18 @@ static void nothing_seen(const AttendRun *run, const Bunch *b)
     memset(run->acc + b->at * run->e_v, 0, b->count * run->e_v * sizeof *run->acc);
 }
 
-static bool answer(const Tiles *t, const Bunch *b)
+/* One query, or as many as stand in a tile; or more, their keys and values laid out before. */
+static bool answer(const Tiles *t, const Bunch *b, bool few)
 {
-    if (b->wide == 2)
-        scores_of_two(t, b);
-    else
+    if (few)
         scores_of_one(t, b);
+    else
+        scores_of_two(t, b);
     WRITTEN;
     if (t->run->soft_cap != 0) cap_scores(t, b);
     hide_unseen(t, b);
     for (size_t tile = 0; tile < b->wide; tile++) weigh(t, b, tile);
-    return values_of(t, b);
+    return few ? values_of_few(t, b) : values_of(t, b);
 }
 
 /* Each query over nothing but the values that it sees. What was packed is lost. */
@@ -472,8 +400,7 @@ static void answer_apart(const Tiles *t, const Bunch *bunch)
         one.run = &alone;
         b.at = 0;
         pack_queries(&one);
-        pack_values(&one, (size_t)run->first[i], (size_t)run->limit[i]);
-        answer(&one, &b);
+        answer(&one, &b, true);
     }
 }
 
@@ -482,12 +409,17 @@ static Tiles cut_work(const AttendRun *run)
     Tiles t = {.run = run,
                .steps = (run->e + STEP - 1) / STEP,
                .depth = (run->e_v + STEP - 1) / STEP,
+               .keys_lie = run->k_type == DT_BF16 && run->e % STEP == 0,
                .scores = run->work};
+    size_t wide = t.steps * STEP, deep = t.depth * STEP;
+    t.key_stride = t.keys_lie ? run->k_stride : wide * sizeof *t.widened;
     t.weights = (uint16_t *)(void *)(t.scores + ATTEND_RUN * GROUP);
     t.queries = t.weights + ATTEND_RUN * GROUP;
-    t.values = t.queries + attend_up(run->nq, GROUP) * t.steps * STEP;
-    t.rows = t.values + ATTEND_RUN * t.depth * STEP;
-    t.none = t.rows + ATTEND_BLOCK * t.depth * STEP;
+    t.widened = t.queries + attend_up(run->nq, GROUP) * wide;
+    t.values = t.widened + ATTEND_RUN * wide;
+    t.rows = t.values + ATTEND_RUN * deep;
+    t.none = (unsigned char *)(t.rows + STEP * deep);
+    memset(t.none, 0, deep * sizeof *t.rows);
     return t;
 }
 
@@ -495,29 +427,35 @@ static void attend_tiles(const AttendRun *run)
 {
     Tiles t = cut_work(run);
     Bunch all = bunch_of(run, 0, run->nq);
-    bool finite = true;
+    bool finite = true, few = run->nq <= SIDE;
     if (all.first >= all.limit) {
         nothing_seen(run, &all);
         return;
     }
+    /* What is too small to count is zero, as it is in tiles; else it would be slow. */
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
     tiles_on();
     pack_queries(&t);
-    lay_keys(&t, t.none + t.depth * STEP, all.first, all.limit);
-    pack_values(&t, all.first, all.limit);
+    if (!few) {
+        lay_keys(&t, all.first, all.limit);
+        pack_values(&t, all.first, all.limit);
+    }
     for (size_t i = 0; i < run->nq; i += GROUP) {
         Bunch b = bunch_of(run, i, run->nq - i < GROUP ? run->nq - i : GROUP);
         if (b.first >= b.limit)
             nothing_seen(run, &b);
         else
-            finite &= answer(&t, &b);
+            finite &= answer(&t, &b, few);
     }
     if (!finite) answer_apart(&t, &all);
     _tile_release();
+    _mm_setcsr(before);
 }
 
 static bool in_bf16(uint32_t type)
 {
-    return type == DT_BF16 || type == DT_Q8_0;
+    return type == DT_BF16 || type == DT_Q8_0 || type == DT_Q4_0;
 }
 
 static void attend(const AttendRun *run)
