@@ -1,13 +1,20 @@
-/* The searches that the block types share, and how their writers are called.
+/* The searches that the block types share.
  *
  * quant.c cuts a row into blocks and hands each over in its own units: multiplied by a power of two
  * so that the largest |x| lies in [0.5, 1) (or all are zero), weights divided by their mean. Sums
- * of squares then neither overflow nor vanish, whatever the row holds. */
+ * of squares then neither overflow nor vanish, whatever the row holds.
+ *
+ * Four trials (lanes) are computed side by side. */
 #ifndef QUANT_FIT_H
 #define QUANT_FIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "quant/lanes.h"
+
+/* Numbers so small beside the largest of their block are zero. */
+#define FIT_VANISHING 0x1p-60f
 
 /* A block in its own units; x times 2^exponent is what the row holds. */
 typedef struct QuantBlock {
@@ -19,7 +26,7 @@ typedef struct QuantBlock {
  * block's units again. */
 float fit_half(float a, int exponent, uint8_t out[2]);
 
-/* Some numbers of a block with their weights; n a multiple of 4, at most 256. */
+/* Some numbers of a block with their weights. */
 typedef struct FitPart {
     const float *x, *w;
     int n;
@@ -29,10 +36,10 @@ typedef struct FitPart {
  * sums of w r r (the error), w r v and w v v. The best scale for these values is d + rv / vv, its
  * error rr - rv rv / vv. Residuals, because sums of squares lose the error in their last bits. */
 typedef struct FitSums {
-    float rr, rv, vv;
+    Lanes rr, rv, vv;
 } FitSums;
-/* Chooses values for scale d, which is not 0. */
-typedef FitSums FitFn(const void *codes, FitPart p, float d);
+/* Chooses values for each of four scales, none of them 0; only the first n are looked at. */
+typedef FitSums FitFn(const void *codes, FitPart p, Lanes d, int n);
 
 /* FitFn for whole numbers lo..hi: codes is a FitRange. */
 typedef struct FitRange {
@@ -48,7 +55,7 @@ typedef struct FitTrials {
     bool both;
 } FitTrials;
 
-/* A scale of small error, and that error; scale 0 where all x are (or nothing is better). */
+/* A scale of small error, that error, and the sum of w v v; scale 0 where all x are. */
 typedef struct FitScale {
     float scale, error, vv;
 } FitScale;
@@ -57,21 +64,20 @@ FitScale fit_scale(FitPart p, FitTrials t, FitFn *sums, const void *codes);
 /* x as scale * code + offset, codes 0..hi; scale >= 0. `below`: offset <= 0. */
 typedef struct FitLine {
     float scale, offset, error;
-    float qq, q, w; /* sums of w q q, w q and w */
+    float qq, w; /* sums of w q q and w */
 } FitLine;
 FitLine fit_line(FitPart p, float hi, bool below);
-/* With codes nearest for a line, r = x - scale q - offset: sums of w r r, w r, w r q, w q, w q q
- * and w. */
+
+/* With codes nearest for each of four lines, r = x - scale q - offset: sums of w r r, w r, w r q,
+ * w q, w q q and w. */
 typedef struct FitLineSums {
-    float rr, r, rq, q, qq, w;
+    Lanes rr, r, rq, q, qq, w;
 } FitLineSums;
-FitLineSums fit_line_sums(FitPart p, float hi, float scale, float offset);
-/* One exact step: codes nearest for the line given, then the best line for those codes. */
-FitLine fit_line_step(FitPart p, float hi, bool below, float scale, float offset);
-/* The offset of least error for a scale that has been rounded, near the one given. */
-float fit_offset(FitPart p, float hi, float scale, float offset);
-/* The error of a line. */
-float fit_line_error(FitPart p, float hi, float scale, float offset);
+FitLineSums fit_line_sums(FitPart p, float hi, Lanes scale, Lanes offset);
+/* The offsets of least error for scales that have been rounded, near those given. */
+Lanes fit_offset(FitPart p, float hi, Lanes scale, Lanes offset);
+/* The errors of four lines. */
+Lanes fit_line_error(FitPart p, float hi, Lanes scale, Lanes offset);
 
 /* Nearest codes: round((x - offset) / scale) within [lo, hi]; where scale is 0, 0 or what of
  * [lo, hi] is nearest to it. */

@@ -103,8 +103,6 @@ const Grid *grid_open(GridName name)
     return &grids[name];
 }
 
-typedef int32_t IntLanes __attribute__((vector_size(16)));
-
 /* The number of the point nearest to y. */
 static int point_of(const Grid *g, const float *y)
 {
@@ -112,39 +110,52 @@ static int point_of(const Grid *g, const float *y)
     for (int i = 0; i < g->numbers; i += 4) {
         Lanes v = lanes_load(y + i), digit = lanes_set(0);
         for (int k = 0; k + 1 < g->levels; k++)
-            digit += (Lanes)((v > lanes_set(g->middle[k])) & (IntLanes)one);
+            digit += (Lanes)((v > lanes_set(g->middle[k])) & (LaneMask)one);
         sum += digit * lanes_load(g->place + i);
     }
     return (int)lanes_sum(sum);
 }
 
+/* Lane i: the sum of vector i. */
+static Lanes sum_each(Lanes a, Lanes b, Lanes c, Lanes d)
+{
+    Lanes ab =
+        __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    Lanes cd =
+        __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) +
+           __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
 int grid_nearest(const Grid *g, const float *y, const float *w, int limit)
 {
     const uint16_t *list = g->near + point_of(g, y) * GRID_NEAR;
-    int best = list[0];
-    float least = INFINITY;
+    Lanes w0 = lanes_load(w), w1 = w0, a0 = 2 * w0 * lanes_load(y), a1 = a0;
+    Lanes least = lanes_set(INFINITY), place = lanes_set(0);
     if (g->numbers == 8) {
-        Lanes w0 = lanes_load(w), w1 = lanes_load(w + 4);
-        Lanes a0 = 2 * w0 * lanes_load(y), a1 = 2 * w1 * lanes_load(y + 4);
-        for (int i = 0; i < limit; i++) {
-            const float *e = g->entry + 8 * list[i];
-            Lanes e0 = lanes_load(e), e1 = lanes_load(e + 4);
-            float cost = lanes_sum(e0 * (w0 * e0 - a0) + e1 * (w1 * e1 - a1));
-            if (cost < least) {
-                least = cost;
-                best = list[i];
-            }
-        }
-        return best;
+        w1 = lanes_load(w + 4);
+        a1 = 2 * w1 * lanes_load(y + 4);
     }
-    Lanes w0 = lanes_load(w), a0 = 2 * w0 * lanes_load(y);
-    for (int i = 0; i < limit; i++) {
-        Lanes e0 = lanes_load(g->entry + 4 * list[i]);
-        float cost = lanes_sum(e0 * (w0 * e0 - a0));
-        if (cost < least) {
-            least = cost;
-            best = list[i];
+    for (int i = 0; i < limit; i += 4) {
+        Lanes cost[4];
+        for (int k = 0; k < 4; k++) {
+            const float *e = g->entry + g->numbers * list[i + k];
+            Lanes e0 = lanes_load(e);
+            cost[k] = e0 * (w0 * e0 - a0);
+            if (g->numbers == 4) continue;
+            Lanes e1 = lanes_load(e + 4);
+            cost[k] += e1 * (w1 * e1 - a1);
         }
+        Lanes costs = sum_each(cost[0], cost[1], cost[2], cost[3]);
+        LaneMask less = costs < least;
+        place = lanes_pick(less, lanes_set((float)i), place);
+        least = lanes_pick(less, costs, least);
     }
-    return best;
+    float costs[4], places[4];
+    lanes_store(costs, least);
+    lanes_store(places, place);
+    int best = 0;
+    for (int k = 1; k < 4; k++)
+        if (costs[k] < costs[best]) best = k;
+    return list[(int)places[best] + best];
 }

@@ -12,7 +12,7 @@
 
 /* How many of a point's nearest entries are looked at: for trial scales, for the multiples of a
  * block's number, and for what is written. */
-enum { QUICK = 6, MANY = 16, ALL = GRID_NEAR };
+enum { QUICK = 8, MANY = 16, ALL = GRID_NEAR };
 
 /* FitFn of a grid: entries of each four or eight numbers. */
 typedef struct GridCodes {
@@ -22,6 +22,11 @@ typedef struct GridCodes {
     int delta_run; /* of so many numbers together */
 } GridCodes;
 
+/* As FitSums, of one scale. */
+typedef struct Sums {
+    float rr, rv, vv;
+} Sums;
+
 /* x in units of d, less delta. */
 static void to_grid(const float *x, int n, float d, float delta, float *y)
 {
@@ -29,8 +34,8 @@ static void to_grid(const float *x, int n, float d, float delta, float *y)
     for (int i = 0; i < n; i += 4) lanes_store(y + i, lanes_load(x + i) * inverse - shift);
 }
 
-static FitSums entry_sums(const Grid *g, int entry, const float *x, const float *w, float d,
-                          float delta)
+static Sums entry_sums(const Grid *g, int entry, const float *x, const float *w, float d,
+                       float delta)
 {
     Lanes rr = lanes_set(0), rv = rr, vv = rr, scale = lanes_set(d), shift = lanes_set(delta);
     for (int i = 0; i < g->numbers; i += 4) {
@@ -40,17 +45,17 @@ static FitSums entry_sums(const Grid *g, int entry, const float *x, const float 
         rv += wr * v;
         vv += weight * v * v;
     }
-    return (FitSums){lanes_sum(rr), lanes_sum(rv), lanes_sum(vv)};
+    return (Sums){lanes_sum(rr), lanes_sum(rv), lanes_sum(vv)};
 }
 
-static FitSums run_sums(const GridCodes *c, FitPart p, float d, float delta)
+static Sums run_sums(const GridCodes *c, FitPart p, float d, float delta)
 {
-    FitSums all = {0, 0, 0};
+    Sums all = {0, 0, 0};
     float y[8];
     for (int i = 0; i < p.n; i += c->grid->numbers) {
         to_grid(p.x + i, c->grid->numbers, d, delta, y);
         int entry = grid_nearest(c->grid, y, p.w + i, c->limit);
-        FitSums s = entry_sums(c->grid, entry, p.x + i, p.w + i, d, delta);
+        Sums s = entry_sums(c->grid, entry, p.x + i, p.w + i, d, delta);
         all.rr += s.rr;
         all.rv += s.rv;
         all.vv += s.vv;
@@ -58,25 +63,40 @@ static FitSums run_sums(const GridCodes *c, FitPart p, float d, float delta)
     return all;
 }
 
-static FitSums fit_grid(const void *codes, FitPart p, float d)
+static void put_lane(FitSums *s, int i, Sums of)
 {
-    return run_sums(codes, p, d, 0);
+    s->rr[i] = of.rr;
+    s->rv[i] = of.rv;
+    s->vv[i] = of.vv;
+}
+
+static FitSums fit_grid(const void *codes, FitPart p, Lanes d, int n)
+{
+    FitSums s = {lanes_set(0), lanes_set(0), lanes_set(0)};
+    for (int i = 0; i < n; i++) put_lane(&s, i, run_sums(codes, p, d[i], 0));
+    return s;
 }
 
 /* Either delta, whichever is better, for each run. */
-static FitSums fit_shifted(const void *codes, FitPart p, float d)
+static Sums shifted_sums(const GridCodes *c, FitPart p, float d)
 {
-    const GridCodes *c = codes;
-    FitSums all = {0, 0, 0};
+    Sums all = {0, 0, 0};
     for (int i = 0; i < p.n; i += c->delta_run) {
         FitPart run = {p.x + i, p.w + i, c->delta_run};
-        FitSums up = run_sums(c, run, d, c->delta), down = run_sums(c, run, d, -c->delta);
-        FitSums s = up.rr <= down.rr ? up : down;
+        Sums up = run_sums(c, run, d, c->delta), down = run_sums(c, run, d, -c->delta);
+        Sums s = up.rr <= down.rr ? up : down;
         all.rr += s.rr;
         all.rv += s.rv;
         all.vv += s.vv;
     }
     return all;
+}
+
+static FitSums fit_shifted(const void *codes, FitPart p, Lanes d, int n)
+{
+    FitSums s = {lanes_set(0), lanes_set(0), lanes_set(0)};
+    for (int i = 0; i < n; i++) put_lane(&s, i, shifted_sums(codes, p, d[i]));
+    return s;
 }
 
 /* Magnitudes, and a bit for each minus; with `even`, an even number of minus in each eight: a
@@ -252,7 +272,7 @@ static PartFit fit_ternary(const QuantBlock *b, PartShape s, int delta_run, uint
         FitPart run = {b->x + i, b->w + i, delta_run};
         float d = part_scale(&s, &f, i / s.size);
         if (d == 0) d = 1;
-        FitSums up = run_sums(&many, run, d, 0.125f), low = run_sums(&many, run, d, -0.125f);
+        Sums up = run_sums(&many, run, d, 0.125f), low = run_sums(&many, run, d, -0.125f);
         for (int k = i; k < i + delta_run; k += 8) {
             float y[8];
             down[k / 8] = low.rr < up.rr;

@@ -87,7 +87,7 @@ static void part_codes(const QuantBlock *b, const PartShape *s, const PartFit *f
 void quant_q3_k(const QuantBlock *b, uint8_t *out)
 {
     static const FitRange range = {-4, 3};
-    static const PartShape shape = {16, 16, 0, 1, -32, 31, {1, 0.25f, 17, true}, fit_range, &range};
+    static const PartShape shape = {16, 16, 0, 1, -32, 31, {2, 0.5f, 6, true}, fit_range, &range};
     BlockQ3_K *o = (void *)out;
     int8_t q[256];
     PartFit f = fit_parts(b, &shape, o->d);
@@ -106,7 +106,7 @@ void quant_q3_k(const QuantBlock *b, uint8_t *out)
 void quant_q6_k(const QuantBlock *b, uint8_t *out)
 {
     static const FitRange range = {-32, 31};
-    static const PartShape shape = {16, 16, 0, 1, -128, 127, {24, 1, 10, true}, fit_range, &range};
+    static const PartShape shape = {16, 16, 0, 1, -128, 127, {26, 1, 8, true}, fit_range, &range};
     BlockQ6_K *o = (void *)out;
     int8_t q[256];
     PartFit f = fit_parts(b, &shape, o->d);

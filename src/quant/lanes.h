@@ -1,8 +1,10 @@
-/* Four floats at a time, in the vectors every 64-bit machine has. Sums are added in one order
- * everywhere, so that a row becomes the same bytes on every machine. */
+/* Four floats at a time, in the vectors every 64-bit machine has. The searches put four trials side
+ * by side, not four numbers of a row: nothing is summed across a vector then, and sums are the same
+ * on every machine. */
 #ifndef QUANT_LANES_H
 #define QUANT_LANES_H
 
+#include <stdint.h>
 #include <string.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -11,6 +13,7 @@
 #endif
 
 typedef float Lanes __attribute__((vector_size(16)));
+typedef int32_t LaneMask __attribute__((vector_size(16))); /* all bits of a lane set, or none */
 
 static inline Lanes lanes_load(const float *p)
 {
@@ -51,6 +54,17 @@ static inline Lanes lanes_max(Lanes a, Lanes b)
     for (int i = 0; i < 4; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
     return a;
 #endif
+}
+
+static inline Lanes lanes_abs(Lanes a)
+{
+    return lanes_max(a, -a);
+}
+
+/* a where the mask is set, else b. */
+static inline Lanes lanes_pick(LaneMask mask, Lanes a, Lanes b)
+{
+    return (Lanes)(((LaneMask)a & mask) | ((LaneMask)b & ~mask));
 }
 
 /* To the nearest whole number, halves to even; |a| < 2^22. */

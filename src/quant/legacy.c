@@ -22,16 +22,16 @@ static void encode_line(const QuantBlock *b, float hi, uint8_t half_d[2], uint8_
 {
     FitPart p = {b->x, b->w, 32};
     FitLine line = fit_line(p, hi, false);
-    float d = fit_half(line.scale, b->exponent, half_d), offset = fit_offset(p, hi, d, line.offset);
-    float best = INFINITY, chosen = 0;
-    for (int shift = -1; shift <= 1; shift++) {
-        float m = fit_half(offset + (float)shift * d, b->exponent, half_m);
-        float error = fit_line_error(p, hi, d, m);
-        if (error < best) {
-            best = error;
-            chosen = m;
+    float d = fit_half(line.scale, b->exponent, half_d), m[4], best = INFINITY, chosen = 0;
+    Lanes scale = lanes_set(d), offset = fit_offset(p, hi, scale, lanes_set(line.offset));
+    for (int i = 0; i < 4; i++)
+        m[i] = fit_half(offset[0] + (float)(i % 3 - 1) * d, b->exponent, half_m);
+    Lanes error = fit_line_error(p, hi, scale, lanes_load(m));
+    for (int i = 0; i < 3; i++)
+        if (error[i] < best) {
+            best = error[i];
+            chosen = m[i];
         }
-    }
     fit_half(chosen, b->exponent, half_m);
     fit_codes(b->x, 32, d, chosen, (FitRange){0, hi}, q);
 }
@@ -52,7 +52,7 @@ static void put_fifth_bits(const int8_t *q, int add, uint8_t *qh)
 void quant_q8_0(const QuantBlock *b, uint8_t *out)
 {
     BlockQ8_0 *o = (void *)out;
-    FitTrials trials = {125.5f, 0.25f, 9, false};
+    FitTrials trials = {125.5f, 0.5f, 4, false};
     encode(b, 32, (FitRange){-127, 127}, trials, o->d, (int8_t *)o->qs);
 }
 
@@ -60,7 +60,7 @@ void quant_q4_0(const QuantBlock *b, uint8_t *out)
 {
     BlockQ4_0 *o = (void *)out;
     int8_t q[32];
-    encode(b, 32, (FitRange){-8, 7}, (FitTrials){1, 0.25f, 35, true}, o->d, q);
+    encode(b, 32, (FitRange){-8, 7}, (FitTrials){5, 0.25f, 20, true}, o->d, q);
     put_nibbles(q, 8, o->qs);
 }
 
@@ -68,7 +68,7 @@ void quant_q5_0(const QuantBlock *b, uint8_t *out)
 {
     BlockQ5_0 *o = (void *)out;
     int8_t q[32];
-    encode(b, 32, (FitRange){-16, 15}, (FitTrials){8, 0.5f, 20, true}, o->d, q);
+    encode(b, 32, (FitRange){-16, 15}, (FitTrials){11, 0.5f, 14, true}, o->d, q);
     put_nibbles(q, 16, o->qs);
     put_fifth_bits(q, 16, o->qh);
 }
@@ -90,7 +90,7 @@ void quant_q5_1(const QuantBlock *b, uint8_t *out)
     put_fifth_bits(q, 0, o->qh);
 }
 
-static const FitTrials ternary = {0.75f, 0.25f, 22, false};
+static const FitTrials ternary = {0.75f, 0.25f, 20, false};
 
 void quant_tq1_0(const QuantBlock *b, uint8_t *out)
 {

@@ -5,19 +5,18 @@
 
 #include <math.h>
 
-enum { ROUNDS = 4, TRIALS = 16 };
+enum { ROUNDS = 2, TRIALS = 16 };
 
 static FitPart part_of(const QuantBlock *b, int size, int g)
 {
     return (FitPart){b->x + size * g, b->w + size * g, size};
 }
 
-static FitSums sums_at(const PartShape *s, FitPart p, float scale)
+static float square_sum(FitPart p)
 {
-    if (fabsf(scale) > 0x1p-60f) return s->sums(s->codes, p, scale);
-    FitSums zero = {0, 0, 0};
-    for (int i = 0; i < p.n; i++) zero.rr += p.w[i] * p.x[i] * p.x[i];
-    return zero;
+    float sum = 0;
+    for (int i = 0; i < p.n; i++) sum += p.w[i] * p.x[i] * p.x[i];
+    return sum;
 }
 
 static float multiple(const PartShape *s, int a)
@@ -31,21 +30,23 @@ static int nearest_multiple(const PartShape *s, float ratio)
     return a < (float)s->lo ? s->lo : a > (float)s->hi ? s->hi : (int)a;
 }
 
-/* The squared error of the parts' scales as multiples of d, weighed by what it does to the
- * numbers; *d moves to the best for these multiples. */
-static float multiples_error(const PartShape *s, const FitScale *part, float *d)
+/* The squared error of the parts' scales as multiples of each of four d, weighed by what it does to
+ * the numbers, after d has moved to the best for these multiples. */
+static Lanes multiples_error(const PartShape *s, const FitScale *part, Lanes *d)
 {
-    float rr = 0, rv = 0, vv = 0;
+    Lanes rr = lanes_set(0), rv = rr, vv = rr, inverse = 1 / *d;
+    Lanes lo = lanes_set((float)s->lo), hi = lanes_set((float)s->hi);
     for (int g = 0; g < s->parts; g++) {
-        float m = multiple(s, nearest_multiple(s, part[g].scale / *d));
-        float r = part[g].scale - *d * m, w = part[g].vv;
-        rr += w * r * r;
-        rv += w * r * m;
-        vv += w * m * m;
+        Lanes a = (part[g].scale * inverse - s->base) * (1 / s->pitch);
+        Lanes m = s->base + s->pitch * lanes_round(lanes_min(lanes_max(a, lo), hi));
+        Lanes r = part[g].scale - *d * m, wr = part[g].vv * r;
+        rr += wr * r;
+        rv += wr * m;
+        vv += part[g].vv * m * m;
     }
-    if (vv <= 0) return rr;
-    *d += rv / vv;
-    return rr - rv * (rv / vv);
+    Lanes step = rv / lanes_pick(vv > lanes_set(0), vv, lanes_set(1));
+    *d += step;
+    return rr - rv * step;
 }
 
 static float start_of(const PartShape *s, const FitScale *part)
@@ -54,40 +55,60 @@ static float start_of(const PartShape *s, const FitScale *part)
     for (int g = 0; g < s->parts; g++)
         if (fabsf(part[g].scale) > fabsf(top)) top = part[g].scale;
     if (top == 0) return 0;
-    for (int i = 0; i < 2 * TRIALS; i++) {
-        int a = i % 2 ? s->lo + i / 2 : s->hi - i / 2;
-        if (multiple(s, a) == 0 || a < s->lo || a > s->hi) continue;
-        float d = top / multiple(s, a), e = multiples_error(s, part, &d);
-        if (e < error && d != 0) {
-            error = e;
-            best = d;
-        }
+    for (int i = 0; i < TRIALS; i += 2) {
+        float m[4] = {multiple(s, s->hi - i), multiple(s, s->lo + i), multiple(s, s->hi - i - 1),
+                      multiple(s, s->lo + i + 1)};
+        for (int k = 0; k < 4; k++) m[k] = m[k] != 0 ? m[k] : multiple(s, s->hi);
+        Lanes d = top / lanes_load(m), e = multiples_error(s, part, &d);
+        float scale[4], errors[4];
+        lanes_store(scale, d);
+        lanes_store(errors, e);
+        for (int k = 0; k < 4; k++)
+            if (errors[k] < error && scale[k] != 0) {
+                error = errors[k];
+                best = scale[k];
+            }
     }
     return best;
 }
 
-/* Moves each part to the best of its multiple and the two beside it; the sums over all numbers, v
- * being the multiple times the value. */
-static FitSums settle(const QuantBlock *b, const PartShape *s, PartFit *f)
+/* Sums over all numbers, v being the multiple times the value. */
+typedef struct BlockSums {
+    float rr, rv, vv;
+} BlockSums;
+
+/* Moves each part to the best of its multiple and the two beside it. */
+static BlockSums settle(const QuantBlock *b, const PartShape *s, PartFit *f)
 {
-    FitSums all = {0, 0, 0};
+    BlockSums all = {0, 0, 0};
     for (int g = 0; g < s->parts; g++) {
         FitPart p = part_of(b, s->size, g);
-        FitSums best = {INFINITY, 0, 0};
-        int from = f->code[g], chosen = from;
-        for (int a = from - 1; a <= from + 1; a++) {
+        int tried[3], n = 0, chosen = f->code[g];
+        float d[4] = {1, 1, 1, 1}, rr = INFINITY, rv = 0, vv = 0;
+        for (int a = f->code[g] - 1; a <= f->code[g] + 1; a++) {
+            float scale = f->d * multiple(s, a);
             if (a < s->lo || a > s->hi) continue;
-            FitSums t = sums_at(s, p, f->d * multiple(s, a));
-            if (t.rr < best.rr) {
-                best = t;
+            if (fabsf(scale) < FIT_VANISHING) { /* all zero */
                 chosen = a;
+                rr = square_sum(p);
+                continue;
             }
+            d[n] = scale;
+            tried[n++] = a;
         }
+        FitSums t = s->sums(s->codes, p, lanes_load(d), n);
+        for (int i = 0; i < n; i++)
+            if (t.rr[i] < rr) {
+                chosen = tried[i];
+                rr = t.rr[i];
+                rv = t.rv[i];
+                vv = t.vv[i];
+            }
         float m = multiple(s, chosen);
         f->code[g] = chosen;
-        all.rr += best.rr;
-        all.rv += best.rv * m;
-        all.vv += best.vv * m * m;
+        all.rr += rr;
+        all.rv += rv * m;
+        all.vv += vv * m * m;
     }
     return all;
 }
@@ -101,7 +122,7 @@ static void descend(const QuantBlock *b, const PartShape *s, const FitScale *par
     if (f.d == 0) return;
     for (int g = 0; g < s->parts; g++) f.code[g] = nearest_multiple(s, part[g].scale / f.d);
     for (int round = 0; round < ROUNDS && f.d != 0; round++) {
-        FitSums all = settle(b, s, &f);
+        BlockSums all = settle(b, s, &f);
         if (!(all.rr < *error)) break;
         *error = all.rr;
         *best = f;
@@ -119,14 +140,14 @@ static float coarse_step(float d, int exponent)
 PartFit fit_parts(const QuantBlock *b, const PartShape *s, uint8_t half[2])
 {
     FitScale part[MOST_PARTS];
-    FitSums zero = {0, 0, 0};
+    float error = 0;
     for (int g = 0; g < s->parts; g++) {
         FitPart p = part_of(b, s->size, g);
         part[g] = fit_scale(p, s->trials, s->sums, s->quick ? s->quick : s->codes);
-        zero.rr += sums_at(s, p, 0).rr;
+        error += square_sum(p);
     }
     PartFit best = {0};
-    float error = zero.rr, d = start_of(s, part), step = coarse_step(d, b->exponent);
+    float d = start_of(s, part), step = coarse_step(d, b->exponent);
     if (d != 0) descend(b, s, part, d, &best, &error);
     if (d != 0 && step > 0) {
         descend(b, s, part, d + step, &best, &error);
@@ -152,24 +173,24 @@ static uint8_t clip(float a, int top)
     return (uint8_t)(a < 0 ? 0 : a > (float)top ? (float)top : a);
 }
 
-/* The best scale and minimum of a part near those it has. */
+/* The best scale and minimum of a part near those it has: multiples below, at and above, and the
+ * same scale with all codes one higher. */
 static float settle_line(FitPart p, const LineShape *s, const LineFit *f, uint8_t *a, uint8_t *b)
 {
-    float best = INFINITY, inverse = f->m != 0 ? 1 / f->m : 0;
-    int from = *a;
-    float offset = -f->m * (float)*b;
-    for (int i = from - 1; i <= from + 1; i++) {
-        if (i < 0 || i > s->top) continue;
-        float scale = f->d * (float)i;
-        float low = -fit_offset(p, s->hi, scale, offset) * inverse;
-        for (int k = 0; k < 2; k++) {
-            uint8_t m = clip(floorf(low) + (float)k, s->top);
-            float error = fit_line_error(p, s->hi, scale, -f->m * (float)m);
-            if (error < best) {
-                best = error;
-                *a = (uint8_t)i;
-                *b = m;
-            }
+    float best = INFINITY, inverse = f->m != 0 ? 1 / f->m : 0, at = (float)*a;
+    Lanes multiple = lanes_max(lanes_set(0), at + (Lanes){-1, 0, 1, 0});
+    multiple = lanes_min(multiple, lanes_set((float)s->top));
+    Lanes scale = f->d * multiple, offset = -f->m * (float)*b - f->d * at * (Lanes){0, 0, 0, 1};
+    Lanes low = -fit_offset(p, s->hi, scale, offset) * inverse;
+    for (int up = 0; up < 2; up++) {
+        float min[4];
+        for (int i = 0; i < 4; i++) min[i] = clip(floorf(low[i]) + (float)up, s->top);
+        Lanes error = fit_line_error(p, s->hi, scale, -f->m * lanes_load(min));
+        for (int i = 0; i < 4; i++) {
+            if (!(error[i] < best)) continue;
+            best = error[i];
+            *a = (uint8_t)multiple[i];
+            *b = (uint8_t)min[i];
         }
     }
     return best;
@@ -182,13 +203,13 @@ static void move_line(const QuantBlock *block, const LineShape *s, const LineFit
     double dd = 0, dm = 0, mm = 0, rd = 0, rm = 0;
     for (int g = 0; g < s->parts; g++) {
         double a = f->scale[g], b = f->min[g];
-        float scale = f->d * f->scale[g], offset = -f->m * f->min[g];
+        Lanes scale = lanes_set(f->d * f->scale[g]), offset = lanes_set(-f->m * f->min[g]);
         FitLineSums t = fit_line_sums(part_of(block, s->size, g), s->hi, scale, offset);
-        dd += a * a * (double)t.qq;
-        dm -= a * b * (double)t.q;
-        mm += b * b * (double)t.w;
-        rd += a * (double)t.rq;
-        rm -= b * (double)t.r;
+        dd += a * a * (double)t.qq[0];
+        dm -= a * b * (double)t.q[0];
+        mm += b * b * (double)t.w[0];
+        rd += a * (double)t.rq[0];
+        rm -= b * (double)t.r[0];
     }
     double det = dd * mm - dm * dm;
     *d = f->d;
@@ -240,7 +261,7 @@ LineFit fit_lines(const QuantBlock *b, const LineShape *s, uint8_t half_d[2], ui
         part.low[g] = -line.offset;
         by_scale[g] = line.qq + 1e-6f;
         by_low[g] = line.w + 1e-6f;
-        error += fit_line_error(p, s->hi, 0, 0);
+        error += square_sum(p);
     }
     LineFit best = {0};
     float d = unit_of(part.scale, by_scale, s->parts, s->top);
