@@ -1,52 +1,49 @@
 /* Panels times quantised activations with AMX (tdpbsud: 16 x 16 x 64 int8 products an instruction).
- * Means what ref/panel.c says, to the bit as panel_avx512vnni.c: the integers are exact, and what
- * follows is the same.
+ * Means what ref/panel.c says, to the bit as panel_avx512vnni.c does: the integers are exact, and
+ * what follows is the same.
  *
  * A tile of activations (16 rows by one group of k) meets the two strips of a panel, codes unpacked
- * to [k/4][32 rows][4] in L1. A group may be half as wide as a tile: scales differ from group to
- * group, so each gives a tile of sums of its own. These wait in L1 until eight groups are done;
- * then their way to floats begins, 8 activation rows by 32 weight rows in registers.
+ * to [k/4][32 rows][4] in L1. A group is half as wide as a tile: scales differ from group to group,
+ * so each gives a tile of sums of its own. These wait in L1 until eight groups are done; then they
+ * become floats, 8 activation rows by 32 weight rows in registers.
  *
  * The two halves of the work do not overlap, on purpose: while tiles are multiplied the core starts
  * one 512-bit operation a cycle instead of two (measured on Sapphire Rapids: 70 cycles a tile of
  * sums when they alternate, 60 in turns of eight groups). Groups of 16 bring twice the floats a
  * product and are left to VNNI, and so are less than 16 rows. */
+#include <string.h>
+
 #include "kernels/parts.h"
 #include "kernels/x86/panel_avx512vnni.h"
 #include "kernels/x86/tiles.h"
 
-#define INLINE static inline __attribute__((always_inline))
-enum { ROWS = 16, HALF = 8, GROUP = 32, GROUPS = 8, BLOCK = GROUP * GROUPS };
+enum { ROWS = 16, HALF = 8, GROUP = 32, GROUPS = 8, BLOCK = GROUP * GROUPS, SLICE = 16 };
 
-/* Sums of a block: [group][strip][activation row][weight row]. */
+/* Integer sums of a block: [group][strip][activation row][weight row]. */
 typedef int32_t Sums[GROUPS][2][ROWS][16];
+/* Float sums of a tile. */
+typedef float Result[ROWS][PANEL_ROWS];
 
 /* Tiles: activations 0 and 1, codes 2 and 3, sums 4 to 7. A tile of sums is stored just before its
  * register is needed again: stored at once, it would wait for its product (32 cycles a tile against
  * 24). */
+#define PRODUCT(sum, act, codes, from, to)                                                         \
+    _tile_loadd(codes, from, 128);                                                                 \
+    if (to) _tile_stored(sum, to, 64);                                                             \
+    _tile_zero(sum);                                                                               \
+    _tile_dpbsud(sum, act, codes);
+
 static void multiply(const uint8_t *w, size_t groups, const int8_t *q, size_t q_stride, Sums sums)
 {
     enum { BYTES = GROUP * PANEL_ROWS };
     size_t g = 0;
     for (; g + 2 <= groups; g += 2, w += 2 * BYTES, q += 2 * GROUP) {
         _tile_loadd(0, q, q_stride);
-        _tile_loadd(2, w, 128);
-        if (g) _tile_stored(4, sums[g - 2][0], 64);
-        _tile_zero(4);
-        _tile_dpbsud(4, 0, 2);
-        _tile_loadd(3, w + 64, 128);
-        if (g) _tile_stored(5, sums[g - 2][1], 64);
-        _tile_zero(5);
-        _tile_dpbsud(5, 0, 3);
+        PRODUCT(4, 0, 2, w, g ? sums[g - 2][0] : NULL)
+        PRODUCT(5, 0, 3, w + 64, g ? sums[g - 2][1] : NULL)
         _tile_loadd(1, q + GROUP, q_stride);
-        _tile_loadd(2, w + BYTES, 128);
-        if (g) _tile_stored(6, sums[g - 1][0], 64);
-        _tile_zero(6);
-        _tile_dpbsud(6, 1, 2);
-        _tile_loadd(3, w + BYTES + 64, 128);
-        if (g) _tile_stored(7, sums[g - 1][1], 64);
-        _tile_zero(7);
-        _tile_dpbsud(7, 1, 3);
+        PRODUCT(6, 1, 2, w + BYTES, g ? sums[g - 1][0] : NULL)
+        PRODUCT(7, 1, 3, w + BYTES + 64, g ? sums[g - 1][1] : NULL)
     }
     if (g) {
         _tile_stored(4, sums[g - 2][0], 64);
@@ -56,83 +53,122 @@ static void multiply(const uint8_t *w, size_t groups, const int8_t *q, size_t q_
     }
     if (g < groups) {
         _tile_loadd(0, q, q_stride);
-        _tile_loadd(2, w, 128);
-        _tile_zero(4);
-        _tile_dpbsud(4, 0, 2);
-        _tile_loadd(3, w + 64, 128);
-        _tile_zero(5);
-        _tile_dpbsud(5, 0, 3);
+        PRODUCT(4, 0, 2, w, NULL)
+        PRODUCT(5, 0, 3, w + 64, NULL)
         _tile_stored(4, sums[g][0], 64);
         _tile_stored(5, sums[g][1], 64);
     }
 }
 
-/* Of a block: from group 0 on. */
+/* What add_up reads besides the sums, for each group of k from `scale` on. */
 typedef struct Scales {
     const float *scale, *min; /* (groups, 32) of the panel */
-    const float *act, *sum;   /* (rows, stride) of the activations */
-    size_t act_stride, groups;
-    bool first; /* nothing was added before */
+    const float *act, *sum;   /* (8 rows, stride) of the activations */
+    size_t stride;            /* bytes */
+    const char *next;         /* to be fetched: a row a group, BLOCK bytes */
+    size_t q_stride;
+    size_t groups;
 } Scales;
 
-/* Adds the sums of 8 rows to out; the first `skip` of them were added before. Fetches what the same
- * rows of the next tile will read and write. */
-static __attribute__((noinline)) void add_up(const Scales *s, const int32_t *sums,
-                                             const int8_t *next, size_t q_stride, size_t skip,
-                                             float *out, size_t out_stride)
+/* clang-format off */
+/* Activation row t of the array at base p, and at q = p + 5 strides. */
+#define AT_0(p, q) "(%[" p "])"
+#define AT_1(p, q) "(%[" p "],%[s])"
+#define AT_2(p, q) "(%[" p "],%[s],2)"
+#define AT_3(p, q) "(%[" p "],%[s3])"
+#define AT_4(p, q) "(%[" p "],%[s],4)"
+#define AT_5(p, q) "(%[" q "])"
+#define AT_6(p, q) "(%[" p "],%[s3],2)"
+#define AT_7(p, q) "(%[" q "],%[s],2)"
+#define EIGHT(X) X(0, 8) X(1, 9) X(2, 10) X(3, 11) X(4, 12) X(5, 13) X(6, 14) X(7, 15)
+#define LOAD(t, u)                                            \
+    "vmovaps " #t "*128(%[acc]), %%zmm" #t "\n\t"             \
+    "vmovaps " #t "*128+64(%[acc]), %%zmm" #u "\n\t"
+#define STORE(t, u)                                           \
+    "vmovaps %%zmm" #t ", " #t "*128(%[acc])\n\t"             \
+    "vmovaps %%zmm" #u ", " #t "*128+64(%[acc])\n\t"
+#define ADD(t, u)                                             \
+    "vcvtdq2ps " #t "*64(%[sums]), %%zmm22\n\t"                 \
+    "vcvtdq2ps " #t "*64+1024(%[sums]), %%zmm23\n\t"            \
+    "vbroadcastss " AT_##t("a0", "a5") ", %%zmm24\n\t"        \
+    "vmulps %%zmm22, %%zmm16, %%zmm22\n\t"               \
+    "vmulps %%zmm23, %%zmm17, %%zmm23\n\t"               \
+    "vbroadcastss " AT_##t("m0", "m5") ", %%zmm25\n\t"        \
+    "vfmadd231ps %%zmm24, %%zmm22, %%zmm" #t "\n\t"           \
+    "vfmadd231ps %%zmm24, %%zmm23, %%zmm" #u "\n\t"           \
+    "vfmadd231ps %%zmm25, %%zmm20, %%zmm" #t "\n\t"           \
+    "vfmadd231ps %%zmm25, %%zmm21, %%zmm" #u "\n\t"
+
+/* Adds the sums of 8 rows. Assembly, so that every address is a base and an index: compilers keep
+ * eight pointers, and each instruction less counts here. */
+static void add_up(const Scales *v, const int32_t *sums, float *acc)
 {
-    __m512 acc[2][HALF];
-#pragma GCC unroll 8
-    for (size_t t = 0; t < HALF; t++)
-#pragma GCC unroll 2
-        for (size_t i = 0; i < 2; i++)
-            acc[i][t] =
-                s->first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + t * out_stride + 16 * i);
-    const float *scale = s->scale, *min = s->min;
-    for (size_t g = 0; g < s->groups; g++, sums += 2 * 16 * ROWS, scale += 32, min += 32) {
-        const char *q = (const char *)next + g * q_stride;
-        const char *o = (const char *)(out + (ROWS + g) * out_stride);
-        for (size_t i = 0; i < BLOCK; i += 64) _mm_prefetch(q + i, _MM_HINT_T0);
-        for (size_t i = 0; i < 128; i += 64) _mm_prefetch(o + i, _MM_HINT_T0);
-        const __m512 s0 = _mm512_loadu_ps(scale), s1 = _mm512_loadu_ps(scale + 16);
-        const __m512 m0 = _mm512_loadu_ps(min), m1 = _mm512_loadu_ps(min + 16);
-#pragma GCC unroll 8
-        for (size_t t = 0; t < HALF; t++) {
-            __m512 x0 = _mm512_cvtepi32_ps(_mm512_load_si512(sums + 16 * t));
-            __m512 x1 = _mm512_cvtepi32_ps(_mm512_load_si512(sums + 16 * (ROWS + t)));
-            __m512 a = _mm512_set1_ps(s->act[t * s->act_stride + g]);
-            acc[0][t] = _mm512_fmadd_ps(_mm512_mul_ps(x0, s0), a, acc[0][t]);
-            acc[1][t] = _mm512_fmadd_ps(_mm512_mul_ps(x1, s1), a, acc[1][t]);
-            __m512 sum = _mm512_set1_ps(s->sum[t * s->act_stride + g]);
-            acc[0][t] = _mm512_fmadd_ps(m0, sum, acc[0][t]);
-            acc[1][t] = _mm512_fmadd_ps(m1, sum, acc[1][t]);
-        }
-    }
-#pragma GCC unroll 8
-    for (size_t t = 0; t < HALF; t++)
-        if (t >= skip)
-#pragma GCC unroll 2
-            for (size_t i = 0; i < 2; i++)
-                _mm512_storeu_ps(out + t * out_stride + 16 * i, acc[i][t]);
+    const float *scale = v->scale, *min = v->min;
+    const char *a0 = (const char *)v->act, *a5 = a0 + 5 * v->stride;
+    const char *m0 = (const char *)v->sum, *m5 = m0 + 5 * v->stride;
+    const char *next = v->next;
+    size_t left = v->groups;
+    __asm__ volatile(
+        EIGHT(LOAD)
+        ".p2align 5\n"
+        "1:\n\t"
+        "vmovups (%[scale]), %%zmm16\n\t"
+        "vmovups 64(%[scale]), %%zmm17\n\t"
+        "vmovups (%[min]), %%zmm20\n\t"
+        "vmovups 64(%[min]), %%zmm21\n\t"
+        "prefetcht0 (%[next])\n\t"
+        "prefetcht0 64(%[next])\n\t"
+        "prefetcht0 128(%[next])\n\t"
+        "prefetcht0 192(%[next])\n\t"
+        EIGHT(ADD)
+        "add $2048, %[sums]\n\t"
+        "add $128, %[scale]\n\t"
+        "add $128, %[min]\n\t"
+        "add $4, %[a0]\n\t"
+        "add $4, %[a5]\n\t"
+        "add $4, %[m0]\n\t"
+        "add $4, %[m5]\n\t"
+        "add %[qs], %[next]\n\t"
+        "dec %[left]\n\t"
+        "jnz 1b\n\t"
+        EIGHT(STORE)
+        : [sums] "+&r"(sums), [scale] "+&r"(scale), [min] "+&r"(min), [a0] "+&r"(a0),
+          [a5] "+&r"(a5), [m0] "+&r"(m0), [m5] "+&r"(m5), [next] "+&r"(next), [left] "+&r"(left)
+        : [acc] "r"(acc), [s] "r"(v->stride), [s3] "r"(3 * v->stride), [qs] "r"(v->q_stride)
+        : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+          "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
+          "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25");
+}
+/* clang-format on */
+
+/* First row of tile i of m rows: the last one reaches back over rows that the one before has too.
+ * Both give them the same bits. */
+static size_t tile_row(size_t i, size_t m)
+{
+    return (i + 1) * ROWS <= m ? i * ROWS : m - ROWS;
 }
 
-/* All activation rows (16 at least) over one block of k. The last tile reaches back over rows that
- * are done: they are computed again from sums that are complete, and dropped. */
+/* The half of tile i where its new rows begin. */
+static size_t first_new(size_t i, size_t m)
+{
+    return tile_row(i, m) + HALF <= i * ROWS ? HALF : 0;
+}
+
+/* One block of k, from k on: `s` and `act` of row 0. */
 static void run_block(const uint8_t *codes, Scales s, const PanelAct *act, size_t k, size_t m,
-                      float *out, size_t out_stride)
+                      Result *out)
 {
     _Alignas(64) Sums sums;
     const float *scale = act->scale + k / GROUP, *sum = act->sum32 + k / GROUP;
-    for (size_t done = 0, row; done < m; done = row + ROWS) {
-        row = done + ROWS <= m ? done : m - ROWS;
+    for (size_t i = 0; i * ROWS < m; i++) {
+        size_t row = tile_row(i, m);
         const int8_t *q = act->q + row * act->q_stride + k;
         multiply(codes, s.groups, q, act->q_stride, sums);
-        for (size_t r = row; r < row + ROWS; r += HALF) {
-            if (done >= r + HALF) continue;
-            s.act = scale + r * s.act_stride;
-            s.sum = sum + r * s.act_stride;
-            add_up(&s, sums[0][0][r - row], q + (r - row + ROWS) * act->q_stride, act->q_stride,
-                   done > r ? done - r : 0, out + r * out_stride, out_stride);
+        for (size_t r = first_new(i, m); r < ROWS; r += HALF) {
+            s.act = scale + (row + r) * act->g_stride;
+            s.sum = sum + (row + r) * act->g_stride;
+            s.next = (const char *)q + (ROWS + r) * act->q_stride;
+            add_up(&s, sums[0][0][r], out[i][r]);
         }
     }
 }
@@ -146,6 +182,35 @@ static const uint8_t *unpack(PanelCode code, __m512i table, const uint8_t *src, 
     return src;
 }
 
+/* At most SLICE tiles of rows. */
+static void run_slice(PanelCode code, const uint8_t *src, const float *scale, const float *min,
+                      __m512i table, size_t k, const PanelAct *act, size_t m, float *out,
+                      size_t out_stride)
+{
+    _Alignas(64) uint8_t work[BLOCK * PANEL_ROWS];
+    _Alignas(64) Result result[SLICE];
+    memset(result, 0, (m + ROWS - 1) / ROWS * sizeof *result);
+    for (size_t at = 0; at < k; at += BLOCK) {
+        Scales s = {.scale = scale + at,
+                    .min = min + at,
+                    .stride = act->g_stride * sizeof(float),
+                    .q_stride = act->q_stride,
+                    .groups = (k - at < BLOCK ? k - at : BLOCK) / GROUP};
+        const uint8_t *codes = code == CODE_BYTE ? src : work; /* those lie as tiles want them */
+        if (code == CODE_BYTE)
+            src += s.groups * GROUP * PANEL_ROWS;
+        else
+            src = unpack(code, table, src, s.groups, work);
+        run_block(codes, s, act, at, m, result);
+    }
+    for (size_t i = 0; i * ROWS < m; i++)
+        for (size_t r = first_new(i, m); r < ROWS; r++) {
+            float *to = out + (tile_row(i, m) + r) * out_stride;
+            _mm512_storeu_ps(to, _mm512_load_ps(result[i][r]));
+            _mm512_storeu_ps(to + 16, _mm512_load_ps(result[i][r] + 16));
+        }
+}
+
 static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
                          const float *min, const uint8_t *table, size_t k, const PanelAct *act,
                          size_t m, float *out, size_t out_stride)
@@ -154,26 +219,20 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
         panel_matmul_avx512vnni(code, group, codes, scale, min, table, k, act, m, out, out_stride);
         return;
     }
-    _Alignas(64) uint8_t work[BLOCK * PANEL_ROWS];
     TileShapes shapes = {.palette = 1};
     for (int i = 0; i < 8; i++) tile_shape(&shapes, i, ROWS, 64);
     for (int i = 0; i < 2; i++) tile_shape(&shapes, i, ROWS, GROUP);
     for (int i = 2; i < 4; i++) tile_shape(&shapes, i, GROUP / 4, 64);
     _tile_loadconfig(&shapes);
-    __m512i entries = table_entries(table);
-    const uint8_t *src = codes;
-    for (size_t at = 0; at < k; at += BLOCK) {
-        Scales s = {.scale = scale + at,
-                    .min = min + at,
-                    .act_stride = act->g_stride,
-                    .groups = (k - at < BLOCK ? k - at : BLOCK) / GROUP,
-                    .first = at == 0};
-        const uint8_t *bytes = code == CODE_BYTE ? src : work; /* those lie as tiles want them */
-        if (code == CODE_BYTE)
-            src += s.groups * GROUP * PANEL_ROWS;
-        else
-            src = unpack(code, entries, src, s.groups, work);
-        run_block(bytes, s, act, at, m, out, out_stride);
+    for (size_t done = 0, row, n; done < m; done = row + n) {
+        row = done + ROWS <= m ? done : m - ROWS;
+        n = m - row < SLICE * ROWS ? m - row : SLICE * ROWS;
+        PanelAct a = *act;
+        a.q += row * a.q_stride;
+        a.scale += row * a.g_stride;
+        a.sum32 += row * a.g_stride;
+        run_slice(code, codes, scale, min, table_entries(table), k, &a, n, out + row * out_stride,
+                  out_stride);
     }
     _tile_release();
 }

@@ -16,7 +16,7 @@
 #include "kernels/parts.h"
 #include "kernels/x86/panel_avx512vnni.h"
 
-enum { BLOCK_K = 256, TILE = 6 };
+enum { BLOCK_K = 256, TILE = 6, SLICE = 32 * TILE };
 
 /* What a tile reads for 32 k; two records of 16 when the group is 16. Rows 0..15, then 16..31. */
 #define BIAS 12582912.0f      /* 1.5 * 2^23 */
@@ -202,17 +202,9 @@ static const uint8_t *unpack(PanelCode code, __m512i table, const uint8_t *src, 
 
 /* ---- the product ---- */
 
-static void move_sums(float *to, size_t to_stride, const float *from, size_t from_stride, size_t n)
-{
-    for (size_t i = 0; i < n; i++, to += to_stride, from += from_stride) {
-        _mm512_storeu_ps(to, _mm512_loadu_ps(from));
-        _mm512_storeu_ps(to + 16, _mm512_loadu_ps(from + 16));
-    }
-}
-
-/* All activation rows over one unpacked block. The first block starts the sums. */
+/* All activation rows of a slice over one unpacked block; sums (m, 32). */
 static void run_block(const uint8_t *work, int group, const PanelAct *act, size_t k, size_t n,
-                      size_t m, float *out, size_t out_stride, const uint8_t *next, size_t bytes)
+                      size_t m, float *sums, const uint8_t *next, size_t bytes)
 {
     size_t g = k / 32, n_tiles = (m + TILE - 1) / TILE;
     for (size_t done = 0, left = n_tiles; left; left--) {
@@ -234,14 +226,32 @@ static void run_block(const uint8_t *work, int group, const PanelAct *act, size_
         size_t share = (bytes / n_tiles + 63) / 64 * 64, at = (n_tiles - left) * share;
         for (size_t i = at; i < at + share && i < bytes; i += 64)
             _mm_prefetch((const char *)next + i, _MM_HINT_T0);
-        _Alignas(64) float sums[TILE * PANEL_ROWS];
-        if (k)
-            move_sums(sums, PANEL_ROWS, out + done * out_stride, out_stride, cols);
-        else
-            memset(sums, 0, sizeof sums);
-        tiles[group == 16][cols - 1](&t, sums);
-        move_sums(out + done * out_stride, out_stride, sums, PANEL_ROWS, cols);
+        tiles[group == 16][cols - 1](&t, sums + done * PANEL_ROWS);
         done += cols;
+    }
+}
+
+/* At most SLICE rows. Their sums lie side by side until they are done: rows of `out` may be pages
+ * apart, and eight of them at a distance of a power of two fill a set of L1. */
+static void run_slice(PanelCode code, int group, const uint8_t *src, const float *scale,
+                      const float *min, __m512i table, size_t k, const PanelAct *act, size_t m,
+                      float *out, size_t out_stride)
+{
+    _Alignas(64) uint8_t work[BLOCK_K / 16 * (512 + CONSTANTS)];
+    _Alignas(64) float sums[SLICE * PANEL_ROWS];
+    memset(sums, 0, m * PANEL_ROWS * sizeof *sums);
+    for (size_t at = 0; at < k; at += BLOCK_K) {
+        size_t n = k - at < BLOCK_K ? k - at : BLOCK_K, groups = n / (size_t)group;
+        const uint8_t *next = unpack(code, table, src, scale, min, groups, work);
+        size_t bytes = (size_t)(next - src);
+        src = next;
+        run_block(work, group, act, at, n / 32, m, sums, src, bytes);
+        scale += groups * PANEL_ROWS;
+        min += groups * PANEL_ROWS;
+    }
+    for (size_t i = 0; i < m; i++) {
+        _mm512_storeu_ps(out + i * out_stride, _mm512_load_ps(sums + i * PANEL_ROWS));
+        _mm512_storeu_ps(out + i * out_stride + 16, _mm512_load_ps(sums + i * PANEL_ROWS + 16));
     }
 }
 
@@ -253,17 +263,15 @@ void panel_matmul_avx512vnni(PanelCode code, int group, const void *codes, const
         panel_few_decoded_avx512vnni(code, codes, scale, min, table, k, act, m, out, out_stride);
         return;
     }
-    _Alignas(64) uint8_t work[BLOCK_K / 16 * (512 + CONSTANTS)];
-    __m512i entries = table_entries(table);
-    const uint8_t *src = codes;
-    for (size_t at = 0; at < k; at += BLOCK_K) {
-        size_t n = k - at < BLOCK_K ? k - at : BLOCK_K, groups = n / (size_t)group;
-        const uint8_t *next = unpack(code, entries, src, scale, min, groups, work);
-        size_t bytes = (size_t)(next - src);
-        src = next;
-        run_block(work, group, act, at, n / 32, m, out, out_stride, src, bytes);
-        scale += groups * PANEL_ROWS;
-        min += groups * PANEL_ROWS;
+    PanelAct a = *act;
+    for (size_t n; m; m -= n) {
+        n = m < SLICE ? m : SLICE;
+        run_slice(code, group, codes, scale, min, table_entries(table), k, &a, n, out, out_stride);
+        a.q += n * a.q_stride;
+        a.scale += n * a.g_stride;
+        a.sum32 += n * a.g_stride;
+        a.sum16 += 2 * n * a.g_stride;
+        out += n * out_stride;
     }
 }
 
