@@ -134,7 +134,8 @@ typedef struct MoeWork {
     int32_t *begin;  /* (n_experts + 1) first pair of each expert, pairs sorted by expert */
     int32_t *choice; /* (P) which choice (row * n_used + u) each pair is */
     int32_t *slot;   /* (T, n_used) the pair of each choice */
-    float *score;    /* (n_experts) of one row, for the choice */
+    int32_t *active; /* (n_experts) those that have pairs */
+    float *score;    /* (T, n_experts) what the choice goes by */
     Tensor in;     /* (P, D) rows gathered in pair order; only its twin when weights are paneled */
     Tensor hidden; /* (P, F) */
     Tensor result; /* (P, D) */
@@ -182,7 +183,8 @@ typedef struct BackendOps {
     void (*linear)(Backend *b, Tensor x, const Weight *const *w, const Tensor *out, int count);
     /* out (T, n_mats, n): head h of x (T, n_mats, K) times matrix h of w transposed. */
     void (*linear_heads)(Backend *b, Tensor x, const Weight *w, Tensor out);
-    /* out (T, F) = activation(x gate') * (x up'); gate NULL: activation(x up'). */
+    /* out (T, F) = activation(x gate') * (x up'); gate NULL: activation(x up'). Where out's twin is
+     * `alone` only the twin need be filled. */
     void (*gated)(Backend *b, Tensor x, const Weight *gate, const Weight *up, Activation activation,
                   Tensor out);
     void (*embed)(Backend *b, const Weight *table, const int32_t *ids, Tensor out);

@@ -61,7 +61,8 @@ typedef struct Kernels {
     void (*mul)(const float *a, const float *b, size_t n, float *out); /* out may be a or b */
     void (*axpy)(float alpha, const float *x, size_t n, float *y);     /* y += alpha x */
     void (*scale)(float alpha, const float *x, size_t n, float *out);  /* out may be x */
-    void (*swiglu)(const float *gate, const float *up, size_t n, float *out); /* silu(gate)*up */
+    /* silu(gate) * up; out may be gate. */
+    void (*swiglu)(const float *gate, const float *up, size_t n, float *out);
     /* What gpt-oss does between its matrices: g = min(gate, 7), u = up within [-7, 7]:
      * g sigmoid(1.702 g) (u + 1). out may be gate. */
     void (*swiglu_clamped)(const float *gate, const float *up, size_t n, float *out);

@@ -29,12 +29,14 @@ Tensor op_moe(Step *s, Tensor x, Tensor chooser, const Weight *router, const Wei
         .begin = step_memory(s, ((size_t)options->n_experts + 1) * sizeof *work.begin),
         .choice = step_memory(s, pairs * sizeof *work.choice),
         .slot = step_memory(s, pairs * sizeof *work.slot),
-        .score = step_memory(s, (size_t)options->n_experts * sizeof *work.score),
+        .active = step_memory(s, (size_t)options->n_experts * sizeof *work.active),
+        .score = step_memory(s, (size_t)x.rows * (size_t)options->n_experts * sizeof *work.score),
     };
     work.in = step_tensor(s, (int64_t)pairs, 1, (int32_t)up->k, true);
     work.hidden = step_tensor(s, (int64_t)pairs, 1, (int32_t)up->n, true);
     work.result = step_tensor(s, (int64_t)pairs, 1, (int32_t)down->n, false);
     if (step_failed(s)) return out;
+    if (work.hidden.twin) work.hidden.twin->alone = down->paneled;
     if (step_computes(s))
         s->backend->ops->moe(s->backend, x, logits, gate, up, down, options, &work, out);
     arena_reset(s->arena, mark);

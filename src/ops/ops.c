@@ -152,6 +152,7 @@ Tensor op_gated(Step *s, Tensor x, const Weight *gate, const Weight *up, const W
     x = step_twin(s, x);
     Tensor hidden = step_tensor(s, x.rows, 1, (int32_t)up->n, true);
     if (step_failed(s)) return no_tensor;
+    if (hidden.twin) hidden.twin->alone = down->paneled;
     if (step_computes(s)) s->backend->ops->gated(s->backend, x, gate, up, activation, hidden);
     return op_linear(s, hidden, down);
 }

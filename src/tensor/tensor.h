@@ -14,6 +14,7 @@ typedef struct Twin {
     float *scale, *sum32, *sum16;
     size_t q_stride, g_stride; /* elements from row to row of q; of scale and sum32 */
     bool ready;
+    bool alone; /* nobody reads the floats: whoever makes the tensor may leave them out */
 } Twin;
 
 typedef struct Tensor {

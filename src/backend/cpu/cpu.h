@@ -80,9 +80,22 @@ CpuInput cpu_input(Tensor x, int64_t row, int32_t head);
  * out[m][32] with out_stride. May write 32 columns also where the matrix has fewer. */
 void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
                CpuInput in, size_t m, float *out, size_t out_stride);
-/* out = activation(gate) * up, or activation(up) when gate is NULL. gate is used up. */
-void cpu_activate_gated(const Kernels *k, Activation activation, float *gate, const float *up,
-                        size_t n, float *out);
+/* The same into a tensor: `out` is row 0, column 32 panel of w's columns; none beyond is touched.
+ */
+void cpu_product(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
+                 CpuInput in, size_t m, float *out, size_t out_stride);
+
+/* activation(x gate') * (x up'); gate NULL: activation(x up'). */
+typedef struct CpuGated {
+    const Weight *gate, *up;
+    Activation activation;
+    Tensor out;
+} CpuGated;
+/* Panel `panel` of matrices `mat` for m rows, which are rows `row` on of out. */
+void cpu_gated_panel(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
+                     CpuInput in, size_t m, int64_t row);
+/* Whether it fills out's twin, and not its floats; the caller sets `ready` at the end. */
+bool cpu_gated_quantises(Tensor out);
 /* Pieces small enough that members finish together, large enough to stream. */
 int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows);
 

@@ -113,6 +113,19 @@ void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_
     finish(w, mat, first, n, m, out, out_stride);
 }
 
+void cpu_product(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
+                 CpuInput in, size_t m, float *out, size_t out_stride)
+{
+    int64_t left = w->n - panel * PANEL_ROWS;
+    if (left >= PANEL_ROWS) {
+        cpu_panel(c, work, w, mat, panel, in, m, out, out_stride);
+        return;
+    }
+    cpu_panel(c, work, w, mat, panel, in, m, work->tile, PANEL_ROWS);
+    for (size_t t = 0; t < m; t++)
+        memcpy(out + t * out_stride, work->tile + t * PANEL_ROWS, (size_t)left * sizeof *out);
+}
+
 int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows)
 {
     int64_t chunk = rows > 4 ? 1 : panels / (c->n_threads * 4);
@@ -138,16 +151,9 @@ static void linear_panels(void *arg, int member, int64_t begin, int64_t end)
         int i = 0;
         while (p >= job->begin[i + 1]) i++;
         const Weight *w = job->w[i];
-        int64_t panel = p - job->begin[i], first = panel * PANEL_ROWS;
-        bool whole = first + PANEL_ROWS <= w->n; /* else a kernel would write past the row */
-        float *tile = whole ? job->out[i].data + first : work->tile;
-        size_t stride = whole ? tensor_row(job->out[i]) : PANEL_ROWS;
-        cpu_panel(job->c, work, w, 0, panel, cpu_input(job->x, 0, 0), (size_t)job->x.rows, tile,
-                  stride);
-        if (whole) continue;
-        for (int64_t t = 0; t < job->x.rows; t++)
-            memcpy(tensor_at(job->out[i], t) + first, tile + t * PANEL_ROWS,
-                   (size_t)(w->n - first) * sizeof(float));
+        int64_t panel = p - job->begin[i];
+        cpu_product(job->c, work, w, 0, panel, cpu_input(job->x, 0, 0), (size_t)job->x.rows,
+                    job->out[i].data + panel * PANEL_ROWS, tensor_row(job->out[i]));
     }
 }
 
@@ -176,12 +182,9 @@ static void heads_panels(void *arg, int member, int64_t begin, int64_t end)
     int64_t panels = weight_panels(w);
     for (int64_t p = begin; p < end; p++) {
         int64_t head = p / panels, first = p % panels * PANEL_ROWS;
-        size_t n = (size_t)(w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS);
-        cpu_panel(job->c, work, w, head, p % panels, cpu_input(job->x, 0, (int32_t)head),
-                  (size_t)job->x.rows, work->tile, PANEL_ROWS);
-        for (int64_t t = 0; t < job->x.rows; t++)
-            memcpy(tensor_at(job->out[0], t) + head * w->n + first, work->tile + t * PANEL_ROWS,
-                   n * sizeof(float));
+        cpu_product(job->c, work, w, head, p % panels, cpu_input(job->x, 0, (int32_t)head),
+                    (size_t)job->x.rows, job->out[0].data + head * w->n + first,
+                    tensor_row(job->out[0]));
     }
 }
 
@@ -192,52 +195,4 @@ void cpu_linear_heads(Backend *b, Tensor x, const Weight *w, Tensor out)
     if (w->paneled) cpu_quantise(c, x);
     cpu_share(c, w->n_mats * weight_panels(w), 1, w->n_mats * w->n * w->k * x.rows / 8,
               heads_panels, &job);
-}
-
-/* ---- activation(x gate') * (x up'), a panel of each at a time ---- */
-
-void cpu_activate_gated(const Kernels *k, Activation activation, float *gate, const float *up,
-                        size_t n, float *out)
-{
-    if (!gate) {
-        k->activate(activation, up, n, out);
-    } else if (activation == ACT_SILU) {
-        k->swiglu(gate, up, n, out);
-    } else if (activation == ACT_GATE_CLAMPED) {
-        k->swiglu_clamped(gate, up, n, out);
-    } else {
-        k->activate(activation, gate, n, gate);
-        k->mul(gate, up, n, out);
-    }
-}
-
-static void gated_panels(void *arg, int member, int64_t begin, int64_t end)
-{
-    const LinearJob *job = arg;
-    const Cpu *c = job->c;
-    CpuWork *work = &job->c->work[member];
-    size_t m = (size_t)job->x.rows;
-    CpuInput in = cpu_input(job->x, 0, 0);
-    float *gate = job->w[0] ? work->tile : NULL, *up = work->tile + m * PANEL_ROWS;
-    for (int64_t p = begin; p < end; p++) {
-        int64_t first = p * PANEL_ROWS, n = job->w[1]->n;
-        size_t width = (size_t)(n - first < PANEL_ROWS ? n - first : PANEL_ROWS);
-        if (gate) cpu_panel(c, work, job->w[0], 0, p, in, m, gate, PANEL_ROWS);
-        cpu_panel(c, work, job->w[1], 0, p, in, m, up, PANEL_ROWS);
-        for (size_t t = 0; t < m; t++)
-            cpu_activate_gated(c->k, job->activation, gate ? gate + t * PANEL_ROWS : NULL,
-                               up + t * PANEL_ROWS, width,
-                               tensor_at(job->out[0], (int64_t)t) + first);
-    }
-}
-
-void cpu_gated(Backend *b, Tensor x, const Weight *gate, const Weight *up, Activation activation,
-               Tensor out)
-{
-    Cpu *c = (Cpu *)b;
-    LinearJob job = {.c = c, .x = x, .w = {gate, up}, .out = {out}, .activation = activation};
-    int64_t panels = weight_panels(up);
-    if ((gate && gate->paneled) || up->paneled) cpu_quantise(c, x);
-    cpu_share(c, panels, cpu_panel_chunk(c, panels, x.rows), up->n * up->k * x.rows / 4,
-              gated_panels, &job);
 }

@@ -138,13 +138,34 @@ static void sort_pairs(const MoeOptions *o, const MoeWork *w, int64_t rows)
     w->begin[0] = 0;
 }
 
+/* Experts that have rows; how many. */
+static int32_t list_active(const MoeOptions *o, const MoeWork *w)
+{
+    int32_t n = 0;
+    for (int32_t e = 0; e < o->n_experts; e++)
+        if (w->begin[e + 1] > w->begin[e]) w->active[n++] = e;
+    return n;
+}
+
 typedef struct MoeJob {
     Cpu *c;
-    Tensor x, out;
+    Tensor x, logits, out;
     const Weight *gate, *up, *down;
     const MoeOptions *options;
     const MoeWork *work;
+    bool floats; /* some matrix reads the rows as they are */
 } MoeJob;
+
+static void choose_rows(void *arg, int member, int64_t begin, int64_t end)
+{
+    const MoeJob *job = arg;
+    const MoeWork *w = job->work;
+    const MoeOptions *o = job->options;
+    (void)member;
+    for (int64_t i = begin; i < end; i++)
+        choose(tensor_at(job->logits, i), o, w->score + i * o->n_experts, w->expert + i * o->n_used,
+               w->share + i * o->n_used);
+}
 
 static void gather_rows(void *arg, int member, int64_t begin, int64_t end)
 {
@@ -159,7 +180,7 @@ static void gather_rows(void *arg, int member, int64_t begin, int64_t end)
             job->c->k->scale(w->share[w->choice[p]], x, tensor_row(job->x), tensor_at(w->in, p));
             continue;
         }
-        memcpy(tensor_at(w->in, p), x, tensor_row(job->x) * sizeof(float));
+        if (job->floats) memcpy(tensor_at(w->in, p), x, tensor_row(job->x) * sizeof(float));
         if (!a || !b || !a->ready) continue;
         size_t g = a->g_stride;
         memcpy(b->q + to * b->q_stride, a->q + from * a->q_stride, tensor_row(job->x));
@@ -169,26 +190,25 @@ static void gather_rows(void *arg, int member, int64_t begin, int64_t end)
     }
 }
 
-/* Piece p is panel p % panels of expert p / panels. */
+/* Rows of the active expert that piece p belongs to; how many. */
+static size_t rows_of(const MoeWork *w, int64_t expert, int64_t *row)
+{
+    *row = w->begin[expert];
+    return (size_t)(w->begin[expert + 1] - *row);
+}
+
+/* Piece p is panel p % panels of active expert p / panels. */
 static void hidden_panels(void *arg, int member, int64_t begin, int64_t end)
 {
     const MoeJob *job = arg;
     const MoeWork *w = job->work;
-    CpuWork *mine = &job->c->work[member];
-    int64_t panels = weight_panels(job->up);
+    CpuGated gated = {job->gate, job->up, job->options->activation, w->hidden};
+    int64_t panels = weight_panels(job->up), row;
     for (int64_t p = begin; p < end; p++) {
-        int64_t e = p / panels, first = p % panels * PANEL_ROWS, row = w->begin[e];
-        size_t m = (size_t)(w->begin[e + 1] - row);
-        if (!m) continue;
-        size_t left = (size_t)(job->up->n - first), width = left < PANEL_ROWS ? left : PANEL_ROWS;
-        float *gate = job->gate ? mine->tile : NULL, *up = mine->tile + m * PANEL_ROWS;
-        CpuInput in = cpu_input(w->in, row, 0);
-        if (gate) cpu_panel(job->c, mine, job->gate, e, p % panels, in, m, gate, PANEL_ROWS);
-        cpu_panel(job->c, mine, job->up, e, p % panels, in, m, up, PANEL_ROWS);
-        for (size_t t = 0; t < m; t++)
-            cpu_activate_gated(job->c->k, job->options->activation,
-                               gate ? gate + t * PANEL_ROWS : NULL, up + t * PANEL_ROWS, width,
-                               tensor_at(w->hidden, row + (int64_t)t) + first);
+        int64_t e = w->active[p / panels];
+        size_t m = rows_of(w, e, &row);
+        cpu_gated_panel(job->c, &job->c->work[member], &gated, e, p % panels,
+                        cpu_input(w->in, row, 0), m, row);
     }
 }
 
@@ -196,18 +216,13 @@ static void result_panels(void *arg, int member, int64_t begin, int64_t end)
 {
     const MoeJob *job = arg;
     const MoeWork *w = job->work;
-    CpuWork *mine = &job->c->work[member];
-    int64_t panels = weight_panels(job->down);
+    int64_t panels = weight_panels(job->down), row;
     for (int64_t p = begin; p < end; p++) {
-        int64_t e = p / panels, first = p % panels * PANEL_ROWS, row = w->begin[e];
-        size_t m = (size_t)(w->begin[e + 1] - row);
-        if (!m) continue;
-        size_t left = (size_t)(job->down->n - first), width = left < PANEL_ROWS ? left : PANEL_ROWS;
-        cpu_panel(job->c, mine, job->down, e, p % panels, cpu_input(w->hidden, row, 0), m,
-                  mine->tile, PANEL_ROWS);
-        for (size_t t = 0; t < m; t++)
-            memcpy(tensor_at(w->result, row + (int64_t)t) + first, mine->tile + t * PANEL_ROWS,
-                   width * sizeof(float));
+        int64_t e = w->active[p / panels];
+        size_t m = rows_of(w, e, &row);
+        cpu_product(job->c, &job->c->work[member], job->down, e, p % panels,
+                    cpu_input(w->hidden, row, 0), m,
+                    tensor_at(w->result, row) + p % panels * PANEL_ROWS, tensor_row(w->result));
     }
 }
 
@@ -230,21 +245,33 @@ void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weig
              const Weight *down, const MoeOptions *options, const MoeWork *work, Tensor out)
 {
     Cpu *c = (Cpu *)b;
-    MoeJob job = {c, x, out, gate, up, down, options, work};
-    int64_t pairs = x.rows * options->n_used, experts = options->n_experts;
+    MoeJob job = {.c = c,
+                  .x = x,
+                  .logits = logits,
+                  .out = out,
+                  .gate = gate,
+                  .up = up,
+                  .down = down,
+                  .options = options,
+                  .work = work,
+                  .floats = (gate && !gate->paneled) || !up->paneled};
+    int64_t pairs = x.rows * options->n_used;
+    if (pairs <= 0) return;
     bool quantised = (gate && gate->paneled) || up->paneled;
-    for (int64_t i = 0; i < x.rows; i++)
-        choose(tensor_at(logits, i), options, work->score, work->expert + i * options->n_used,
-               work->share + i * options->n_used);
+    cpu_share(c, x.rows, 8, x.rows * options->n_experts * 16, choose_rows, &job);
     sort_pairs(options, work, x.rows);
     if (quantised && !options->weigh_input) cpu_quantise(c, x);
     cpu_share(c, pairs, 8, pairs * (int64_t)tensor_row(x) / 4, gather_rows, &job);
     if (work->in.twin && x.twin) work->in.twin->ready = x.twin->ready && !options->weigh_input;
     if (quantised) cpu_quantise(c, work->in);
-    cpu_share(c, experts * weight_panels(up), cpu_panel_chunk(c, pairs * weight_panels(up), 1),
-              pairs * up->n * up->k / 4, hidden_panels, &job);
+    int64_t active = list_active(options, work);
+    int64_t rows = (pairs + active - 1) / active, panels = active * weight_panels(up);
+    cpu_share(c, panels, cpu_panel_chunk(c, panels, rows), pairs * up->n * up->k / 4, hidden_panels,
+              &job);
+    if (cpu_gated_quantises(work->hidden)) work->hidden.twin->ready = true;
     if (down->paneled) cpu_quantise(c, work->hidden);
-    cpu_share(c, experts * weight_panels(down), cpu_panel_chunk(c, pairs * weight_panels(down), 1),
-              pairs * down->n * down->k / 8, result_panels, &job);
+    panels = active * weight_panels(down);
+    cpu_share(c, panels, cpu_panel_chunk(c, panels, rows), pairs * down->n * down->k / 8,
+              result_panels, &job);
     cpu_share(c, x.rows, 4, pairs * (int64_t)tensor_row(out), add_up, &job);
 }
