@@ -73,13 +73,13 @@ def install_python():
 def one_turn(command):
     done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True)
-    lines = [x for x in done.stdout.splitlines() if x.startswith("{")]
-    if done.returncode or not lines:
+    start = done.stdout.find("{")
+    if done.returncode or start < 0:
         words = (done.stderr.strip() or done.stdout.strip()).splitlines()
         what = words[-1] if words else f"signal or status {done.returncode}"
         say(f"  {pathlib.Path(str(command[0])).name} failed: {what}")
         return None
-    return json.loads(lines[-1])
+    return json.loads(done.stdout[start:])
 
 
 class Bantam:
