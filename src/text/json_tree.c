@@ -7,13 +7,13 @@
 #include "base/mem.h"
 #include "text/utf8.h"
 
-enum { MAX_NODES = 1 << 20 };
+enum { MAX_NODES = 1 << 20, MAX_ALL = 1 << 23 }; /* read; and with what is added */
 
 typedef struct Reader {
     JsonTree *t;
     const char *begin, *p, *end;
     char *out; /* where the next decoded byte goes */
-    uint32_t capacity, depth, max_depth;
+    uint32_t depth, max_depth;
     bt_error *err;
     bt_status status;
 } Reader;
@@ -147,6 +147,18 @@ static bool read_word(Reader *r, JsonNode *node)
     return fail_at(r, r->p, r->p < r->end ? "a value must stand here" : "a value is missing");
 }
 
+/* Room for one more node. */
+static bool room(JsonTree *t)
+{
+    if (t->n < t->capacity) return true;
+    uint32_t grown = t->capacity ? t->capacity * 2 : 64;
+    JsonNode *nodes = mem_realloc(t->nodes, grown * sizeof *nodes);
+    if (!nodes) return false;
+    t->nodes = nodes;
+    t->capacity = grown;
+    return true;
+}
+
 /* Reads what stands at p as a child of `parent`; *opened when it is an array or object. */
 static bool read_value(Reader *r, uint32_t parent, uint32_t last, Span key, bool *opened)
 {
@@ -155,15 +167,9 @@ static bool read_value(Reader *r, uint32_t parent, uint32_t last, Span key, bool
         r->status = bt_fail(r->err, BT_E_LIMIT, "the JSON has more than %d values", MAX_NODES);
         return false;
     }
-    if (t->n >= r->capacity) {
-        uint32_t grown = r->capacity ? r->capacity * 2 : 64;
-        JsonNode *nodes = mem_realloc(t->nodes, grown * sizeof *nodes);
-        if (!nodes) {
-            r->status = bt_fail_memory(r->err, "JSON", grown * sizeof *nodes);
-            return false;
-        }
-        t->nodes = nodes;
-        r->capacity = grown;
+    if (!room(t)) {
+        r->status = bt_fail_memory(r->err, "JSON", (uint64_t)t->n * 2 * sizeof *t->nodes);
+        return false;
     }
     uint32_t id = t->n++;
     JsonNode node = {.parent = parent, .key = key, .offset = (uint32_t)(r->p - r->begin)};
@@ -306,6 +312,43 @@ uint32_t json_tree_get(const JsonTree *tree, uint32_t object, Span key)
 {
     if (tree->nodes[object].kind != JSON_KIND_OBJECT) return 0;
     return tree->table[slot_of(tree, object, key)];
+}
+
+/* ---- adding ------------------------------------------------------------------ */
+
+/* A table of twice the size, with the same entries. */
+static bool grow_table(JsonTree *t)
+{
+    uint32_t *old = t->table, size = t->mask + 1;
+    uint32_t *table = mem_zalloc((size_t)size * 2, sizeof *table);
+    if (!table) return false;
+    t->table = table;
+    t->mask = size * 2 - 1;
+    for (uint32_t i = 0; i < size; i++)
+        if (old[i]) table[slot_of(t, t->nodes[old[i]].parent, t->nodes[old[i]].key)] = old[i];
+    mem_free(old);
+    return true;
+}
+
+uint32_t json_tree_add_apart(JsonTree *t, uint32_t parent, JsonKind kind, Span key)
+{
+    if (t->n >= MAX_ALL || !room(t)) return 0;
+    t->nodes[t->n] =
+        (JsonNode){.kind = kind, .parent = parent, .key = key, .offset = t->nodes[parent].offset};
+    return t->n++;
+}
+
+uint32_t json_tree_add(JsonTree *t, uint32_t parent, JsonKind kind, Span key, Span text)
+{
+    if (t->n * 2 > t->mask && !grow_table(t)) return 0;
+    uint32_t id = json_tree_add_apart(t, parent, kind, key);
+    if (!id) return 0;
+    t->nodes[id].text = text;
+    t->nodes[id].next = t->nodes[parent].child;
+    t->nodes[parent].child = id;
+    t->nodes[parent].n++;
+    if (t->nodes[parent].kind == JSON_KIND_OBJECT) t->table[slot_of(t, parent, key)] = id;
+    return id;
 }
 
 /* ---- writing ----------------------------------------------------------------- */

@@ -37,7 +37,7 @@ typedef struct JsonTree {
     uint32_t n;
     char *strings;
     uint32_t *table; /* of (object, key) */
-    uint32_t mask;
+    uint32_t mask, capacity;
     uint64_t seed;
 } JsonTree;
 
@@ -46,6 +46,13 @@ typedef struct JsonTree {
  * column, BT_E_LIMIT, BT_E_MEMORY. */
 bt_status json_tree_open(Span text, uint32_t max_depth, size_t *used, JsonTree *out, bt_error *err);
 void json_tree_close(JsonTree *tree);
+
+/* Adds a value that no text holds: the first child of `parent`, under `key` (which must not be
+ * there yet, and like `text` outlives the tree) where that is an object. Gives its number; 0: not
+ * enough memory (or past 2^23 values). */
+uint32_t json_tree_add(JsonTree *tree, uint32_t parent, JsonKind kind, Span key, Span text);
+/* The same, but nobody's child: `parent` only says where it belongs. */
+uint32_t json_tree_add_apart(JsonTree *tree, uint32_t parent, JsonKind kind, Span key);
 
 /* Member of an object, 0 if there is none. */
 uint32_t json_tree_get(const JsonTree *tree, uint32_t object, Span key);

@@ -1,4 +1,4 @@
-/* The schema compiler's list of work, choices and finite values (see schema.h, schema_parts.h). */
+/* The schema compiler's list of work and finite values (see schema.h, schema_parts.h). */
 #include "text/schema.h"
 
 #include <stdio.h>
@@ -6,8 +6,6 @@
 
 #include "base/mem.h"
 #include "text/schema_parts.h"
-
-enum { MOST_ONE_OF = 256, NO_NODE = 0 };
 
 bool schema_fail(Schema *s, uint32_t node, bt_status status, const char *format, ...)
 {
@@ -32,8 +30,7 @@ bool schema_no_memory(Schema *s)
 
 /* ---- finite values --------------------------------------------------------------------- */
 
-/* The node of `const`, or the first of `enum`, of a schema; *alone: there is only that one. */
-static uint32_t first_value(const Schema *s, uint32_t node, bool *alone)
+uint32_t schema_first_value(const Schema *s, uint32_t node, bool *alone)
 {
     uint32_t at = schema_get(s, node, "const");
     *alone = at != 0;
@@ -42,19 +39,17 @@ static uint32_t first_value(const Schema *s, uint32_t node, bool *alone)
     return at ? s->tree.nodes[at].child : 0;
 }
 
-/* The first schema of the set that lists its values; false: none does. */
-static bool values_of(const Schema *s, const AtomList *set, uint32_t *node)
+bool schema_values_of(const Schema *s, const AtomList *set, uint32_t *node)
 {
     bool alone;
     for (uint32_t i = 0; i < set->n; i++) {
         *node = atom_node(set->atoms[i]);
-        if (first_value(s, *node, &alone)) return true;
+        if (schema_first_value(s, *node, &alone)) return true;
     }
     return false;
 }
 
-/* Equal, or not known to differ. */
-static bool may_equal(Schema *s, uint32_t a, uint32_t b, bool *certain)
+bool schema_may_equal(Schema *s, uint32_t a, uint32_t b, bool *certain)
 {
     const JsonNode *x = &s->tree.nodes[a], *y = &s->tree.nodes[b];
     *certain = true;
@@ -81,8 +76,9 @@ static bool may_equal(Schema *s, uint32_t a, uint32_t b, bool *certain)
 static bool lists_value(Schema *s, uint32_t node, uint32_t value)
 {
     bool alone, certain;
-    for (uint32_t at = first_value(s, node, &alone); at; at = alone ? 0 : s->tree.nodes[at].next)
-        if (may_equal(s, at, value, &certain) && certain) return true;
+    for (uint32_t at = schema_first_value(s, node, &alone); at;
+         at = alone ? 0 : s->tree.nodes[at].next)
+        if (schema_may_equal(s, at, value, &certain) && certain) return true;
     return false;
 }
 
@@ -94,7 +90,7 @@ static bool value_fits(Schema *s, const AtomList *set, unsigned types, Regex *re
     bool alone, integer = false;
     for (uint32_t i = 0; i < set->n; i++) {
         uint32_t node = atom_node(set->atoms[i]);
-        if (node != lister && first_value(s, node, &alone) && !lists_value(s, node, value))
+        if (node != lister && schema_first_value(s, node, &alone) && !lists_value(s, node, value))
             return false;
         for (uint32_t c = s->tree.nodes[node].child; c && n->kind >= JSON_KIND_ARRAY;
              c = s->tree.nodes[c].next) {
@@ -110,8 +106,10 @@ static bool value_fits(Schema *s, const AtomList *set, unsigned types, Regex *re
     case JSON_KIND_FALSE:
     case JSON_KIND_TRUE: return types & TYPE_BOOLEAN;
     case JSON_KIND_NUMBER:
-        return schema_number_fits(s, set, n->text, &integer) &&
-               (types & TYPE_FRACTION || (types & TYPE_INTEGER && integer));
+        if (!schema_number_fits(s, set, n->text, &integer)) return false;
+        if ((types & TYPE_NUMBER) == TYPE_NUMBER) return true;
+        return schema_number_compare(n->text, n->text) == 0 && /* else too long to tell */
+               types & (integer ? TYPE_INTEGER : TYPE_FRACTION);
     case JSON_KIND_STRING:
         return types & TYPE_STRING && (term == REGEX_ALL || regex_matches(re, term, n->text));
     case JSON_KIND_ARRAY: return types & TYPE_ARRAY;
@@ -145,7 +143,7 @@ static void values_in(Schema *s, const AtomList *set, uint32_t node, Regex *re, 
     for (uint32_t i = 0; i < set->n; i++) types &= schema_types(s, atom_node(set->atoms[i]));
     uint32_t root = builder_state(s->b);
     builder_empty(s->b, from, root);
-    for (uint32_t at = first_value(s, node, &alone); at && s->status == BT_OK;
+    for (uint32_t at = schema_first_value(s, node, &alone); at && s->status == BT_OK;
          at = alone ? 0 : s->tree.nodes[at].next) {
         if (!value_fits(s, set, types, re, term, node, at)) continue;
         buf_clear(&text);
@@ -172,144 +170,6 @@ void schema_values(Schema *s, const AtomList *set, uint32_t values_node, uint32_
     schema_regex_close(s, &re);
 }
 
-/* ---- choices --------------------------------------------------------------------------- */
-
-static bool add_all(Schema *s, AtomList *out, const AtomList *from)
-{
-    for (uint32_t i = 0; i < from->n; i++)
-        if (!atoms_add(s, out, from->atoms[i])) return false;
-    return true;
-}
-
-/* The set in which the choice of atoms[at] fell on `branch`. */
-static bool branch_set(Schema *s, const AtomList *set, uint32_t at, bool one, uint32_t branch,
-                       AtomList *out)
-{
-    out->n = 0;
-    out->never = false;
-    if (!add_all(s, out, set)) return false;
-    out->atoms[at] |= one ? ATOM_ONE : ATOM_ANY;
-    for (uint32_t i = 0; i < out->n; i++)
-        if (atom_node(out->atoms[i]) == branch) return true;
-    return atoms_add(s, out, branch << 2);
-}
-
-/* Types that the set admits by what JSON Schema says, with nothing inferred. */
-static unsigned strict_types(Schema *s, const AtomList *set)
-{
-    unsigned types = TYPE_ALL, listed = 0;
-    uint32_t node;
-    bool alone;
-    for (uint32_t i = 0; i < set->n; i++) types &= schema_types(s, atom_node(set->atoms[i]));
-    if (!values_of(s, set, &node)) return types;
-    static const unsigned of_kind[] = {TYPE_NULL,   TYPE_BOOLEAN, TYPE_BOOLEAN, TYPE_NUMBER,
-                                       TYPE_STRING, TYPE_ARRAY,   TYPE_OBJECT};
-    for (uint32_t at = first_value(s, node, &alone); at; at = alone ? 0 : s->tree.nodes[at].next)
-        listed |= of_kind[s->tree.nodes[at].kind];
-    return types & listed;
-}
-
-static bool values_apart(Schema *s, uint32_t a, uint32_t b)
-{
-    bool alone_a, alone_b, certain;
-    for (uint32_t x = first_value(s, a, &alone_a); x; x = alone_a ? 0 : s->tree.nodes[x].next)
-        for (uint32_t y = first_value(s, b, &alone_b); y; y = alone_b ? 0 : s->tree.nodes[y].next)
-            if (may_equal(s, x, y, &certain)) return false;
-    return true;
-}
-
-/* What the set says of a property: whether it must be there, may not be, and the schema that lists
- * its values. */
-static void property_of(Schema *s, const AtomList *set, Span name, bool *required, bool *forbidden,
-                        bool *listed, uint32_t *values)
-{
-    AtomList of = {0};
-    *required = *forbidden = false;
-    for (uint32_t i = 0; i < set->n; i++) {
-        uint32_t node = atom_node(set->atoms[i]);
-        uint32_t properties = schema_get(s, node, "properties");
-        uint32_t more = schema_get(s, node, "additionalProperties");
-        uint32_t names = schema_get(s, node, "required");
-        uint32_t at = properties ? json_tree_get(&s->tree, properties, name) : 0;
-        if (at) atoms_add(s, &of, at << 2);
-        if (!at && more && s->tree.nodes[more].kind == JSON_KIND_FALSE) *forbidden = true;
-        for (uint32_t c = names ? s->tree.nodes[names].child : 0; c; c = s->tree.nodes[c].next)
-            if (span_equal(s->tree.nodes[c].text, name)) *required = true;
-    }
-    schema_expand(s, &of);
-    *listed = values_of(s, &of, values);
-    atoms_close(&of);
-}
-
-/* True when no object can meet both: a property that must be there in one has listed values that
- * the other does not list, or may not be there in the other. */
-static bool objects_apart(Schema *s, const AtomList *a, const AtomList *b)
-{
-    for (uint32_t i = 0; i < a->n; i++) {
-        uint32_t properties = schema_get(s, atom_node(a->atoms[i]), "properties");
-        uint32_t c = properties ? s->tree.nodes[properties].child : 0;
-        for (; c && s->status == BT_OK; c = s->tree.nodes[c].next) {
-            Span name = s->tree.nodes[c].key;
-            bool must_a, must_b, not_a, not_b, listed_a, listed_b;
-            uint32_t values_a, values_b;
-            property_of(s, a, name, &must_a, &not_a, &listed_a, &values_a);
-            property_of(s, b, name, &must_b, &not_b, &listed_b, &values_b);
-            if ((must_a && not_b) || (must_b && not_a)) return true;
-            if ((must_a || must_b) && listed_a && listed_b && values_apart(s, values_a, values_b))
-                return true;
-        }
-    }
-    return false;
-}
-
-static bool sets_apart(Schema *s, const AtomList *a, const AtomList *b)
-{
-    uint32_t values_a, values_b;
-    unsigned both = strict_types(s, a) & strict_types(s, b);
-    if (!both || a->never || b->never) return true;
-    if (values_of(s, a, &values_a) && values_of(s, b, &values_b) &&
-        values_apart(s, values_a, values_b))
-        return true;
-    return both == TYPE_OBJECT && (objects_apart(s, a, b) || objects_apart(s, b, a));
-}
-
-/* oneOf is anyOf only where no value can meet two branches: that is proven here, or refused. */
-static bool check_apart(Schema *s, const AtomList *set, uint32_t at, uint32_t list)
-{
-    uint32_t n = s->tree.nodes[list].n, i = 0;
-    if (n > MOST_ONE_OF)
-        return schema_fail(s, list, BT_E_LIMIT, "oneOf has %u branches, at most %d", n,
-                           MOST_ONE_OF);
-    AtomList *sets = mem_zalloc(n, sizeof *sets);
-    if (!sets) return schema_no_memory(s);
-    for (uint32_t c = s->tree.nodes[list].child; c; c = s->tree.nodes[c].next, i++)
-        if (!branch_set(s, set, at, true, c, &sets[i]) || !schema_expand(s, &sets[i])) break;
-    for (uint32_t a = 0; a < n && s->status == BT_OK; a++)
-        for (uint32_t b = a + 1; b < n && s->status == BT_OK; b++)
-            if (!sets_apart(s, &sets[a], &sets[b]))
-                schema_fail(s, list, BT_E_UNSUPPORTED,
-                            "branches %u and %u of oneOf may admit the same value; use anyOf, or "
-                            "tell them apart by type or by a required property with const or enum",
-                            a, b);
-    for (i = 0; i < n; i++) atoms_close(&sets[i]);
-    mem_free(sets);
-    return s->status == BT_OK;
-}
-
-void schema_choice(Schema *s, const AtomList *set, uint32_t at, bool one, uint32_t from,
-                   uint32_t to)
-{
-    uint32_t list = schema_get(s, atom_node(set->atoms[at]), one ? "oneOf" : "anyOf");
-    AtomList next = {0};
-    if (one && !check_apart(s, set, at, list)) return;
-    for (uint32_t c = s->tree.nodes[list].child; c && s->status == BT_OK;
-         c = s->tree.nodes[c].next) {
-        if (!branch_set(s, set, at, one, c, &next)) break;
-        builder_call(s->b, from, schema_rule(s, &next), to);
-    }
-    atoms_close(&next);
-}
-
 /* ---- plain sets ------------------------------------------------------------------------- */
 
 /* Where no schema of the set names a type, keywords of one type say which is meant. */
@@ -320,6 +180,7 @@ unsigned schema_set_types(const Schema *s, const AtomList *set)
     for (uint32_t i = 0; i < set->n; i++) {
         uint32_t node = atom_node(set->atoms[i]), format;
         types &= schema_types(s, node);
+        if (schema_is_own(s, node)) continue;
         if (schema_get(s, node, "type")) named = true;
         if ((format = schema_get(s, node, "format")) &&
             schema_format(s->tree.nodes[format].text, &note))
@@ -333,13 +194,13 @@ unsigned schema_set_types(const Schema *s, const AtomList *set)
             default: break;
             }
     }
-    return !named && meant ? meant : types;
+    return !named && meant ? meant & types : types;
 }
 
 void schema_plain(Schema *s, const AtomList *set, uint32_t from, uint32_t to)
 {
     uint32_t node;
-    if (values_of(s, set, &node)) {
+    if (schema_values_of(s, set, &node)) {
         schema_values(s, set, node, from, to);
         return;
     }
@@ -414,8 +275,10 @@ bt_status schema_build(GrammarBuilder *b, Span text, size_t *used, uint32_t *rul
                        SCHEMA_MAX_TEXT);
     bt_status status = json_tree_open(text, SCHEMA_MAX_DEPTH, used, &s.tree, err);
     if (status != BT_OK) return status;
+    s.n_read = s.tree.n;
     s.checked = mem_zalloc(s.tree.n, 1);
-    if (!s.checked) schema_no_memory(&s);
+    s.contrary = mem_zalloc(s.tree.n, sizeof *s.contrary);
+    if (!s.checked || !s.contrary) schema_no_memory(&s);
     if (s.status == BT_OK && atoms_add(&s, &root, 0)) *rule = schema_rule(&s, &root);
     for (uint32_t i = 0; i < s.n_sets && s.status == BT_OK; i++) {
         if (b->no_memory || b->too_large) break; /* grammar_finish tells it */
@@ -425,6 +288,7 @@ bt_status schema_build(GrammarBuilder *b, Span text, size_t *used, uint32_t *rul
     atoms_close(&s.work);
     json_tree_close(&s.tree);
     mem_free(s.checked);
+    mem_free(s.contrary);
     mem_free(s.sets);
     mem_free(s.pool);
     mem_free(s.table);

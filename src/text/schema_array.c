@@ -5,6 +5,7 @@
 
 typedef struct Shape {
     uint32_t prefix; /* places with their own schemas */
+    uint32_t own;    /* of these, or beyond, what OWN_PLACE speaks of */
     uint32_t least, most;
     bool rest; /* more may follow */
 } Shape;
@@ -41,11 +42,15 @@ static Shape shape_of(const Schema *s, const AtomList *set)
             if (n > shape.least) shape.least = n;
         }
         if (schema_count(s, node, "maxItems", &n) && n < shape.most) shape.most = n;
+        uint32_t place = schema_own(s, node, 0, OWN_PLACE);
+        if (place && s->tree.nodes[place].n + 1 > shape.own) shape.own = s->tree.nodes[place].n + 1;
     }
     shape.rest = !closed && (said || shape.prefix == 0);
     if (!shape.rest && shape.most > shape.prefix) shape.most = shape.prefix;
     if (!said && !counted && shape.prefix)
         shape.least = shape.most < shape.prefix ? shape.most : shape.prefix;
+    if (shape.own > shape.least) shape.least = shape.own;
+    if (shape.own > shape.prefix) shape.prefix = shape.own;
     return shape;
 }
 
@@ -61,7 +66,10 @@ static uint32_t item_rule(Schema *s, const AtomList *set, uint32_t index)
         } else {
             at = rest_of(s, node);
         }
-        if (at) atoms_add(s, &of, at << 2);
+        if (at) atoms_add(s, &of, atom_of(at));
+        uint32_t place = schema_own(s, node, 0, OWN_PLACE);
+        if (place && s->tree.nodes[place].n == index)
+            atoms_add(s, &of, atom_of(s->tree.nodes[place].child));
     }
     uint32_t rule = schema_rule(s, &of);
     atoms_close(&of);

@@ -76,6 +76,12 @@ int schema_number_compare(Span a, Span b)
     return compare(&x, &y);
 }
 
+bool schema_number_exact(Span number)
+{
+    Decimal at;
+    return decimal_read(number, &at) && at.n <= EXACT;
+}
+
 /* ---- bounds ----------------------------------------------------------------------------- */
 
 typedef struct Bound {
@@ -125,6 +131,14 @@ static bool read_bounds(Schema *s, const AtomList *set, Bounds *out)
     return true;
 }
 
+static bool within(const Bounds *b, const Decimal *at)
+{
+    int low = b->low.there ? compare(at, &b->low.at) : 1;
+    int high = b->high.there ? compare(at, &b->high.at) : -1;
+    return (low > 0 || (low == 0 && !b->low.strict)) &&
+           (high < 0 || (high == 0 && !b->high.strict));
+}
+
 bool schema_number_fits(Schema *s, const AtomList *set, Span number, bool *integer)
 {
     Decimal at;
@@ -133,10 +147,25 @@ bool schema_number_fits(Schema *s, const AtomList *set, Span number, bool *integ
     if (!read_bounds(s, set, &bounds)) return false;
     if (!decimal_read(number, &at)) return !bounds.low.there && !bounds.high.there;
     *integer = at.n <= at.point || !at.n;
-    int low = bounds.low.there ? compare(&at, &bounds.low.at) : 1;
-    int high = bounds.high.there ? compare(&at, &bounds.high.at) : -1;
-    return (low > 0 || (low == 0 && !bounds.low.strict)) &&
-           (high < 0 || (high == 0 && !bounds.high.strict));
+    return within(&bounds, &at);
+}
+
+bool schema_no_number(Schema *s, const AtomList *set)
+{
+    Decimal number;
+    Bounds b;
+    uint32_t node;
+    bool alone;
+    if (!read_bounds(s, set, &b)) return false;
+    int order = b.low.there && b.high.there ? compare(&b.low.at, &b.high.at) : -1;
+    if (order > 0 || (order == 0 && (b.low.strict || b.high.strict))) return true;
+    if (!schema_values_of(s, set, &node)) return false;
+    for (uint32_t at = schema_first_value(s, node, &alone); at;
+         at = alone ? 0 : s->tree.nodes[at].next)
+        if (s->tree.nodes[at].kind == JSON_KIND_NUMBER &&
+            (!decimal_read(s->tree.nodes[at].text, &number) || within(&b, &number)))
+            return false;
+    return true;
 }
 
 /* ---- the automaton of magnitudes ----------------------------------------------------------- */
@@ -161,13 +190,14 @@ typedef struct Place {
     bool zero;     /* it is a lone 0 */
     int part;      /* -1: no point; else digits after it */
     int low, high; /* -1, 0, 1 */
+    bool broken;   /* a digit after the point is not 0: no integer */
 } Place;
 
 typedef struct Magnitude {
     GrammarBuilder *b;
     Digits low, high;
     int most_whole, most_part, most_all;
-    bool fraction, point_needed;
+    bool fraction, broken_needed;
     uint32_t *states; /* of a place, 0: not made */
     uint32_t from, to;
 } Magnitude;
@@ -176,12 +206,16 @@ static size_t place_index(const Magnitude *m, Place p)
 {
     size_t at = (size_t)(p.zero ? 0 : p.whole);
     at = at * (size_t)(m->most_part + 2) + (size_t)(p.part + 1);
-    return (at * 3 + (size_t)(p.low + 1)) * 3 + (size_t)(p.high + 1);
+    at = (at * 3 + (size_t)(p.low + 1)) * 3 + (size_t)(p.high + 1);
+    return at * 2 + p.broken;
 }
 
 static Place place_of(const Magnitude *m, size_t index)
 {
-    Place p = {.high = (int)(index % 3) - 1, .low = (int)(index / 3 % 3) - 1};
+    Place p = {.broken = index % 2};
+    index /= 2;
+    p.high = (int)(index % 3) - 1;
+    p.low = (int)(index / 3 % 3) - 1;
     index /= 9;
     p.part = (int)(index % (size_t)(m->most_part + 2)) - 1;
     p.whole = (int)(index / (size_t)(m->most_part + 2));
@@ -207,7 +241,7 @@ static int advance(const Digits *d, int order, int place, int digit)
 /* The number ends here and is within both bounds. */
 static bool may_end(const Magnitude *m, Place p)
 {
-    if (p.part == 0 || (m->point_needed && p.part < 0)) return false;
+    if (p.part == 0 || (m->broken_needed && !p.broken)) return false;
     int low = p.part < 0 ? settled(&m->low, p.whole, p.low) : p.low;
     int high = p.part < 0 ? settled(&m->high, p.whole, p.high) : p.high;
     int parts = p.part < 0 ? 0 : p.part;
@@ -249,6 +283,7 @@ static void leave(Magnitude *m, Place p, uint32_t from)
             next.low = advance(&m->low, p.low, m->low.whole + p.part, digit);
             next.high = advance(&m->high, p.high, m->high.whole + p.part, digit);
             next.part++;
+            next.broken = m->broken_needed && (p.broken || digit);
         }
         unsigned byte = (unsigned)('0' + digit);
         builder_bytes(m->b, from, byte, byte, state_at(m, next));
@@ -272,17 +307,18 @@ static int larger(int a, int b)
 
 /* Magnitudes between the bounds, both of which are zero or more. */
 static void magnitudes(Schema *s, const Bound *low, const Bound *high, bool whole_only,
-                       bool point_needed, uint32_t from, uint32_t to)
+                       bool broken_needed, uint32_t from, uint32_t to)
 {
-    Magnitude m = {.b = s->b, .fraction = !whole_only, .point_needed = point_needed, .to = to};
+    Magnitude m = {.b = s->b, .fraction = !whole_only, .broken_needed = broken_needed, .to = to};
     m.low = digits_of(low, low->there);
     m.high = digits_of(high, high->there);
     m.most_whole = m.high.there ? m.high.whole : larger(FREE_INTEGER, m.low.whole + 1);
     m.most_part = whole_only ? 0 : larger(EXACT, larger(m.low.part, m.high.part) + 1);
     m.most_all = larger(EXACT + 1, m.most_part + 1);
+    if (broken_needed) m.most_part = EXACT, m.most_all = EXACT + 1; /* none rounds to an integer */
     if (m.most_whole > MOST_DIGITS) m.most_whole = MOST_DIGITS;
     if (m.most_part > MOST_DIGITS) m.most_part = MOST_DIGITS;
-    size_t n = (size_t)(m.most_whole + 1) * (size_t)(m.most_part + 2) * 9;
+    size_t n = (size_t)(m.most_whole + 1) * (size_t)(m.most_part + 2) * 18;
     m.states = mem_zalloc(n, sizeof *m.states);
     bool *done = mem_zalloc(n, sizeof *done);
     if (!m.states || !done) {
@@ -380,13 +416,13 @@ static void call_free(Schema *s, bool integer, uint32_t from, uint32_t to)
 void schema_number(Schema *s, const AtomList *set, unsigned types, uint32_t from, uint32_t to)
 {
     Bounds bounds;
-    bool whole_only = !(types & TYPE_FRACTION), point_needed = !(types & TYPE_INTEGER);
+    bool whole_only = !(types & TYPE_FRACTION), broken_needed = !(types & TYPE_INTEGER);
     if (!read_bounds(s, set, &bounds)) return;
     Bound *low = &bounds.low, *high = &bounds.high;
     /* Past what is ever written a bound says nothing, or leaves nothing. */
     if (high->there && !high->at.negative && high->at.point > MOST_DIGITS - 2) high->there = false;
     if (low->there && low->at.negative && low->at.point > MOST_DIGITS - 2) low->there = false;
-    if (!low->there && !high->there && !point_needed) {
+    if (!low->there && !high->there && !broken_needed) {
         call_free(s, whole_only, from, to);
         return;
     }
@@ -396,12 +432,12 @@ void schema_number(Schema *s, const AtomList *set, unsigned types, uint32_t from
     const Bound zero = {.there = true}, above_zero = {.there = true, .strict = true};
     if (!(high->there && (high->at.negative || (!high->at.n && high->strict)))) {
         bool bounded = low->there && !low->at.negative;
-        magnitudes(s, bounded ? low : &zero, high, whole_only, point_needed, from, to);
+        magnitudes(s, bounded ? low : &zero, high, whole_only, broken_needed, from, to);
     }
     if (low->there && (!low->at.negative || !low->at.n)) return;
     /* Below zero: the magnitude is between -high and -low. */
     uint32_t minus = builder_state(s->b);
     builder_bytes(s->b, from, '-', '-', minus);
     bool bounded = high->there && high->at.negative;
-    magnitudes(s, bounded ? high : &above_zero, low, whole_only, point_needed, minus, to);
+    magnitudes(s, bounded ? high : &above_zero, low, whole_only, broken_needed, minus, to);
 }

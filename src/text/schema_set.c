@@ -76,8 +76,7 @@ static uint32_t by_anchor(const JsonTree *t, Span name)
     return 0;
 }
 
-/* The schema a $ref at `node` names; false after a failure. */
-static bool resolve(Schema *s, uint32_t node, uint32_t ref, uint32_t *out)
+bool schema_target(Schema *s, uint32_t node, uint32_t ref, uint32_t *out)
 {
     const JsonTree *t = &s->tree;
     Span text = t->nodes[ref].text;
@@ -117,11 +116,12 @@ static bool resolve(Schema *s, uint32_t node, uint32_t ref, uint32_t *out)
 static uint32_t part_of(Schema *s, uint32_t node, uint32_t i, bool *root, bool *good)
 {
     static const char *const lists[] = {"allOf", "anyOf", "oneOf"};
-    uint32_t ref = schema_get(s, node, "$ref"), out = 0;
+    uint32_t ref = schema_get(s, node, "$ref"), out = 0, not = schema_get(s, node, "not");
     *root = false;
+    if (not &&i-- == 0) return not ;
     if (ref) {
         if (i == 0) {
-            *good = resolve(s, node, ref, &out);
+            *good = schema_target(s, node, ref, &out);
             *root = *good && out == 0;
             return out;
         }
@@ -140,13 +140,14 @@ static uint32_t part_of(Schema *s, uint32_t node, uint32_t i, bool *root, bool *
     return 0;
 }
 
-/* A schema that, through $ref, allOf, anyOf or oneOf, is a part of itself says nothing. Depth first
- * with a stack of our own; `checked` 2 is done, 3 on the stack. */
-static bool no_circle(Schema *s, uint32_t start)
+/* A schema that, through $ref, allOf, anyOf, oneOf or not, is a part of itself says nothing. Depth
+ * first with a stack of our own; `checked` 2 is done, 3 on the stack. Added schemas speak only of
+ * parts that were checked before. */
+bool schema_part_check(Schema *s, uint32_t start)
 {
     AtomList way = {0}, turn = {0};
     bool good = true, root;
-    if (s->checked[start] == 2) return true;
+    if (schema_is_own(s, start) || s->checked[start] == 2) return true;
     if (!schema_check(s, start)) return false;
     good = atoms_add(s, &way, start) && atoms_add(s, &turn, 0);
     if (good) s->checked[start] = 3;
@@ -189,7 +190,7 @@ static bool bring(Schema *s, AtomList *list, uint32_t node)
     if (list->n >= SCHEMA_MAX_SET)
         return schema_fail(s, node, BT_E_LIMIT, "more than %d schemas hold for one value",
                            SCHEMA_MAX_SET);
-    return atoms_add(s, list, node << 2);
+    return atoms_add(s, list, atom_of(node));
 }
 
 /* Says something that is not dealt with once $ref and allOf are followed. */
@@ -198,11 +199,11 @@ static bool says_something(const Schema *s, Atom atom)
     uint32_t node = atom_node(atom);
     for (uint32_t c = s->tree.nodes[node].child; c; c = s->tree.nodes[c].next) {
         Span key = s->tree.nodes[c].key;
-        if (span_is(key, "anyOf")                           ? !(atom & ATOM_ANY)
-            : span_is(key, "oneOf")                         ? !(atom & ATOM_ONE)
-            : span_is(key, "format")                        ? true
-            : span_is(key, "$ref") || span_is(key, "allOf") ? false
-                                                            : schema_word(key) >= WORD_TYPE)
+        if (span_is(key, "anyOf")           ? !(atom & ATOM_ANY)
+            : span_is(key, "oneOf")         ? !(atom & ATOM_ONE)
+            : span_is(key, "format")        ? true
+            : schema_word(key) == WORD_JOIN ? false
+                                            : schema_word(key) >= WORD_TYPE)
             return true;
     }
     return false;
@@ -214,19 +215,38 @@ static int by_number(const void *left, const void *right)
     return *a < *b ? -1 : *a > *b;
 }
 
+/* What the words of our own, and `not`, bring. */
+static bool bring_own(Schema *s, AtomList *list, uint32_t node)
+{
+    uint32_t not = schema_get(s, node, "not"), at = 0, contrary;
+    if (not &&(!(contrary = schema_contrary(s, not )) || !bring(s, list, contrary))) return false;
+    while ((at = schema_own(s, node, at, OWN_IS)) != 0) {
+        if (!bring(s, list, s->tree.nodes[at].child)) return false;
+        if (!(at = s->tree.nodes[at].next)) break;
+    }
+    for (at = 0; (at = schema_own(s, node, at, OWN_NOT)) != 0;) {
+        contrary = schema_contrary(s, s->tree.nodes[at].child);
+        if (!contrary || !bring(s, list, contrary)) return false;
+        if (!(at = s->tree.nodes[at].next)) break;
+    }
+    return true;
+}
+
 bool schema_expand(Schema *s, AtomList *list)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < list->n && s->status == BT_OK; i++) {
         uint32_t node = atom_node(list->atoms[i]), target;
-        if (!no_circle(s, node)) return false;
+        if (!schema_part_check(s, node)) return false;
         JsonKind kind = s->tree.nodes[node].kind;
         if (kind == JSON_KIND_FALSE) list->never = true;
-        if (kind != JSON_KIND_OBJECT) continue;
+        if (kind != JSON_KIND_OBJECT || list->atoms[i] & ATOM_JOINED) continue;
+        list->atoms[i] |= ATOM_JOINED;
         uint32_t ref = schema_get(s, node, "$ref"), all = schema_get(s, node, "allOf");
-        if (ref && (!resolve(s, node, ref, &target) || !bring(s, list, target))) return false;
+        if (ref && (!schema_target(s, node, ref, &target) || !bring(s, list, target))) return false;
         for (uint32_t c = all ? s->tree.nodes[all].child : 0; c; c = s->tree.nodes[c].next)
             if (!bring(s, list, c)) return false;
+        if (!bring_own(s, list, node)) return false;
     }
     for (uint32_t i = 0; i < list->n; i++)
         if (says_something(s, list->atoms[i])) list->atoms[kept++] = list->atoms[i];

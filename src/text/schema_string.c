@@ -24,34 +24,42 @@
 
 static const struct {
     const char *name, *pattern; /* NULL: says nothing about the text */
+    const char *shape;          /* found in all that any program takes for it */
 } formats[] = {
-    {"date", "^" DATE "$"},
-    {"time", "^" TIME "$"},
-    {"date-time", "^" DATE "T" TIME "$"},
-    {"duration", "^P(?=.)(?:\\d{1,4}W|(?:\\d{1,4}Y)?(?:\\d{1,4}M)?(?:\\d{1,4}D)?"
-                 "(?:T(?=\\d)(?:\\d{1,4}H)?(?:\\d{1,4}M)?(?:\\d{1,4}S)?)?)$"},
-    {"uuid", "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"},
+    {"date", "^" DATE "$", "^\\d{4}-\\d\\d-\\d\\d$"},
+    {"time", "^" TIME "$", "^\\d\\d:\\d\\d"},
+    {"date-time", "^" DATE "T" TIME "$", "^\\d{4}-\\d\\d-\\d\\d[Tt ]\\d\\d:\\d\\d"},
+    {"duration",
+     "^P(?=.)(?:\\d{1,4}W|(?:\\d{1,4}Y)?(?:\\d{1,4}M)?(?:\\d{1,4}D)?"
+     "(?:T(?=\\d)(?:\\d{1,4}H)?(?:\\d{1,4}M)?(?:\\d{1,4}S)?)?)$",
+     "^P"},
+    {"uuid", "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$",
+     "^[0-9A-Fa-f-]{36}$"},
     {"email",
-     "^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*@" LABEL "(?:\\." LABEL "){0,6}\\.[A-Za-z]{2,18}$"},
-    {"hostname", "^" HOST "$"},
-    {"ipv4", "^" IPV4 "$"},
-    {"ipv6", "^(?:(?:" HEX ":){7}" HEX "|(?=(?:[^:]*:){2,7}[^:]*$)(?!.*::.*::)(?=.*::)"
-             "(?:" HEX "(?::" HEX ")*)?::(?:" HEX "(?::" HEX ")*)?)$"},
+     "^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*@" LABEL "(?:\\." LABEL "){0,6}\\.[A-Za-z]{2,18}$",
+     "@"},
+    {"hostname", "^" HOST "$", "^[^ /@:]*$"},
+    {"ipv4", "^" IPV4 "$", "^[\\d.]+$"},
+    {"ipv6",
+     "^(?:(?:" HEX ":){7}" HEX "|(?=(?:[^:]*:){2,7}[^:]*$)(?!.*::.*::)(?=.*::)"
+     "(?:" HEX "(?::" HEX ")*)?::(?:" HEX "(?::" HEX ")*)?)$",
+     ":"},
     {"uri",
      "^[A-Za-z][A-Za-z0-9+.-]{0,31}:(?://(?:[A-Za-z0-9._~-]+@)?(?:" HOST ")(?::\\d{1,4})?(?:/" PCHAR
-     "*)*|" PCHAR "+(?:/" PCHAR "*)*)(?:\\?(?:" PCHAR "|[/?])*)?(?:#(?:" PCHAR "|[/?])*)?$"},
-    {"int8", NULL},
-    {"int16", NULL},
-    {"int32", NULL},
-    {"int64", NULL},
-    {"uint8", NULL},
-    {"uint16", NULL},
-    {"uint32", NULL},
-    {"uint64", NULL},
-    {"float", NULL},
-    {"double", NULL},
-    {"decimal", NULL},
-    {"password", NULL},
+     "*)*|" PCHAR "+(?:/" PCHAR "*)*)(?:\\?(?:" PCHAR "|[/?])*)?(?:#(?:" PCHAR "|[/?])*)?$",
+     ":"},
+    {"int8", NULL, NULL},
+    {"int16", NULL, NULL},
+    {"int32", NULL, NULL},
+    {"int64", NULL, NULL},
+    {"uint8", NULL, NULL},
+    {"uint16", NULL, NULL},
+    {"uint32", NULL, NULL},
+    {"uint64", NULL, NULL},
+    {"float", NULL, NULL},
+    {"double", NULL, NULL},
+    {"decimal", NULL, NULL},
+    {"password", NULL, NULL},
 };
 
 /* Formats that zod always writes beside the pattern that says all of them. */
@@ -76,6 +84,13 @@ const char *schema_format(Span name, bool *note)
     return NULL;
 }
 
+const char *schema_format_shape(Span name)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (span_is(name, formats[i].name)) return formats[i].shape;
+    return NULL;
+}
+
 /* ---- terms ------------------------------------------------------------------------------ */
 
 /* Patterns are read one by one so that the first that is wrong can be named. */
@@ -91,6 +106,46 @@ static RegexTerm add_pattern(Schema *s, Regex *re, uint32_t node, Span pattern, 
     return status == BT_OK ? regex_and(re, term, found) : REGEX_NOTHING;
 }
 
+/* Strings in which a pattern is not found, whoever looks: of characters that programs classify
+ * alike, and where the pattern speaks of classes, of ASCII alone. */
+static RegexTerm without(Schema *s, Regex *re, uint32_t keyword, RegexTerm term)
+{
+    Span pattern = s->tree.nodes[keyword].text;
+    bool format = span_is(s->tree.nodes[keyword].key, "format"), ascii = format;
+    if (format) pattern = span_of(schema_format_shape(pattern));
+    for (size_t i = 0; i < pattern.size; i++) {
+        unsigned char c = (unsigned char)pattern.data[i];
+        if (c >= 0x80 || (c == '\\' && i + 1 < pattern.size && pattern.data[i + 1] != '\\' &&
+                          strchr("sSwWdDpPu", pattern.data[i + 1])))
+            ascii = true;
+    }
+    RegexTerm found = add_pattern(s, re, keyword, pattern, "the pattern", REGEX_ALL);
+    RegexTerm alike = regex_pattern(re, ascii ? SPAN("^[ -~]*$")
+                                              : SPAN("^[ -~\\u00a0-\\u2027\\u202a-\\ud7ff]*$"));
+    return regex_and(re, term, regex_and(re, regex_not(re, found), alike));
+}
+
+/* What the words of our own say of strings. */
+static RegexTerm add_own(Schema *s, Regex *re, uint32_t node, bool *plain, RegexTerm term)
+{
+    uint32_t at = schema_own(s, node, 0, OWN_FAILS);
+    if (at) term = without(s, re, s->tree.nodes[at].child, term);
+    *plain = *plain && !at;
+    at = schema_own(s, node, 0, OWN_OTHER);
+    if (!at) return term;
+    bool alone = s->tree.nodes[at].n;
+    uint32_t keyword = s->tree.nodes[at].child, n = 0;
+    Span *texts = mem_alloc(((alone ? 0 : s->tree.nodes[keyword].n) + 1) * sizeof *texts);
+    *plain = false;
+    if (!texts) return schema_no_memory(s), term;
+    for (at = alone ? keyword : s->tree.nodes[keyword].child; at;
+         at = alone ? 0 : s->tree.nodes[at].next)
+        if (s->tree.nodes[at].kind == JSON_KIND_STRING) texts[n++] = s->tree.nodes[at].text;
+    term = regex_and(re, term, regex_not(re, regex_texts(re, texts, n)));
+    mem_free(texts);
+    return regex_and(re, term, regex_length(re, 0, REGEX_NO_LIMIT));
+}
+
 RegexTerm schema_string_term(Schema *s, Regex *re, const AtomList *set, bool *plain,
                              uint32_t *least, uint32_t *most)
 {
@@ -101,6 +156,7 @@ RegexTerm schema_string_term(Schema *s, Regex *re, const AtomList *set, bool *pl
     for (uint32_t i = 0; i < set->n && s->status == BT_OK; i++) {
         uint32_t node = atom_node(set->atoms[i]), n;
         uint32_t pattern = schema_get(s, node, "pattern"), format = schema_get(s, node, "format");
+        if (schema_is_own(s, node)) term = add_own(s, re, node, plain, term);
         if (schema_count(s, node, "minLength", &n) && n > *least) *least = n;
         if (schema_count(s, node, "maxLength", &n) && n < *most) *most = n;
         if (pattern) {
@@ -296,13 +352,18 @@ static void write_out(Schema *s, const AtomList *set, uint32_t least, uint32_t m
 {
     static const char *const words[] = {"pattern", "format"};
     buf_printf(&s->texts, "%u %u", least, most);
-    for (uint32_t i = 0; i < set->n; i++)
+    for (uint32_t i = 0; i < set->n; i++) {
+        uint32_t node = atom_node(set->atoms[i]);
+        uint32_t own = schema_own(s, node, 0, OWN_FAILS);
+        if (!own) own = schema_own(s, node, 0, OWN_OTHER);
+        if (own) buf_printf(&s->texts, " !%u", s->tree.nodes[own].child);
         for (int k = 0; k < 2; k++) {
-            uint32_t at = schema_get(s, atom_node(set->atoms[i]), words[k]);
+            uint32_t at = schema_get(s, node, words[k]);
             if (!at) continue;
             buf_printf(&s->texts, " %c%zu:", words[k][0], s->tree.nodes[at].text.size);
             buf_add(&s->texts, s->tree.nodes[at].text.data, s->tree.nodes[at].text.size);
         }
+    }
 }
 
 /* The rule of a string of this kind, and whether it is new. */

@@ -56,6 +56,14 @@ static const struct {
     {"allOf", WORD_JOIN, SHAPE_SCHEMAS},
     {"anyOf", WORD_JOIN, SHAPE_SCHEMAS},
     {"oneOf", WORD_JOIN, SHAPE_SCHEMAS},
+    {"not", WORD_JOIN, SHAPE_SCHEMA},
+    {OWN_IS, WORD_JOIN, SHAPE_ANY},
+    {OWN_NOT, WORD_JOIN, SHAPE_ANY},
+    {OWN_OTHER, WORD_STRING, SHAPE_ANY},
+    {OWN_FAILS, WORD_STRING, SHAPE_ANY},
+    {OWN_FRACTION, WORD_NUMBER, SHAPE_ANY},
+    {OWN_PLACE, WORD_ARRAY, SHAPE_ANY},
+    {OWN_EXTRA, WORD_OBJECT, SHAPE_ANY},
     {"minLength", WORD_STRING, SHAPE_COUNT},
     {"maxLength", WORD_STRING, SHAPE_COUNT},
     {"pattern", WORD_STRING, SHAPE_TEXT},
@@ -191,9 +199,17 @@ bool schema_count(const Schema *s, uint32_t node, const char *word, uint32_t *ou
     uint32_t at = schema_get(s, node, word);
     if (!at) return false;
     Span text = s->tree.nodes[at].text;
-    *out = 0;
+    *out = text.size ? 0 : s->tree.nodes[at].n; /* schema_contrary writes no digits */
     for (size_t i = 0; i < text.size; i++) *out = *out * 10 + (uint32_t)(text.data[i] - '0');
     return true;
+}
+
+uint32_t schema_own(const Schema *s, uint32_t node, uint32_t from, const char *word)
+{
+    if (!schema_is_own(s, node)) return 0;
+    for (from = from ? from : s->tree.nodes[node].child; from; from = s->tree.nodes[from].next)
+        if (span_is(s->tree.nodes[from].key, word)) return from;
+    return 0;
 }
 
 unsigned schema_types(const Schema *s, uint32_t node)
@@ -201,6 +217,7 @@ unsigned schema_types(const Schema *s, uint32_t node)
     uint32_t at = schema_get(s, node, "type"), nullable = schema_get(s, node, "nullable");
     unsigned types = 0;
     if (!at) return TYPE_ALL;
+    if (schema_own(s, node, 0, OWN_FRACTION)) return TYPE_FRACTION;
     const JsonNode *n = &s->tree.nodes[at];
     if (n->kind == JSON_KIND_STRING) types = type_named(n->text);
     for (uint32_t c = n->child; c; c = s->tree.nodes[c].next)

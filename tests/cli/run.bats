@@ -100,10 +100,10 @@ END
 
 @test "tool calls are held to the tools' schemas, or the schema is refused" {
     make_model
-    printf '[{"name": "f", "parameters": {"type": "object", "not": {}}}]' > tools.json
+    printf '[{"name": "f", "parameters": {"type": "object", "if": {}}}]' > tools.json
     run "$bantam" run m.gguf -p Hello --tools tools.json </dev/null
     [ "$status" -eq 1 ]
-    [[ $output == *"--tools: tool 'f'"*"'not'"* ]]
+    [[ $output == *"--tools: tool 'f'"*"'if'"* ]]
     printf '[{"name": "f", "parameters": {"type": "object"}}]' > tools.json
     only "$bantam" run m.gguf -p Hello --tools tools.json -n 8 --seed 1 --json > out
     [ "$(json tool_calls < out)" = "[]" ]
@@ -313,7 +313,7 @@ assert set(value) == {"name", "n"} and len(value["name"]) <= 6 and 3 <= value["n
     refused "bad.json: #: 'type' must be" --schema bad.json
     printf '{"type":\n objec}' > bad.json
     refused "bad.json: JSON, line 2, column 2" --schema bad.json
-    refused "--schema: #/items: the keyword 'not' is not supported" --schema '{"items":{"not":{}}}'
+    refused "--schema: #/items: the keyword 'if' is not supported" --schema '{"items":{"if":{}}}'
     printf 'root ::= "a\n' > bad.gbnf
     refused "bad.gbnf: line 1, column 12" --grammar bad.gbnf
     refused "missing.gbnf: No such file" --grammar missing.gbnf

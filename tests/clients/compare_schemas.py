@@ -28,7 +28,99 @@ NESTED = {"$defs": {"node": {"type": "object", "properties": {
     "children": {"type": "array", "items": {"$ref": "#/$defs/node"}, "maxItems": 2}},
     "required": ["value", "children"], "additionalProperties": False}}, "$ref": "#/$defs/node"}
 
-SCHEMAS = [
+def fields(required, **properties):
+    return {"type": "object", "properties": properties, "required": required}
+
+
+INTEGER, STRING = {"type": "integer"}, {"type": "string"}
+CAT, DOG = {"const": "cat", "default": "cat"}, {"const": "dog", "default": "dog"}
+
+# oneOf whose branches overlap, and `not`.
+OVERLAPS = [
+    {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+    {"oneOf": [{"type": "number", "minimum": 3}, {"type": "integer", "maximum": 12}]},
+    {"oneOf": [{"type": "number", "maximum": 2.5}, {"type": "number", "exclusiveMinimum": -1.5}]},
+    {"oneOf": [{"type": "integer", "minimum": 0}, {"type": ["integer", "string"], "maximum": 9,
+                                                   "maxLength": 3}]},
+    {"oneOf": [{"enum": ["a", "b", 1, 2.5]}, {"enum": ["b", "c", 2.5, None]}]},
+    {"oneOf": [{"const": "a", "title": "A"}, {"const": "b", "title": "B"}, {"type": "string"}]},
+    {"oneOf": [{"const": "a", "title": "A"}, {"enum": ["a", "b", "c"], "title": "all"}]},
+    {"oneOf": [{"enum": [1, 2, 3]}, {"type": "number"}]},
+    {"oneOf": [{"enum": [1, 2.5, -3, True, None]}, {"type": ["number", "null", "boolean"]}]},
+    {"oneOf": [{"type": "string", "maxLength": 5}, {"type": "string", "minLength": 3}]},
+    {"oneOf": [{"minLength": 3}, {"type": "integer"}]},
+    {"oneOf": [{"type": "string", "pattern": "^a"}, {"type": "string", "pattern": "b$"}]},
+    {"oneOf": [{"type": "string", "pattern": "^[a-z]{1,4}$"}, {"type": "string", "maxLength": 2}]},
+    {"oneOf": [{"type": "string", "pattern": "^\\d+$"}, {"type": "string", "enum": ["12", "x"]}]},
+    {"oneOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]},
+    {"oneOf": [{"type": "string", "format": "uuid"}, {"type": "string", "format": "email"},
+               {"type": "string", "maxLength": 4}]},
+    {"oneOf": [{"type": "string"}, {"type": "string", "format": "ipv4"}]},
+    {"oneOf": [{"type": "array", "items": INTEGER}, {"type": "array", "items": STRING}]},
+    {"oneOf": [{"type": "array", "items": INTEGER},
+               {"type": "array", "items": {"type": "number"}}]},
+    {"oneOf": [{"type": "array", "items": INTEGER, "minItems": 2},
+               {"type": "array", "items": INTEGER, "maxItems": 3}]},
+    {"oneOf": [{"type": "array", "prefixItems": [INTEGER, STRING], "items": False, "minItems": 1},
+               {"type": "array", "prefixItems": [INTEGER], "items": {"type": "null"}}]},
+    {"oneOf": [STRING, {"type": "array", "items": STRING}, {"type": ["string", "null"],
+                                                             "minLength": 4}]},
+    {"type": ["string", "integer"], "allOf": [{"anyOf": [{"maxLength": 2}, {"minimum": 3}]},
+                                              {"anyOf": [{"minLength": 1}, {"maximum": 8}]}]},
+    {"type": "integer", "not": {"not": {"maximum": 5}}},
+    {"oneOf": [fields(["a"], a=INTEGER), fields(["b"], b=STRING)]},
+    {"oneOf": [fields(["a"], a=INTEGER), fields(["a", "b"], a=INTEGER, b=STRING)]},
+    {"oneOf": [fields(["a"], a=INTEGER, b=STRING), fields(["a"], a=STRING, b=STRING),
+               fields(["c"], b=INTEGER, c=STRING)]},
+    {"type": "object", "properties": {"a": INTEGER, "b": STRING, "c": {"type": "null"}},
+     "oneOf": [{"required": ["a"]}, {"required": ["b"]}, {"required": ["c"]}]},
+    {"type": "object", "properties": {"a": INTEGER, "b": STRING}, "additionalProperties": False,
+     "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+    {"oneOf": [fields([], kind=CAT, lives=INTEGER), fields([], kind=DOG, name=STRING)]},
+    {"oneOf": [fields([], kind=CAT, lives=INTEGER), fields([], kind=DOG, name=STRING),
+               fields(["kind"], kind={"enum": ["fish", "dog"]}, depth={"type": "number"})]},
+    {"oneOf": [dict(fields([], a=INTEGER, x=STRING), additionalProperties=False),
+               dict(fields([], b=STRING, x=STRING), additionalProperties=False)]},
+    {"oneOf": [dict(fields([], a=INTEGER, b=INTEGER, c=INTEGER), additionalProperties=False),
+               dict(fields([], a=INTEGER), additionalProperties=False),
+               dict(fields([], b=INTEGER), additionalProperties=False)]},
+    {"oneOf": [dict(fields([], a=INTEGER), additionalProperties=INTEGER),
+               dict(fields([], a=INTEGER, b=STRING), additionalProperties=STRING)]},
+    {"oneOf": [{"type": "object", "additionalProperties": INTEGER},
+               {"type": "object", "additionalProperties": {"type": "number"}},
+               {"type": "object", "properties": {"k": {"type": "null"}},
+                "additionalProperties": True, "required": ["k"]}]},
+    {"oneOf": [fields(["p"], p=fields(["x"], x=INTEGER)),
+               fields(["p"], p=fields(["y"], y=STRING))]},
+    {"oneOf": [fields(["p"], p={"type": "array", "items": fields(["x"], x=INTEGER)}),
+               fields(["p"], p={"type": "array", "items": fields(["x"], x={"type": "number"})})]},
+    {"$defs": {"t": {"oneOf": [fields(["v"], v=INTEGER), fields(["l"], l={"$ref": "#/$defs/t"})]}},
+     "$ref": "#/$defs/t"},
+    {"$defs": {"tree": fields(["v"], v=INTEGER, next={"$ref": "#/$defs/tree"})},
+     "oneOf": [{"$ref": "#/$defs/tree"}, fields(["v"], v={"type": "number"},
+                                                next={"type": ["object", "null"]})]},
+    {"oneOf": [{"anyOf": [INTEGER, {"type": "null"}]}, {"anyOf": [{"type": "number"}, STRING]}]},
+    {"oneOf": [{"oneOf": [INTEGER, {"type": "number", "minimum": 0}]}, {"type": "number",
+                                                                       "maximum": 7}]},
+    {"oneOf": [{"allOf": [{"minimum": 0}, {"maximum": 5}], "type": "number"},
+               {"type": "number", "not": {"minimum": 3}}]},
+    {"not": STRING}, {"not": {"type": ["object", "array", "string"]}},
+    {"type": "string", "not": {"const": ""}}, {"type": "string", "not": {"enum": ["a", "b", "ab"]}},
+    {"type": "integer", "not": {"enum": [0, 7, 1.5]}}, {"type": "number", "not": INTEGER},
+    {"type": "number", "not": {"minimum": 3, "maximum": 5}},
+    {"type": "string", "not": {"pattern": "[0-9]"}, "maxLength": 6},
+    {"type": "object", "properties": {"a": INTEGER, "b": STRING}, "not": {"required": ["a", "b"]}},
+    {"type": "object", "properties": {"a": INTEGER, "b": STRING},
+     "allOf": [{"not": {"required": ["a"]}}]},
+    {"not": {"not": {"type": "boolean"}}}, {"not": {"anyOf": [STRING, {"type": "object"}]}},
+    {"type": ["integer", "string"], "not": {"oneOf": [{"maximum": 5}, {"minimum": 3}]}},
+    {"type": "object", "properties": {"a": {"not": {"type": "null"}}}, "required": ["a"]},
+    {"type": "object", "oneOf": [{"properties": {"type": {"const": "a"}}},
+                                 {"properties": {"type": {"const": "b"}}}],
+     "properties": {"type": STRING}, "required": ["type"]},
+]
+
+SCHEMAS = OVERLAPS + [
     {}, True, {"type": "null"}, {"type": "boolean"}, {"type": "integer"}, {"type": "number"},
     {"type": "string"}, {"type": "array"}, {"type": "object"}, {"type": ["string", "null"]},
     {"type": ["integer", "array", "boolean"]},
@@ -140,8 +232,16 @@ SCHEMAS = [
 ]
 
 REFUSED = [  # (schema, what the message must say)
-    ({"not": {"type": "string"}}, "#: the keyword 'not' is not supported"),
+    ({"if": {"type": "string"}}, "#: the keyword 'if' is not supported"),
     ({"type": "object", "properties": {"a": {"if": {}}}}, "#/properties/a: the keyword 'if'"),
+    ({"not": {"propertyNames": {"maxLength": 3}}}, "#/not: which values fail this schema"),
+    ({"oneOf": [{"type": "array", "items": INTEGER}, {"const": [1]}]},
+     "arrays and objects in enum or const"),
+    ({"oneOf": [{"propertyNames": {"maxLength": 3}}, {"type": "object"}]},
+     "cannot be told of its 'propertyNames'"),
+    ({"not": {}}, "no text at all"), ({"oneOf": [STRING, STRING]}, "#/oneOf: no value that"),
+    ({"oneOf": [fields([], a=INTEGER), fields([], b=STRING)]}, "#/oneOf: no value that"),
+    ({"not": {"$ref": "#"}}, "a part of itself"),
     ({"type": "array", "uniqueItems": True}, "'uniqueItems' is supported only as false"),
     ({"type": "string", "format": "regex"}, "the format 'regex' is not supported"),
     ({"type": "string", "pattern": "(a)\\1"}, "a back reference is not supported"),
@@ -153,8 +253,6 @@ REFUSED = [  # (schema, what the message must say)
     ({"$ref": "#"}, "a part of itself"), ({"allOf": [{"$ref": "#"}]}, "a part of itself"),
     ({"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, True]}}, "$ref": "#/$defs/a"},
      "a part of itself"),
-    ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "branches 0 and 1 of oneOf"),
-    ({"oneOf": [{"minLength": 3}, {"type": "integer"}]}, "branches 0 and 1 of oneOf"),
     (False, "no text at all"), ({"type": "integer", "minimum": 3, "maximum": 2}, "no text at all"),
     ({"allOf": [{"type": "integer"}, {"type": "string"}]}, "no text at all"),
     ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "no text at all"),
@@ -341,7 +439,8 @@ def dump(value):
     return text
 
 
-def hold(lines, schema, options, rng, narrower, table):
+def hold(lines, schema, options, rng, narrower, table, count=None):
+    count = count or options.n
     answer = lines.ask("S", json.dumps(schema))
     if answer != "ok":
         return [f"{json.dumps(schema)[:200]}: {answer}"]
@@ -357,7 +456,7 @@ def hold(lines, schema, options, rng, narrower, table):
             jsonschema.Draft7Validator if "draft-07" in draft else
             jsonschema.Draft202012Validator)
     validator = kind(schema, format_checker=FORMATS)
-    for n in range(options.n):
+    for n in range(count):
         answer = lines.ask("R", str(options.seed * 1000003 + n))
         if answer == "unfinished":
             unfinished += 1
@@ -371,9 +470,9 @@ def hold(lines, schema, options, rng, narrower, table):
             continue
         documents.append(value)
         keep("yes", text)
-    if unfinished > options.n / 2:
+    if unfinished > count / 2:
         problems.append(f"{json.dumps(schema)[:200]}: {unfinished} texts did not end")
-    for _ in range(options.n * 3):
+    for _ in range(count * 3):
         value = rng.choice(documents) if documents and rng.random() < 0.9 else None
         for _ in range(rng.choice([1, 1, 1, 2, 4])):
             value = change(value, rng)
@@ -385,6 +484,58 @@ def hold(lines, schema, options, rng, narrower, table):
             keep("no", text)
         elif not ours:
             narrower.append((json.dumps(schema)[:120], text[:120]))
+    return problems
+
+
+def random_schema(rng, depth):
+    """A schema whose branches overlap as they like, over few names and values."""
+    turn = rng.random()
+    if depth and turn < 0.4:
+        word = rng.choice(["oneOf", "oneOf", "oneOf", "anyOf", "allOf"])
+        schema = {word: [random_schema(rng, depth - 1) for _ in range(rng.choice([2, 2, 3]))]}
+        return schema if rng.random() < 0.7 else dict(random_schema(rng, 0), **schema)
+    if depth and turn < 0.5:
+        return dict(random_schema(rng, 0), **{"not": random_schema(rng, depth - 1)})
+    if depth and turn < 0.7:
+        schema = {"type": "object", "properties": {
+            k: random_schema(rng, depth - 1) for k in rng.sample("abc", rng.choice([1, 2, 2]))}}
+        schema["required"] = rng.sample("abc", rng.choice([0, 0, 1, 1, 2]))
+        if rng.random() < 0.5:
+            schema["additionalProperties"] = rng.choice([False, True, random_schema(rng, 0)])
+        return schema
+    if depth and turn < 0.78:
+        schema = {"type": "array", "items": random_schema(rng, depth - 1)}
+        if rng.random() < 0.4:
+            schema["prefixItems"] = [random_schema(rng, 0)]
+        schema[rng.choice(["minItems", "maxItems"])] = rng.randrange(4)
+        return schema
+    return rng.choice([
+        {"type": "integer"}, {"type": "number"}, {"type": "string"}, {"type": ["null", "string"]},
+        {"type": "boolean"}, {"enum": rng.sample(["a", "ab", 1, 2.5, True, None, 0], 3)},
+        {"const": rng.choice(["a", 1, None, 2.5])},
+        {"type": "integer", "minimum": rng.randrange(9)},
+        {"type": "number", "exclusiveMaximum": rng.choice([0.5, 3, 7])},
+        {"type": "number", "minimum": -1, "maximum": rng.choice([1, 2.25])},
+        {"type": "string", "maxLength": rng.randrange(1, 4)}, {"minLength": 2}, {"maximum": 3},
+        {"type": "string", "pattern": rng.choice(["^a", "b$", "^[ab]*$", "^\\d+$", "^.{2}$"])},
+        {"required": ["a"]}, {"properties": {"a": {"type": "integer"}}}, {}, {"items": {
+            "type": "string"}}])
+
+
+def hold_random(lines, options, rng):
+    """Random schemas: what is taken and written must be valid; some are refused."""
+    problems, refused = [], {}
+    count = options.n * 5
+    for _ in range(count):
+        schema = random_schema(rng, 3)
+        answer = lines.ask("S", json.dumps(schema))
+        if answer != "ok":
+            why = re.sub(r"#\S*: |[0-9']", "", answer)[:60]
+            refused[why] = refused.get(why, 0) + 1
+            continue
+        found = hold(lines, schema, options, rng, [], [], 20)
+        problems += [p for p in found if "did not end" not in p]
+    print(f"{count} random schemas; refused: {refused}")
     return problems
 
 
@@ -512,6 +663,7 @@ def main():
         with open(options.write, "w", encoding="ascii") as out:
             out.write("[\n" + ",\n".join(rows) + "\n]\n")
     if not options.only:
+        problems += hold_random(lines, options, rng)
         problems += hold_patterns(lines, options.n * 5, rng)
         problems += hold_grammars(lines, options.n * 5, rng)
     for problem in problems[:40]:

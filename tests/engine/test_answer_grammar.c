@@ -301,7 +301,7 @@ static void what_cannot_be_held_is_refused(void **state)
     assert_int_equal(bt_answer_grammar(model, &options, false, &grammar, &err), BT_E_ARGUMENT);
     options.tools = "[]";
     assert_int_equal(bt_answer_grammar(model, &options, false, &grammar, &err), BT_E_ARGUMENT);
-    options.tools = "[{\"name\": \"f\", \"parameters\": {\"not\": {}}}]";
+    options.tools = "[{\"name\": \"f\", \"parameters\": {\"if\": {}}}]";
     assert_int_equal(bt_answer_grammar(model, &options, false, &grammar, &err), BT_E_UNSUPPORTED);
     assert_non_null(strstr(err.text, "tool 'f'"));
     options.tools = tools;

@@ -233,6 +233,24 @@ static void answered_soon(const char *what, Buf *schema)
     buf_clear(schema);
 }
 
+static void overlapping(Buf *b, int kind, int n)
+{
+    if (kind == 0)
+        buf_printf(b,
+                   ",{\"properties\":{\"p%d\":{\"minLength\":%d},\"q\":{\"maxLength\":%d}},"
+                   "\"type\":\"object\"}",
+                   n, n + 3, n + 7);
+    else if (kind == 1)
+        buf_printf(b,
+                   ",{\"properties\":{\"p\":{\"enum\":[%d,%d,%d]},\"q\":{\"type\":\"null\"}},"
+                   "\"additionalProperties\":false}",
+                   n, n + 3, n + 7);
+    else if (kind == 2)
+        buf_printf(b, ",{\"type\":\"string\",\"pattern\":\"^a{%d}|b{%d}\"}", n, n + 3);
+    else
+        buf_printf(b, ",{\"type\":\"number\",\"not\":{\"enum\":[%d,%d,\"x\"]}}", n, n + 3);
+}
+
 static void hostile(void **state)
 {
     (void)state;
@@ -264,6 +282,12 @@ static void hostile(void **state)
         buf_printf(&b, "{\"pattern\":\"%s\"}", patterns[i]);
         answered_soon(patterns[i], &b);
     }
+    for (int kind = 0; kind < 4; kind++) {
+        buf_text(&b, "{\"oneOf\":[{\"type\":\"null\"}");
+        for (int n = 0; n < 250; n++) overlapping(&b, kind, n);
+        buf_text(&b, "]}");
+        answered_soon("250 branches that overlap", &b);
+    }
     buf_text(&b, "{\"maxItems\":999999999,\"items\":{\"maxLength\":999999999}}");
     answered_soon("long counts", &b);
     buf_close(&b);
@@ -282,8 +306,11 @@ static void every_allocation_fails_once(void **state)
         "\"required\":[\"a\"],\"additionalProperties\":{\"maxLength\":99},\"propertyNames\":{"
         "\"maxLength\":3},\"allOf\":[{\"oneOf\":[{\"required\":[\"b\"],\"properties\":{\"b\":{"
         "\"const\":1}"
-        "}},{\"required\":[\"b\"],\"properties\":{\"b\":{\"const\":\"z\"}}}],\"type\":\"object\"}]"
-        "}";
+        "}},{\"required\":[\"b\"],\"properties\":{\"b\":{\"const\":\"z\"}}}],\"type\":\"object\"},{"
+        "\"oneOf\":[{\"properties\":{\"a\":{\"pattern\":"
+        "\"c\"}}},{\"properties\":{\"b\":{\"enum\":[1,2.5,\"x\"]},\"c\":{\"maxItems\":2,\"items\":"
+        "{\"type\":\"integer\"}}},\"additionalProperties\":false},{\"not\":{\"required\":[\"c\"]}}]"
+        "}]}";
     int64_t before = mem_live();
     for (uint64_t n = 1;; n++) {
         bt_error err;
