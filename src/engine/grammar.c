@@ -151,6 +151,15 @@ void grammar_hold_copy(GrammarHold *to, const GrammarHold *from)
     pthread_mutex_unlock(&g->lock);
 }
 
+/* More than 20 bits, counted by hand: the baseline of x86-64 has no instruction for it. */
+static bool many(uint64_t x)
+{
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+    return x * 0x0101010101010101u >> 56 > 20;
+}
+
 /* At most 64 logits, of which those with a bit stay. Either the few others are struck out one by
  * one, or the few that stay are kept aside while all are: a row of 150,000 is mostly skipped or
  * mostly filled. */
@@ -158,7 +167,11 @@ static void restrict_word(float *logits, uint64_t allowed, size_t n)
 {
     float kept[64];
     size_t used = 0;
-    if (__builtin_popcountll(allowed) > 20) {
+    if (!allowed) {
+        for (size_t i = 0; i < n; i++) logits[i] = -INFINITY;
+        return;
+    }
+    if (many(allowed)) {
         for (uint64_t out = ~allowed; out; out &= out - 1) {
             size_t i = (size_t)__builtin_ctzll(out);
             if (i < n) logits[i] = -INFINITY;
@@ -187,6 +200,25 @@ void grammar_restrict(GrammarHold *hold, float *logits, size_t n)
         if (~allowed) restrict_word(logits + w * 64, allowed, left);
     }
     pthread_mutex_unlock(&g->lock);
+}
+
+bool grammar_wide(GrammarHold *hold)
+{
+    bt_grammar *g = hold->grammar;
+    if (!g) return false;
+    pthread_mutex_lock(&g->lock);
+    bool wide = grammar_mask_wide(g->mask, &hold->at);
+    pthread_mutex_unlock(&g->lock);
+    return wide;
+}
+
+int grammar_allows(GrammarHold *hold, bt_token token)
+{
+    bt_grammar *g = hold->grammar;
+    pthread_mutex_lock(&g->lock);
+    int allows = token < 0 ? 0 : grammar_mask_allows(g->mask, &hold->at, (uint32_t)token);
+    pthread_mutex_unlock(&g->lock);
+    return allows;
 }
 
 void grammar_advance(GrammarHold *hold, bt_token token)

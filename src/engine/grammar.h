@@ -28,6 +28,11 @@ void grammar_hold(GrammarHold *hold, bt_grammar *grammar);
 void grammar_hold_copy(GrammarHold *to, const GrammarHold *from);
 void grammar_release(GrammarHold *hold);
 
+/* True where it is better to ask of the likeliest tokens first whether they are allowed: most are,
+ * or to learn which takes long. */
+bool grammar_wide(GrammarHold *hold);
+/* Whether grammar_restrict would leave this token: 1 or 0; -1: only grammar_restrict can tell. */
+int grammar_allows(GrammarHold *hold, bt_token token);
 /* Logits of tokens that are not allowed become -inf. */
 void grammar_restrict(GrammarHold *hold, float *logits, size_t n);
 /* Moves over a token. */

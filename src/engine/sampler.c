@@ -14,6 +14,8 @@
 #include "engine/sampler_math.h"
 #include "engine/sampler_select.h"
 
+enum { FEW = 8 }; /* asked about one by one before a grammar's mask is made */
+
 struct bt_sampler {
     bt_sampler_options options; /* defaults filled in; bias points to our copy */
     int32_t n_vocab;
@@ -127,7 +129,7 @@ static void place(bt_sampler *s)
     const bt_sampler_options *o = &s->options;
     size_t n = (size_t)s->n_vocab;
     if (o->greedy)
-        n = 1;
+        n = n < FEW ? n : FEW;
     else if (!o->mirostat && o->top_k > 0 && o->top_k < s->n_vocab)
         n = (size_t)o->top_k;
     s->candidates = arena_alloc(&s->arena, n * sizeof *s->candidates);
@@ -220,6 +222,23 @@ void bt_sampler_accept(bt_sampler *s, bt_token token)
     if (token >= 0 && token < s->n_vocab) sampler_history_add(&s->history, token);
 }
 
+/* The likeliest token that the grammar allows, where that shows without masking: it is among the
+ * few likeliest of all. Then it is in the first candidate. */
+static bool first_allowed(bt_sampler *s, const float *logits, float max)
+{
+    SamplerCandidate *c = s->candidates;
+    if (max == -INFINITY) return false;
+    c[0] = (SamplerCandidate){.id = sampler_first_of(logits, (size_t)s->n_vocab, max)};
+    int allows = grammar_allows(&s->hold, c[0].id);
+    size_t n = allows ? 1 : sampler_top(logits, (size_t)s->n_vocab, FEW, c);
+    for (size_t i = 1; i < n && !allows; i++) {
+        allows = grammar_allows(&s->hold, c[i].id);
+        c[0] = c[i];
+    }
+    c[0].p = 1;
+    return allows == 1;
+}
+
 /* Where a bound on p is known beforehand, tokens below it need not become candidates; the stages
  * then cut exactly, so the bound is taken a little wide. */
 #define WIDE 0.01
@@ -275,19 +294,32 @@ static size_t cut(bt_sampler *s, const float *logits, float max, SamplerCandidat
     return n;
 }
 
+/* Bias and penalties; the largest logit. */
+static float prepare(bt_sampler *s, float *logits)
+{
+    float max;
+    for (size_t i = 0; i < s->options.n_bias; i++) logits[s->bias[i].token] += s->bias[i].bias;
+    sampler_history_penalise(&s->history, logits);
+    sampler_clean(logits, (size_t)s->n_vocab, &max);
+    return max;
+}
+
 size_t sampler_candidates(bt_sampler *s, float *logits, const SamplerCandidate **out)
 {
-    const bt_sampler_options *o = &s->options;
     SamplerCandidate *c = s->candidates;
     size_t n_vocab = (size_t)s->n_vocab;
+    bool greedy = s->options.greedy, ask = greedy && grammar_wide(&s->hold);
     float max;
     *out = c;
-    grammar_restrict(&s->hold, logits, n_vocab);
-    for (size_t i = 0; i < o->n_bias; i++) logits[s->bias[i].token] += s->bias[i].bias;
-    sampler_history_penalise(&s->history, logits);
-    sampler_clean(logits, n_vocab, &max);
     s->kept = 1;
-    if (!o->greedy && max > -INFINITY) return cut(s, logits, max, c);
+    if (!ask) grammar_restrict(&s->hold, logits, n_vocab);
+    max = prepare(s, logits);
+    if (ask) {
+        if (first_allowed(s, logits, max)) return 1;
+        grammar_restrict(&s->hold, logits, n_vocab); /* -inf it is, whatever was added before */
+        sampler_clean(logits, n_vocab, &max);
+    }
+    if (!greedy && max > -INFINITY) return cut(s, logits, max, c);
     bt_token first = sampler_first_of(logits, n_vocab, max);
     /* Nothing is left: under a grammar the answer ends rather than break it. */
     if (max == -INFINITY && grammar_end_token(&s->hold) >= 0) first = grammar_end_token(&s->hold);

@@ -1,6 +1,10 @@
 /* Sets of allowed tokens (see grammar_mask.h). A set is made by walking the trie of tokens beside
  * the automaton; where any plain character is taken, plain tokens are not walked but copied. Sets
- * are kept in a fixed number of slots; the one least lately asked for (by the clock) gives way. */
+ * are kept in a fixed number of slots; the one least lately asked for (by the clock) gives way.
+ *
+ * The larger a set, the longer it takes to make and the less it is needed: what a model finds
+ * likely is then mostly allowed. So a state is *wide* when its set has an eighth of all tokens, or
+ * was not done after LOOK nodes of the trie. */
 #include "text/grammar_mask.h"
 
 #include <string.h>
@@ -8,6 +12,8 @@
 #include "base/mem.h"
 
 enum { CACHE_BYTES = 32 << 20, MOST_SLOTS = 4096, LEAST_SLOTS = 64 };
+enum { WIDTH_UNKNOWN, WIDTH_NARROW, WIDTH_WIDE };
+enum { LOOK = 4000, STEP = 32 }; /* about 20 us; what a step not yet known costs, in nodes */
 
 /* Nodes that making one set may visit: about 50 ms. Past it the rest counts as not allowed, which
  * is safe; only grammars made to be slow come near. */
@@ -46,8 +52,9 @@ void grammar_mask_close(GrammarMask **pointer)
     *pointer = NULL;
 }
 
-/* Adds the tokens of a trie that the automaton can read from `config`. */
-static void walk(GrammarMask *m, const Trie *trie, uint32_t config, uint64_t *out)
+/* Adds the tokens of a trie that the automaton can read from `config`, looking at no more than
+ * *left nodes; false: there are more. */
+static bool walk(GrammarMask *m, const Trie *trie, uint32_t config, uint32_t *left, uint64_t *out)
 {
     uint32_t at[TOKEN_SET_LONGEST + 1];
     GrammarRun *run = m->run;
@@ -58,10 +65,19 @@ static void walk(GrammarMask *m, const Trie *trie, uint32_t config, uint64_t *ou
     for (uint32_t i = 0; i < trie->n_nodes;) {
         const TrieNode *node = &trie->nodes[i];
         uint32_t from = at[node->depth - 1];
+        if (*left == 0) return false;
+        *left -= 1;
         uint32_t to = run->rows[from * n_classes + class_of[node->byte]];
         if (to == RUN_UNKNOWN) {
+            *left -= *left < STEP ? *left : STEP;
             to = run->visits < most ? run_step(run, from, node->byte) : RUN_DEAD;
             if (run->full || run->visits >= most) m->n_cut++;
+        }
+        if (node->skip == i + 1 && node->n == 1) { /* most nodes: without a branch on `to` */
+            uint32_t id = trie->order[node->first];
+            out[id / 64] |= (uint64_t)(to != RUN_DEAD) << (id % 64);
+            i++;
+            continue;
         }
         if (to == RUN_DEAD) {
             i = node->skip;
@@ -71,9 +87,11 @@ static void walk(GrammarMask *m, const Trie *trie, uint32_t config, uint64_t *ou
         at[node->depth] = to;
         i++;
     }
+    return true;
 }
 
-static void make(GrammarMask *m, uint32_t config, uint64_t *out)
+/* False: it takes more than `left` nodes. */
+static bool make(GrammarMask *m, uint32_t config, uint32_t left, uint64_t *out)
 {
     const TokenSet *set = m->set;
     uint32_t at = config, length = 0;
@@ -85,12 +103,14 @@ static void make(GrammarMask *m, uint32_t config, uint64_t *out)
         at = to;
     }
     if (length) memcpy(out, set->up_to + (length - 1) * set->words, set->words * sizeof *out);
-    if (length < TOKEN_SET_PLAIN && run_plain(m->run, at) == RUN_PLAIN_MIXED)
-        walk(m, &set->plain, config, out);
-    walk(m, &set->rest, config, out);
+    if (length < TOKEN_SET_PLAIN && run_plain(m->run, at) == RUN_PLAIN_MIXED &&
+        !walk(m, &set->plain, config, &left, out))
+        return false;
+    if (!walk(m, &set->rest, config, &left, out)) return false;
     if (run_ends(m->run, config))
         for (size_t i = 0; i < set->words; i++) out[i] |= set->ends[i];
     m->n_made++;
+    return true;
 }
 
 static uint32_t take_slot(GrammarMask *m, uint32_t config)
@@ -107,15 +127,20 @@ static uint32_t take_slot(GrammarMask *m, uint32_t config)
     return slot;
 }
 
+/* Room is made, and what that has forgotten is let go. */
+static void tidy(GrammarMask *m)
+{
+    run_collect(m->run);
+    if (m->generation == m->run->generation) return;
+    memset(m->owner, 0, m->n_slots * sizeof *m->owner); /* configs have new numbers */
+    m->generation = m->run->generation;
+}
+
 const uint64_t *grammar_mask_of(GrammarMask *m, RunState *state)
 {
     GrammarRun *run = m->run;
     for (int attempt = 0;; attempt++) {
-        run_collect(run);
-        if (m->generation != run->generation) { /* configs have new numbers */
-            memset(m->owner, 0, m->n_slots * sizeof *m->owner);
-            m->generation = run->generation;
-        }
+        tidy(m);
         uint32_t slot = run->configs[state->config].mask, fresh = 0;
         if (slot) {
             slot--;
@@ -124,11 +149,61 @@ const uint64_t *grammar_mask_of(GrammarMask *m, RunState *state)
             fresh = 1;
         }
         m->recent[slot] = 1;
+        run->configs[state->config].width = WIDTH_NARROW; /* it is there: asking did not do */
         uint64_t *out = m->slots + slot * m->set->words;
-        if (fresh) make(m, state->config, out);
+        if (fresh) make(m, state->config, UINT32_MAX, out);
         /* Out of room half way: once more with all that is not needed forgotten. */
         if (!run->full || attempt) return out;
     }
+}
+
+static uint32_t count(const uint64_t *words, size_t n)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t x = words[i];
+        x -= x >> 1 & 0x5555555555555555u;
+        x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+        x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+        sum += x * 0x0101010101010101u >> 56;
+    }
+    return (uint32_t)sum;
+}
+
+bool grammar_mask_wide(GrammarMask *m, RunState *state)
+{
+    GrammarRun *run = m->run;
+    tidy(m);
+    RunConfig *config = &run->configs[state->config];
+    if (config->width != WIDTH_UNKNOWN) return config->width == WIDTH_WIDE;
+    uint32_t slot = config->mask ? config->mask - 1 : take_slot(m, state->config);
+    uint64_t *out = m->slots + slot * m->set->words;
+    bool made = make(m, state->config, LOOK, out);
+    if (run->full) made = false; /* grammar_mask_of makes room */
+    if (!made) {
+        m->owner[slot] = 0;
+        config->mask = 0;
+    }
+    bool wide = !made || count(out, m->set->words) > m->set->n / 8;
+    config->width = wide ? WIDTH_WIDE : WIDTH_NARROW;
+    return wide;
+}
+
+int grammar_mask_allows(GrammarMask *m, RunState *state, uint32_t id)
+{
+    GrammarRun *run = m->run;
+    uint32_t config = state->config, slot = run->configs[config].mask;
+    if (id >= m->set->n) return 0;
+    if (slot) return token_set_has(m->slots + (slot - 1) * m->set->words, id);
+    Span bytes = token_set_text(m->set, id);
+    uint64_t most = run->visits + MOST_VISITS / 100;
+    if (token_set_has(m->set->ends, id) && run_ends(run, config)) return 1;
+    if (!bytes.size || bytes.size > TOKEN_SET_LONGEST) return 0;
+    for (size_t i = 0; i < bytes.size && config != RUN_DEAD; i++) {
+        config = run_step(run, config, (unsigned char)bytes.data[i]);
+        if (run->full || run->visits > most) return -1;
+    }
+    return config != RUN_DEAD;
 }
 
 bool grammar_mask_accept_bytes(GrammarMask *m, RunState *state, Span bytes)

@@ -21,6 +21,12 @@ bt_status grammar_mask_open(const Grammar *g, const TokenSet *set, GrammarMask *
                             bt_error *err);
 void grammar_mask_close(GrammarMask **mask);
 
+/* True where so many tokens are allowed at `state`, or to find out which ones takes so long, that
+ * it is better to ask of single ones. Takes little time itself. False once the set was made. */
+bool grammar_mask_wide(GrammarMask *mask, RunState *state);
+/* Whether the set of `state` has this token, without making it: 1 or 0; -1: that is not known
+ * without the set (there is too little room, or it takes too long). */
+int grammar_mask_allows(GrammarMask *mask, RunState *state, uint32_t id);
 /* Tokens allowed at `state` (set->words words); with the end of an answer where the text may end.
  * Valid until the next call on this mask. */
 const uint64_t *grammar_mask_of(GrammarMask *mask, RunState *state);

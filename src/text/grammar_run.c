@@ -186,27 +186,36 @@ static uint32_t finish(GrammarRun *run)
     return run->config_table[at] = run->n_configs++;
 }
 
+/* One step, and at once for all bytes that the same edges read: those around `byte` up to where an
+ * edge begins or ends. */
 uint32_t run_step(GrammarRun *run, uint32_t config, unsigned char byte)
 {
     const Grammar *g = run->g;
-    uint32_t class = g->class_of[byte];
-    uint32_t *cell = &run->rows[(size_t)config * g->n_classes + class];
-    if (*cell != RUN_UNKNOWN) return *cell;
+    uint32_t *row = &run->rows[(size_t)config * g->n_classes];
+    unsigned low = 0, high = 255;
+    if (row[g->class_of[byte]] != RUN_UNKNOWN) return row[g->class_of[byte]];
     if (config == RUN_DEAD || run->full) return RUN_DEAD;
-    byte = g->example[class];
     begin(run);
     const RunConfig *c = &run->configs[config];
     for (uint32_t i = 0; i < c->n; i++) {
         const RunNode node = run->nodes[run->members[c->first + i]];
         for (uint32_t e = g->first[node.state]; e < g->first[node.state + 1]; e++) {
-            uint32_t label = g->edges[e].label;
+            uint32_t label = g->edges[e].label, from = label & 0xFF, to = label >> 8;
             if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
-            if (byte < (label & 0xFF) || byte > (label >> 8)) continue;
-            visit(run, node_of(run, g->edges[e].target, node.parent));
+            if (byte < from) {
+                if (from <= high) high = from - 1;
+            } else if (byte > to) {
+                if (to >= low) low = to + 1;
+            } else {
+                if (from > low) low = from;
+                if (to < high) high = to;
+                visit(run, node_of(run, g->edges[e].target, node.parent));
+            }
         }
     }
     uint32_t to = finish(run);
-    if (!run->full) *cell = to;
+    if (run->full) return to;
+    for (unsigned k = low; k <= high; k++) row[g->class_of[k]] = to;
     return to;
 }
 

@@ -26,6 +26,7 @@ typedef struct RunConfig {
     uint32_t plain;    /* memory of run_plain */
     uint32_t mask;     /* for grammar_mask.c: slot + 1 */
     bool ends;         /* the text may end here */
+    uint8_t width;     /* for grammar_mask.c */
 } RunConfig;
 
 /* Where a text stands. Copy with run_state_copy; while open it keeps its config alive. */

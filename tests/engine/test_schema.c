@@ -230,6 +230,42 @@ static void hundreds_of_seeds(void **state)
     buf_close(&text);
 }
 
+/* A greedy pick asks of the likeliest tokens before it masks; top-k of one masks first. */
+static void asking_first_picks_the_same(void **state)
+{
+    (void)state;
+    static const char tags[] = "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":"
+                               "\"^[a-y][a-z-]{0,9}$|^z\",\"maxLength\":30}}";
+    const bt_sampler_options by[] = {{.greedy = true, .repeat_penalty = 1.2f},
+                                     {.top_k = 1, .repeat_penalty = 1.2f, .seed = 1}};
+    int32_t n = bt_model_describe(model).n_vocab;
+    float *logits = test_malloc((size_t)n * sizeof *logits);
+    for (size_t i = 0; i <= sizeof schemas / sizeof schemas[0]; i++)
+        for (uint64_t seed = 1; seed <= 40; seed++) {
+            bt_grammar *g[2];
+            bt_sampler *s[2];
+            bt_token id[2] = {0};
+            for (int k = 0; k < 2; k++) {
+                g[k] = grammar_for(BT_GRAMMAR_SCHEMA, i ? schemas[i - 1] : tags, NULL);
+                assert_int_equal(bt_sampler_open(model, &by[k], &s[k], NULL), BT_OK);
+                assert_int_equal(bt_sampler_set_grammar(s[k], g[k], NULL), BT_OK);
+            }
+            for (int step = 0; step < 60 && !bt_model_token_ends(model, id[0]); step++) {
+                for (int k = 0; k < 2; k++) {
+                    uint64_t rng = seed * 977 + (uint64_t)step;
+                    random_logits(logits, n, &rng, step);
+                    id[k] = bt_sampler_pick(s[k], logits);
+                }
+                assert_int_equal(id[0], id[1]);
+            }
+            for (int k = 0; k < 2; k++) {
+                bt_sampler_close(&s[k]);
+                bt_grammar_close(&g[k]);
+            }
+        }
+    test_free(logits);
+}
+
 /* The validator itself must be able to say no. */
 static void the_validator_refuses(void **state)
 {
@@ -444,6 +480,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hundreds_of_seeds),
         cmocka_unit_test(the_validator_refuses),
+        cmocka_unit_test(asking_first_picks_the_same),
         cmocka_unit_test(thinking_comes_first),
         cmocka_unit_test(gbnf_with_control_tokens),
         cmocka_unit_test(a_dead_end_ends),
