@@ -31,7 +31,7 @@ extern "C" {
 #define BT_VERSION_PATCH 0
 
 #if defined(__GNUC__)
-#define BT_API __attribute__((visibility("default")))
+#define BT_API          __attribute__((visibility("default")))
 #define BT_PRINTF(a, b) __attribute__((format(printf, a, b)))
 #else
 #define BT_API
@@ -221,9 +221,10 @@ BT_API bt_status bt_quantize(const char *from, const char *to, const bt_quantize
 /* ---- text ---------------------------------------------------------------- */
 
 #define BT_TOKENIZE_NO_SPECIAL 1u /* text of special tokens stays text */
-#define BT_TOKENIZE_ADD_BOS 2u    /* put BOS first, if the vocabulary has one */
-#define BT_TOKENIZE_WHOLE 4u      /* a text on its own: BOS (or CLS) first and EOS (or SEP) last,
-                                   * each if the file asks for it */
+#define BT_TOKENIZE_ADD_BOS    2u /* put BOS first, if the vocabulary has one */
+#define BT_TOKENIZE_WHOLE                                                                          \
+    4u /* a text on its own: BOS (or CLS) first and EOS (or SEP) last,                             \
+        * each if the file asks for it */
 
 /* UTF-8 bytes (any bytes are accepted) to ids. Returns the number of ids, which may exceed
  * `capacity` (then only `capacity` were written: call again), or a negative bt_status. */
@@ -272,10 +273,10 @@ typedef enum bt_think { BT_THINK_DEFAULT, BT_THINK_ON, BT_THINK_OFF } bt_think;
 
 /* JSON texts, as of the OpenAI API. */
 typedef struct bt_chat_request {
-    const char *messages; /* array of objects: role (system, developer, user, assistant, tool);
-                           * content (a string, null, or parts: {"type": "text", "text": ...});
-                           * tool_calls, with arguments as JSON text or as an object; tool_call_id;
-                           * reasoning_content. Other members are passed on. */
+    const char *messages;  /* array of objects: role (system, developer, user, assistant, tool);
+                            * content (a string, null, or parts: {"type": "text", "text": ...});
+                            * tool_calls, with arguments as JSON text or as an object; tool_call_id;
+                            * reasoning_content. Other members are passed on. */
     const char *tools;     /* array of definitions; NULL: none */
     const char *variables; /* object: more names that the template may read (documents,
                             * reasoning_effort ...); NULL: none */
@@ -360,12 +361,12 @@ BT_API const char *bt_answer_format_name(size_t i);
 typedef struct bt_session bt_session;
 
 typedef struct bt_session_options {
-    int32_t n_ctx;       /* tokens a sequence may hold; 0: what memory allows, at most trained */
-    int32_t n_sequences; /* 0: 1 */
-    int32_t n_batch;     /* most rows of one step; 0: 512 */
-    int32_t n_logits;    /* most rows of one step whose logits are wanted; 0: n_sequences, or for
-                          * embeddings n_batch */
-    bt_kv_type kv;       /* 0: bf16, or for embeddings f32 */
+    int32_t n_ctx;         /* tokens a sequence may hold; 0: what memory allows, at most trained */
+    int32_t n_sequences;   /* 0: 1 */
+    int32_t n_batch;       /* most rows of one step; 0: 512 */
+    int32_t n_logits;      /* most rows of one step whose logits are wanted; 0: n_sequences, or for
+                            * embeddings n_batch */
+    bt_kv_type kv;         /* 0: bf16, or for embeddings f32 */
     uint64_t memory_limit; /* bytes for weights and session; 0: what is available now */
     bool embeddings;       /* steps give hidden states, not logits: see below */
 } bt_session_options;
@@ -373,7 +374,7 @@ typedef struct bt_session_options {
 /* One row of a step. */
 typedef struct bt_row {
     bt_token token;
-    int32_t sequence;  /* 0 .. n_sequences - 1 */
+    int32_t sequence; /* 0 .. n_sequences - 1 */
     bool want_logits;
     /* Four numbers for models whose positions have several axes (time, height, width, spare): the
      * patches of an image have their own. NULL: on all axes one more than the largest of the row
@@ -493,14 +494,21 @@ typedef struct bt_grammar_options {
  * column, or the path within the schema), BT_E_UNSUPPORTED names a keyword or construct that is not
  * supported, BT_E_LIMIT what is too large. Never slow: see docs/constraints.md for the bounds. */
 BT_API bt_status bt_grammar_open(bt_model *model, bt_grammar_kind kind, const char *text,
-                                 size_t length, const bt_grammar_options *options,
-                                 bt_grammar **out, bt_error *err);
+                                 size_t length, const bt_grammar_options *options, bt_grammar **out,
+                                 bt_error *err);
 /* Holds tool calls: the answer is free until a call begins in the form of `options` (their `tools`
  * are needed; `prompt` says whether a thought is open), which then names one of the tools and has
  * arguments by its schema. `needed`: there must be a call. Fails as bt_grammar_open does for the
- * schemas. *out is NULL for the few forms whose calls cannot be held (docs/answers.md). */
+ * schemas. */
 BT_API bt_status bt_answer_grammar(bt_model *model, const bt_answer_options *options, bool needed,
                                    bt_grammar **out, bt_error *err);
+/* Holds what the answer says to a grammar or schema, as bt_grammar_open reads it. Thoughts are free
+ * and come first, in the form of `options` (where the template knows them, and the `prompt` has not
+ * closed them); the text stands where the form has its place, such as a channel or between marks.
+ * With `tools` the answer may be calls instead, held as by bt_answer_grammar. */
+BT_API bt_status bt_answer_constrain(bt_model *model, const bt_answer_options *options,
+                                     bt_grammar_kind kind, const char *text, size_t length,
+                                     bt_grammar **out, bt_error *err);
 /* Gives up the caller's hold. Samplers that use it keep theirs; all must be closed before the
  * model is. */
 BT_API void bt_grammar_close(bt_grammar **grammar);
@@ -517,14 +525,14 @@ typedef struct bt_logit_bias {
  * top-p, min-p, temperature), then the draw. `temperature` < 0 or `greedy` takes the most likely
  * token. docs/sampling.md defines each stage. */
 typedef struct bt_sampler_options {
-    uint64_t seed;        /* 0: taken from the system's random source, readable afterwards */
+    uint64_t seed; /* 0: taken from the system's random source, readable afterwards */
     bool greedy;
-    float temperature;    /* 0.8 */
-    int32_t top_k;        /* 40; -1 off */
-    float top_p;          /* 0.95; 1 off */
-    float min_p;          /* 0.05; -1 off */
-    float typical_p;      /* 1 (off) */
-    float repeat_penalty; /* 1 (off) */
+    float temperature;                         /* 0.8 */
+    int32_t top_k;                             /* 40; -1 off */
+    float top_p;                               /* 0.95; 1 off */
+    float min_p;                               /* 0.05; -1 off */
+    float typical_p;                           /* 1 (off) */
+    float repeat_penalty;                      /* 1 (off) */
     float presence_penalty, frequency_penalty; /* 0 (off) */
     int32_t penalty_last_n;                    /* 64; -1: all */
     float dry_multiplier;                      /* 0 (off) */

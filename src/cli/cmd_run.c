@@ -44,22 +44,25 @@ static bool show_piece(void *user, const char *piece, size_t n)
     return view_event(user, &event);
 }
 
+static bt_answer_options answer_options(const Run *r)
+{
+    return (bt_answer_options){.prompt = r->prompt,
+                               .jinja = r->jinja.size ? r->jinja.data : NULL,
+                               .tools = r->tools.size ? r->tools.data : NULL,
+                               .whole_calls = true};
+}
+
 bool run_answer(Run *r)
 {
     bt_error err = {0};
     if (opts_flag(&r->cli->opts, OPT_RAW)) return true;
-    r->answer = (bt_answer_options){.prompt = r->prompt,
-                                    .jinja = r->jinja.size ? r->jinja.data : NULL,
-                                    .tools = r->tools.size ? r->tools.data : NULL,
-                                    .whole_calls = true};
+    r->answer = answer_options(r);
     r->talk.answer = &r->answer;
     if (!r->tools.size || r->talk.grammar) return true;
     if (bt_answer_grammar(r->m.model, &r->answer, false, &r->calls, &err) != BT_OK) {
         cli_fail("--tools: %s", err.text);
         return false;
     }
-    if (!r->calls)
-        cli_say(r->cli, "(calls of this model's form cannot be held to the tools' schemas)");
     r->talk.grammar = r->calls;
     return true;
 }
@@ -177,14 +180,14 @@ done:
 static int hold_answers(Run *r)
 {
     const bt_message message = {.role = "user", .content = "?"};
-    const char *template = r->jinja.size ? r->jinja.data : r->m.info.chat_template;
     Ids ids = {0};
     bool raw = opts_flag(&r->cli->opts, OPT_RAW);
     if (!r->constraint.name) return CLI_GOOD;
     bool good = raw || ids_of_messages(r, &message, 1, &ids);
     ids_close(&ids);
     if (!good) return CLI_FAILED;
-    return constraint_open(&r->m, raw ? NULL : template, r->prompt, &r->constraint);
+    const bt_answer_options options = answer_options(r);
+    return constraint_open(&r->m, raw ? NULL : &options, &r->constraint);
 }
 
 static int open_all(Run *r, bt_logit_bias **bias)

@@ -21,33 +21,15 @@ int constraint_read(Cli *cli, Constraint *out)
     return read_text(out->name, true, &out->text);
 }
 
-/* How a prompt ends where the assistant speaks: inside "<think>", after "</think>", or neither.
- * Only templates that know thinking are asked. */
-static bt_grammar_options thinking(const char *template, const char *prompt)
-{
-    static const char open[] = "<think>", close[] = "</think>";
-    bt_grammar_options options = {0};
-    size_t n = prompt ? strlen(prompt) : 0;
-    if (!template || !strstr(template, close)) return options;
-    options.after = close;
-    options.opens = open;
-    while (n && strchr(" \r\n\t", prompt[n - 1])) n--;
-    if (n >= strlen(open) && memcmp(prompt + n - strlen(open), open, strlen(open)) == 0)
-        options.opens = NULL;
-    if (n >= strlen(close) && memcmp(prompt + n - strlen(close), close, strlen(close)) == 0)
-        options.after = NULL;
-    return options;
-}
-
-int constraint_open(const CliModel *m, const char *template, const char *prompt, Constraint *c)
+int constraint_open(const CliModel *m, const bt_answer_options *answer, Constraint *c)
 {
     bt_error err = {0};
-    const bt_grammar_options options = thinking(template, prompt);
     const char *text = c->text.data ? c->text.data : "";
-    if (bt_grammar_open(m->model, c->kind, text, c->text.size, &options, &c->grammar, &err) !=
-        BT_OK)
-        return cli_fail("%s: %s", c->name, err.text);
-    return CLI_GOOD;
+    bt_status status =
+        answer
+            ? bt_answer_constrain(m->model, answer, c->kind, text, c->text.size, &c->grammar, &err)
+            : bt_grammar_open(m->model, c->kind, text, c->text.size, NULL, &c->grammar, &err);
+    return status ? cli_fail("%s: %s", c->name, err.text) : CLI_GOOD;
 }
 
 void constraint_close(Constraint *c)

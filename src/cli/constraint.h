@@ -14,10 +14,9 @@ typedef struct Constraint {
 
 /* Reads the file, before the rights are given up. CLI_GOOD, or an exit code after a message. */
 int constraint_read(Cli *cli, Constraint *out);
-/* Compiles it for the model. Where the template (its text; NULL: none) knows thinking, and the
- * prompt, of which the end counts, does not rule it out, the constraint begins after the thoughts.
- */
-int constraint_open(const CliModel *m, const char *template, const char *prompt, Constraint *c);
+/* Compiles it for what the model's answers say after their thoughts (bt_answer_constrain), or with
+ * NULL for all of their text. */
+int constraint_open(const CliModel *m, const bt_answer_options *answer, Constraint *c);
 void constraint_close(Constraint *c);
 
 #endif

@@ -34,6 +34,8 @@ static bt_status read_options(const bt_model *model, const bt_answer_options *op
                        o->format);
     *out = (AnswerSource){.form = form,
                           .think = answer_think_of(form, jinja),
+                          .thinks = (o->format && !jinja.size) ||
+                                    answer_think_shown(answer_think_of(form, jinja), jinja),
                           .tools = o->tools,
                           .prompt = {o->prompt, o->prompt ? strlen(o->prompt) : 0},
                           .whole_calls = o->whole_calls,
@@ -140,8 +142,25 @@ bt_status bt_answer_grammar(bt_model *model, const bt_answer_options *options, b
     uint32_t rule = 0;
     *out = NULL;
     bt_status status = read_options(model, options, &source, err);
-    if (status || !answer_can_hold(source.form)) return status;
+    if (status) return status;
     status = answer_grammar(&b, &source, needed, &rule, err);
+    if (!status) status = grammar_finish(&b, rule, &automaton, err);
+    builder_close(&b);
+    return status ? status : grammar_of_model(model, &automaton, out, err);
+}
+
+bt_status bt_answer_constrain(bt_model *model, const bt_answer_options *options,
+                              bt_grammar_kind kind, const char *text, size_t length,
+                              bt_grammar **out, bt_error *err)
+{
+    AnswerSource source = {0};
+    GrammarBuilder b = {0};
+    Grammar *automaton = NULL;
+    uint32_t held = 0, rule = 0;
+    *out = NULL;
+    bt_status status = read_options(model, options, &source, err);
+    if (!status) status = grammar_build(&b, kind, (Span){text, length}, &held, err);
+    if (!status) status = answer_hold(&b, &source, held, kind == BT_GRAMMAR_SCHEMA, &rule, err);
     if (!status) status = grammar_finish(&b, rule, &automaton, err);
     builder_close(&b);
     return status ? status : grammar_of_model(model, &automaton, out, err);

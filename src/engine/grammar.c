@@ -60,19 +60,22 @@ static uint32_t wrap(GrammarBuilder *b, uint32_t rule, bool blank, const bt_gram
     return outer;
 }
 
+bt_status grammar_build(GrammarBuilder *b, bt_grammar_kind kind, Span text, uint32_t *rule,
+                        bt_error *err)
+{
+    *rule = 0;
+    if (kind == BT_GRAMMAR_GBNF) return gbnf_build(b, text, rule, err);
+    if (kind == BT_GRAMMAR_SCHEMA) return schema_build(b, text, NULL, rule, err);
+    return bt_fail(err, BT_E_ARGUMENT, "a grammar of an unknown kind (%d)", (int)kind);
+}
+
 bt_status grammar_compile(bt_grammar_kind kind, Span text, const bt_grammar_options *options,
                           Grammar **out, bt_error *err)
 {
     GrammarBuilder b = {0};
     uint32_t rule = 0;
-    bt_status status = BT_OK;
     *out = NULL;
-    if (kind == BT_GRAMMAR_GBNF)
-        status = gbnf_build(&b, text, &rule, err);
-    else if (kind == BT_GRAMMAR_SCHEMA)
-        status = schema_build(&b, text, NULL, &rule, err);
-    else
-        status = bt_fail(err, BT_E_ARGUMENT, "a grammar of an unknown kind (%d)", (int)kind);
+    bt_status status = grammar_build(&b, kind, text, &rule, err);
     if (status == BT_OK) {
         rule = wrap(&b, rule, kind == BT_GRAMMAR_SCHEMA, options);
         status = grammar_finish(&b, rule, out, err);

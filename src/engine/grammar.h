@@ -15,6 +15,9 @@ typedef struct GrammarHold {
 
 /* A grammar over a set of tokens (borrowed), without a model. Takes *g over, also on failure. */
 bt_status grammar_of(Grammar **g, const TokenSet *set, bt_grammar **out, bt_error *err);
+/* The rule of a text of this kind. */
+bt_status grammar_build(GrammarBuilder *b, bt_grammar_kind kind, Span text, uint32_t *rule,
+                        bt_error *err);
 /* Compiles text as bt_grammar_open does. */
 bt_status grammar_compile(bt_grammar_kind kind, Span text, const bt_grammar_options *options,
                           Grammar **out, bt_error *err);

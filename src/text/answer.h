@@ -21,6 +21,7 @@ typedef struct Answer Answer;
 typedef struct AnswerSource {
     const AnswerForm *form;
     AnswerThink think;
+    bool thinks;       /* the template shows these marks */
     const char *tools; /* JSON array of tool definitions, or NULL: none were declared */
     Span prompt;       /* the text that the model answers, or at least its end */
     bool whole_calls;  /* no event of a call before all of it is read */

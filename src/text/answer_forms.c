@@ -25,7 +25,10 @@ static const AnswerForm forms[] = {
         .told = {"<|channel|>analysis<|message|>"},
         .header = {.open = {"<|start|>", "<|channel|>"},
                    .close = "<|message|>",
-                   .ends = {"<|end|>", "<|return|>", "<|call|>"}},
+                   .ends = {"<|end|>", "<|return|>", "<|call|>"},
+                   .role = "assistant",
+                   .thinks = "<|channel|>analysis",
+                   .says = "<|channel|>final"},
         .writes = " to=functions.%n%(<|channel|>commentary%)%( json%)%( <|constrain|>json%)"
                   "<|message|>%j",
     },
@@ -38,12 +41,15 @@ static const AnswerForm forms[] = {
         .header = {.open = {"<|start|>"},
                    .close = "<|message|>",
                    .ends = {"<|eom|>", "<|eot|>"},
+                   .role = "assistant",
+                   .thinks = " to=self",
+                   .says = "",
                    .wraps = true},
     },
     {
         .name = "functionary-v3.2",
         .told = {">>>", "recipient"},
-        .header = {.open = {">>>"}, .close = "\n", .bare = true},
+        .header = {.open = {">>>"}, .close = "\n", .says = "all", .bare = true},
         .writes = ">>>%n\n%j",
     },
     {
@@ -51,7 +57,10 @@ static const AnswerForm forms[] = {
         .told = {M3},
         .calls = {"%(" M3 "<tool_call>%)" M3 "<invoke name=\"%n\">%x"
                   "%(" M3 "</tool_call>%)"},
+        .parameter = M3 "<%k>%v" M3 "</%k>",
         .mark = M3,
+        .writes = "%(" M3 "<tool_call>%)" M3 "<invoke name=\"%n\">%p" M3 "</invoke>%(" M3
+                  "</tool_call>%)",
         .think = {"<mm:think>", "</mm:think>"},
     },
     {
@@ -308,6 +317,11 @@ AnswerThink answer_think_of(const AnswerForm *form, Span jinja)
     for (size_t i = 1; i < N_THINKS; i++)
         if (has(jinja, thinks[i].open) && !has(jinja, thinks[0].open)) return thinks[i];
     return thinks[0];
+}
+
+bool answer_think_shown(AnswerThink think, Span jinja)
+{
+    return has(jinja, think.open) || has(jinja, think.close);
 }
 
 const AnswerForm *answer_form_named(const char *name)

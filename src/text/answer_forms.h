@@ -30,6 +30,9 @@ typedef struct AnswerThink {
 typedef struct AnswerHeader {
     const char *open[2], *close;
     const char *ends[5]; /* end the content */
+    const char *role;    /* written after open[0]; NULL: nothing */
+    const char *thinks;  /* the header of thoughts, as written; NULL: there are none */
+    const char *says;    /* that of text for the user */
     bool bare;           /* the header is the recipient's name */
     bool wraps;          /* content for tools holds calls by the form's pattern, else arguments */
 } AnswerHeader;
@@ -56,6 +59,8 @@ typedef struct AnswerForm {
 /* The form and the marks of reasoning that a template (may be empty) shows; never NULL. */
 const AnswerForm *answer_form_of(Span jinja);
 AnswerThink answer_think_of(const AnswerForm *form, Span jinja);
+/* True when the template shows these marks. */
+bool answer_think_shown(AnswerThink think, Span jinja);
 /* The form of this name, or NULL. */
 const AnswerForm *answer_form_named(const char *name);
 /* The i-th form, or NULL past the last. */

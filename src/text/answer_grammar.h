@@ -4,20 +4,24 @@
  * ever.
  *
  * Values that a form writes as text between tags are held to numbers, booleans, objects and lists
- * of their schema, and to `enum`; a string there is any text without the closing tag. MiniMax-M3's
- * nested tags are not held. */
+ * of their schema, and to `enum`; a string there is any text without the closing tag. */
 #ifndef TEXT_ANSWER_GRAMMAR_H
 #define TEXT_ANSWER_GRAMMAR_H
 
 #include "text/answer.h"
 #include "text/grammar.h"
 
-bool answer_can_hold(const AnswerForm *form);
-/* *rule reads an answer of a form that can be held. `needed`: it has a call at least (after
+/* *rule reads an answer of the form. `needed`: it has a call at least (after
  * reasoning, if any). BT_E_ARGUMENT: no tools, or what answer_tools_open refuses; those of
  * schema_build, with the tool's name before.
  */
 bt_status answer_grammar(GrammarBuilder *b, const AnswerSource *source, bool needed, uint32_t *rule,
                          bt_error *err);
+/* *rule reads an answer whose text is of the rule `held`: thoughts come first in the form's way,
+ * then that (in the channel and between the marks that the form has for it), or, if tools are
+ * declared, calls instead. `blank`: white space may come before it. Fails as answer_grammar
+ * does. */
+bt_status answer_hold(GrammarBuilder *b, const AnswerSource *source, uint32_t held, bool blank,
+                      uint32_t *rule, bt_error *err);
 
 #endif

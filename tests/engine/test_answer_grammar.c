@@ -1,6 +1,7 @@
 /* Calls held by a grammar: for each form a sampler with random logits is pushed into a call and
  * left alone; what it then writes must be read as calls to declared tools with arguments by their
- * schema, whatever the draw. Free text stays free, and what cannot be held is refused. */
+ * schema, whatever the draw. A text that is held comes after the thoughts of each form, which stay
+ * free as other text does. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -148,6 +149,7 @@ static int check_calls(const char *form, const bt_answer_options *options, const
 static const char *trigger(const AnswerForm *form, char out[128])
 {
     const char *at = form->writes ? form->writes : form->calls[0];
+    if (form->header.bare) return ">>>get"; /* else it may speak to all for ever */
     if (*at == '^') return at[2] == 'y' ? "[" : "{";
     if (strncmp(at, "%(", 2) == 0) at += 2;
     snprintf(out, 128, "%.*s", (int)strcspn(at, "%"), at);
@@ -158,7 +160,6 @@ static void every_form_writes_what_it_reads(void **state)
 {
     (void)state;
     const char *name;
-    int held = 0;
     for (size_t i = 0; (name = bt_answer_format_name(i)); i++) {
         bt_answer_options options = {
             .format = name, .tools = tools, .whole_calls = true, .id_seed = 1};
@@ -170,8 +171,7 @@ static void every_form_writes_what_it_reads(void **state)
         if (strcmp(name, "harmony") == 0) options.prompt = "<|start|>assistant";
         bt_status status = bt_answer_grammar(model, &options, true, &grammar, &err);
         if (status) fail_msg("%s: %s", name, err.text);
-        if (!grammar) continue;
-        held++;
+        if (!grammar) fail_msg("%s: its calls are not held", name);
         for (uint64_t seed = 1; seed <= 20; seed++) {
             Buf said = {0};
             if (!write_answer(grammar, trigger(form, first), seed, &said))
@@ -182,7 +182,136 @@ static void every_form_writes_what_it_reads(void **state)
         }
         bt_grammar_close(&grammar);
     }
-    assert_true(held >= 33);
+}
+
+/* Thoughts of the form, as its template would show them to have been written. */
+static void write_thought(const AnswerForm *form, bool opened, const char *what, Buf *out)
+{
+    const AnswerHeader *h = &form->header;
+    AnswerThink think = answer_think_of(form, (Span){0});
+    if (h->thinks)
+        buf_printf(out, "%s%s%s%s%s%s", h->thinks, h->close, what, h->ends[0], h->open[0], h->role);
+    else
+        buf_printf(out, "%s%s%s", opened ? "" : think.open, what, think.close);
+}
+
+/* The answer's parts: thoughts and text. */
+static void read_parts(const bt_answer_options *options, const Buf *said, Buf *thought, Buf *text)
+{
+    bt_answer *answer;
+    bt_answer_event e;
+    assert_int_equal(bt_answer_open(model, options, &answer, NULL), BT_OK);
+    assert_int_equal(bt_answer_text(answer, said->data, said->size), BT_OK);
+    assert_int_equal(bt_answer_end(answer), BT_OK);
+    while (bt_answer_next(answer, &e))
+        if (e.kind == BT_ANSWER_REASONING || e.kind == BT_ANSWER_TEXT)
+            buf_add(e.kind == BT_ANSWER_TEXT ? text : thought, e.text, e.length);
+    bt_answer_close(&answer);
+    buf_char(text, '\0');
+    buf_char(thought, '\0');
+}
+
+/* What names a tool, in a header or after it. */
+static const char *after_header(const AnswerForm *form)
+{
+    return form->header.bare    ? "now\n"
+           : form->header.wraps ? "<atem:function_calls>"
+                                : "<|channel|>commentary to=functions.now";
+}
+
+/* way 0: no thought; 1: one; 2: one that the prompt has opened. */
+static void hold_form(const AnswerForm *form, int way, bool with_tools)
+{
+    static const char schema[] = "{\"enum\":[\"yes\",[1,true]]}";
+    static const char hm[] = "Hm, {\"a\": to=functions.x 7}.";
+    const AnswerHeader *h = &form->header;
+    AnswerThink think = answer_think_of(form, (Span){0});
+    Buf said = {0}, pushed = {0}, prompt = {0}, thought = {0}, text = {0};
+    bool thinks = way && (!h->close || h->thinks);
+    if (h->close)
+        buf_printf(&prompt, "%s%s", h->open[0], h->role ? h->role : "");
+    else
+        buf_printf(&prompt, "x%s", way == 2 ? think.open : "");
+    buf_text(&pushed, "");
+    if (thinks) write_thought(form, way == 2, hm, &pushed);
+    if (h->close && with_tools && way == 1)
+        buf_printf(&pushed, "%s%s", h->wraps ? " to=now<|message|>" : "", after_header(form));
+    else if (h->close)
+        buf_printf(&pushed, "%s%s", h->says, h->close);
+    else if (!thinks) /* a draw may else open a thought, which goes on for ever */
+        buf_text(&pushed, "\"");
+    buf_char(&pushed, '\0');
+    bt_answer_options options = {.format = form->name,
+                                 .jinja = think.open,
+                                 .prompt = prompt.data,
+                                 .tools = with_tools ? tools : NULL,
+                                 .id_seed = 1};
+    bt_grammar *grammar;
+    bt_error err;
+    bt_status status = bt_answer_constrain(model, &options, BT_GRAMMAR_SCHEMA, schema,
+                                           sizeof schema - 1, &grammar, &err);
+    if (status) fail_msg("%s: %s", form->name, err.text);
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        buf_clear(&said);
+        buf_clear(&text);
+        buf_clear(&thought);
+        if (!write_answer(grammar, pushed.data, seed, &said))
+            fail_msg("%s: not whole: %s", form->name, said.data);
+        if (memcmp(said.data, pushed.data, pushed.size - 1) != 0)
+            fail_msg("%s: no thought in: %s", form->name, said.data);
+        read_parts(&options, &said, &thought, &text);
+        if (thinks && strcmp(thought.data, hm) != 0)
+            fail_msg("%s: thought '%s' in: %s", form->name, thought.data, said.data);
+        bool held = !strcmp(text.data, "\"yes\"") || !strcmp(text.data, "[1,true]");
+        if (!held && (!with_tools || check_calls(form->name, &options, &said) < 1))
+            fail_msg("%s: text '%s' in: %s", form->name, text.data, said.data);
+    }
+    bt_grammar_close(&grammar);
+    buf_close(&said);
+    buf_close(&pushed);
+    buf_close(&prompt);
+    buf_close(&thought);
+    buf_close(&text);
+}
+
+static void every_form_thinks_before_what_is_held(void **state)
+{
+    (void)state;
+    const AnswerForm *form;
+    for (size_t i = 0; (form = answer_form_at(i)); i++)
+        for (int way = 0; way < 3; way++)
+            for (int with_tools = 0; with_tools < 2; with_tools++) hold_form(form, way, with_tools);
+}
+
+/* What a thought says of calls is no call: gpt-oss may think about to=functions.x. */
+static void thoughts_are_free(void **state)
+{
+    (void)state;
+    const AnswerForm *form;
+    for (size_t i = 0; (form = answer_form_at(i)); i++) {
+        const AnswerHeader *h = &form->header;
+        AnswerThink think = answer_think_of(form, (Span){0});
+        Buf pushed = {0}, said = {0}, prompt = {0};
+        char first[128];
+        bt_grammar *grammar;
+        if (h->close && !h->thinks) continue;
+        buf_printf(&prompt, "%s%s", h->close ? h->open[0] : "x", h->close ? h->role : "");
+        bt_answer_options options = {.format = form->name,
+                                     .jinja = think.open,
+                                     .tools = tools,
+                                     .prompt = prompt.data,
+                                     .id_seed = 1};
+        buf_printf(&pushed, "%s%sHm, %snope(1)", h->close ? h->thinks : think.open,
+                   h->close ? h->close : "", trigger(form, first));
+        assert_int_equal(bt_answer_grammar(model, &options, false, &grammar, NULL), BT_OK);
+        write_answer(grammar, pushed.data, 1, &said);
+        if (memcmp(said.data, pushed.data, pushed.size) != 0)
+            fail_msg("%s: '%s' became '%s'", form->name, pushed.data, said.data);
+        bt_grammar_close(&grammar);
+        buf_close(&pushed);
+        buf_close(&said);
+        buf_close(&prompt);
+    }
 }
 
 static void free_text_stays_free(void **state)
@@ -304,10 +433,6 @@ static void what_cannot_be_held_is_refused(void **state)
     options.tools = "[{\"name\": \"f\", \"parameters\": {\"if\": {}}}]";
     assert_int_equal(bt_answer_grammar(model, &options, false, &grammar, &err), BT_E_UNSUPPORTED);
     assert_non_null(strstr(err.text, "tool 'f'"));
-    options.tools = tools;
-    options.format = "minimax-m3"; /* no error, and no grammar */
-    assert_int_equal(bt_answer_grammar(model, &options, false, &grammar, &err), BT_OK);
-    assert_null(grammar);
 }
 
 static void every_allocation_may_fail(void **state)
@@ -337,6 +462,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_writes_what_it_reads),
+        cmocka_unit_test(every_form_thinks_before_what_is_held),
+        cmocka_unit_test(thoughts_are_free),
         cmocka_unit_test(free_text_stays_free),
         cmocka_unit_test(wrong_calls_cannot_be_written),
         cmocka_unit_test(control_tokens_begin_and_end_calls),
