@@ -105,17 +105,19 @@ typedef struct Kernels {
                       size_t n, size_t width, float *h, float *out);
     /* One head of Mamba 2 (arXiv 2405.21060) with a state h of n by width numbers; for each row
      * h[j][i] = decay h[j][i] + dt x[j] b[i], then out[j] = d x[j] + sum of h[j][i] c[i]. x and out
-     * (rows, n), `stride` floats from row to row; b and c (rows, width), `bc_stride`; decay and dt
-     * (rows). dt x is rounded to float32. The state lies as that of scan_rows. */
+     * (rows, n), `stride` and `out_stride` floats from row to row; b and c (rows, width),
+     * `bc_stride`; decay and dt (rows). dt x is rounded to float32. The state lies as that of
+     * scan_rows. */
     void (*ssd_rows)(const float *x, size_t stride, const float *decay, const float *dt, float d,
                      const float *b, const float *c, size_t bc_stride, size_t rows, size_t n,
-                     size_t width, float *h, float *out);
+                     size_t width, float *h, float *out, size_t out_stride);
     /* One head of the gated delta rule (arXiv 2412.06464) with a state s that lies alike; for
      * each row s[j] = decay s[j], then s[j] += beta (v[j] - s[j] k) k, then out[j] = s[j] q. v and
-     * out (rows, n), `stride`; q and k (rows, width), `qk_stride`; decay and beta (rows). */
+     * out (rows, n), `stride` and `out_stride`; q and k (rows, width), `qk_stride`; decay and beta
+     * (rows). */
     void (*delta_rows)(const float *q, const float *k, size_t qk_stride, const float *v,
                        size_t stride, const float *decay, const float *beta, size_t rows, size_t n,
-                       size_t width, float *s, float *out);
+                       size_t width, float *s, float *out, size_t out_stride);
 } Kernels;
 
 /* The best table for these CPU features (CPU_* bits of base/cpu.h; CPU_NONE: ref). */

@@ -151,7 +151,7 @@ static float try_delta(Scratch *s, const Kernels *ref, const Kernels *t, uint32_
         const float decay[] = {0.9f, 0.8f}, beta[] = {0.1f, 0.2f};
         (side ? t : ref)
             ->delta_rows(s->x + K, s->x, HEAD, s->x + 2 * K, STATE, decay, beta, 2, STATE, HEAD,
-                         state, out);
+                         state, out, STATE);
     }
     return difference(s, STATE * HEAD + 2 * STATE);
 }

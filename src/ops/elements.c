@@ -125,6 +125,13 @@ Tensor op_part(Step *s, Tensor x, int32_t first, int32_t width)
                   x.width);
         return no_tensor;
     }
+    if (x.heads == 1) {
+        x.stride = tensor_stride(x);
+        x.data = x.data ? x.data + first : NULL;
+        x.width = width;
+        x.twin = NULL;
+        return x;
+    }
     Tensor out = step_tensor(s, x.rows, x.heads, width, false);
     if (step_computes(s))
         s->backend->ops->element(s->backend, x, x,

@@ -128,7 +128,8 @@ Tensor op_cut(Step *s, Tensor x, float deviations);
 Tensor op_merge(Step *s, Tensor x);
 /* (T, H*E) seen as (T,H,E). */
 Tensor op_split(Step *s, Tensor x, int32_t heads);
-/* Elements [first, first + width) of each head: (T,H,width). */
+/* Elements [first, first + width) of each head: (T,H,width). Of one head it is no copy: what
+ * changes it in place (op_rope, op_norm_rope) changes x. */
 Tensor op_part(Step *s, Tensor x, int32_t first, int32_t width);
 /* Each head of x followed by that of y; y of one head serves all: (T,H,E_x + E_y). */
 Tensor op_join(Step *s, Tensor x, Tensor y);

@@ -68,7 +68,8 @@ Tensor op_scan(Step *s, int32_t l, Tensor x, Tensor dt, Tensor b, Tensor c, cons
     if (step_failed(s)) return no_tensor;
     size_t n = tensor_row(b);
     bool fit = x.rows == s->n_rows && holds(dt, x.rows, tensor_row(x)) && holds(b, x.rows, n) &&
-               holds(c, x.rows, n) && (size_t)s->layers[l].recurrent == tensor_row(x) * n;
+               holds(c, x.rows, n) && tensor_stride(b) == tensor_stride(c) && !x.stride &&
+               !dt.stride && (size_t)s->layers[l].recurrent == tensor_row(x) * n;
     if (!fit) return shapes_fail(s, OP_scan, l), no_tensor;
     return recur(
         s, l,
@@ -81,7 +82,8 @@ static bool heads_fit(const Step *s, int32_t l, const Recurrence *r)
     int64_t rows = s->n_rows;
     size_t heads = (size_t)r->x.heads, n = tensor_row(r->b);
     return r->x.rows == rows && holds(r->step, rows, heads) && holds(r->b, rows, n) &&
-           holds(r->c, rows, n) && r->b.heads == r->c.heads && r->x.heads % r->b.heads == 0 &&
+           holds(r->c, rows, n) && tensor_stride(r->b) == tensor_stride(r->c) &&
+           r->b.heads == r->c.heads && r->x.heads % r->b.heads == 0 &&
            (size_t)s->layers[l].recurrent == tensor_row(r->x) * (size_t)r->b.width;
 }
 

@@ -66,7 +66,12 @@ Tensor step_keep(Step *s, size_t mark, Tensor x)
     if (step_failed(s)) return x;
     arena_reset(s->arena, mark);
     Tensor kept = step_tensor(s, x.rows, x.heads, x.width, false);
-    if (kept.data && kept.data != x.data)
-        memmove(kept.data, x.data, (size_t)x.rows * tensor_row(x) * sizeof(float));
+    if (!kept.data || (kept.data == x.data && !x.stride)) return kept;
+    if (x.stride) { /* rows move down: none is overwritten before it was moved */
+        for (int64_t i = 0; i < x.rows; i++)
+            memmove(tensor_at(kept, i), tensor_at(x, i), tensor_row(x) * sizeof(float));
+        return kept;
+    }
+    memmove(kept.data, x.data, (size_t)x.rows * tensor_row(x) * sizeof(float));
     return kept;
 }

@@ -23,6 +23,7 @@ typedef struct Tensor {
     int32_t heads; /* 1 unless the row is cut into heads */
     int32_t width; /* elements a head; the row has heads * width */
     Twin *twin;    /* NULL: never read by a quantised matrix */
+    size_t stride; /* floats from row to row of a part of another tensor; 0: rows are adjacent */
 } Tensor;
 
 static inline size_t tensor_row(Tensor t)
@@ -30,9 +31,14 @@ static inline size_t tensor_row(Tensor t)
     return (size_t)t.heads * (size_t)t.width;
 }
 
+static inline size_t tensor_stride(Tensor t)
+{
+    return t.stride ? t.stride : tensor_row(t);
+}
+
 static inline float *tensor_at(Tensor t, int64_t row)
 {
-    return t.data + (size_t)row * tensor_row(t);
+    return t.data + (size_t)row * tensor_stride(t);
 }
 
 #endif

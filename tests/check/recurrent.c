@@ -145,11 +145,12 @@ static void test_ssd_rows(Check *c)
                               read[t * bc + i]);
             }
         }
-        c->ref->ssd_rows(x, n, decay, dt, d, b, read, bc, r.rows, n, w, r.state.want, r.out.want);
-        c->fast->ssd_rows(x, n, decay, dt, d, b, read, bc, r.rows, n, w, r.state.got, r.out.got);
+        c->ref->ssd_rows(x, n, decay, dt, d, b, read, bc, r.rows, n, w, r.state.want, r.out.want,
+                         n);
+        c->fast->ssd_rows(x, n, decay, dt, d, b, read, bc, r.rows, n, w, r.state.got, r.out.got, n);
         for (size_t t = 0; t < r.rows; t++)
             c->fast->ssd_rows(x + t * n, n, decay + t, dt + t, d, b + t * bc, read + t * bc, bc, 1,
-                              n, w, r.again_state, r.again_out + t * n);
+                              n, w, r.again_state, r.again_out + t * n, n);
         judge(c, &r, "ssd");
     }
 }
@@ -184,13 +185,15 @@ static void test_delta_rows(Check *c)
                     size_part(&r, t, j, i, decay[t], beta[t] * known, k[t * qk + i], q[t * qk + i]);
             }
         }
-        c->ref->delta_rows(q, k, qk, v, stride, decay, beta, r.rows, n, w, r.state.want, out[0]);
-        c->fast->delta_rows(q, k, qk, v, stride, decay, beta, r.rows, n, w, r.state.got, out[1]);
+        c->ref->delta_rows(q, k, qk, v, stride, decay, beta, r.rows, n, w, r.state.want, out[0],
+                           stride);
+        c->fast->delta_rows(q, k, qk, v, stride, decay, beta, r.rows, n, w, r.state.got, out[1],
+                            stride);
         for (size_t t = 0; t < r.rows; t++) {
             memcpy(r.out.want + t * n, out[0] + t * stride, n * 4);
             memcpy(r.out.got + t * n, out[1] + t * stride, n * 4);
             c->fast->delta_rows(q + t * qk, k + t * qk, qk, v + t * stride, stride, decay + t,
-                                beta + t, 1, n, w, r.again_state, r.again_out + t * n);
+                                beta + t, 1, n, w, r.again_state, r.again_out + t * n, n);
         }
         judge(c, &r, "delta");
     }
@@ -232,10 +235,10 @@ static void run_heads(Check *c, const Bench *b, size_t rows, bool delta)
     for (size_t t = 0; t < rows; t++) decay[t] = 0.9f, dt[t] = 0.1f;
     if (delta)
         c->fast->delta_rows(b->y, b->y, CHANNELS, b->x, CHANNELS, decay, dt, rows, N, WIDTH,
-                            b->state, b->out);
+                            b->state, b->out, CHANNELS);
     else
         c->fast->ssd_rows(b->x, CHANNELS, decay, dt, 1, b->y, b->y, WIDTH, rows, N / 2, WIDTH,
-                          b->state, b->out);
+                          b->state, b->out, CHANNELS);
 }
 
 static void run_ssd_rows(Check *c, void *arg)

@@ -91,7 +91,7 @@ static void scans_are_sums_over_the_past(void **state)
                 close_to(out[j], scanned(t, j, a, x, dt, b, c, d), fabs((double)out[j]));
             float step = steps[t][0]; /* a head: one step, one decay, one d */
             float decay = expf(step * -0.3f);
-            versions[v]->ssd_rows(x[t], N, &decay, &step, d[0], b[t], c[t], W, 1, N, W, g, out);
+            versions[v]->ssd_rows(x[t], N, &decay, &step, d[0], b[t], c[t], W, 1, N, W, g, out, N);
             float same[N];
             for (int j = 0; j < N; j++) same[j] = d[0];
             for (int j = 0; j < N; j++)
@@ -126,7 +126,7 @@ static void delta_rule_is_a_product_of_matrices(void **state)
                     }
                 }
             memcpy(s, next, sizeof s);
-            versions[v]->delta_rows(q[t], k[t], W, x[t], N, &decay, &beta, 1, N, W, h, out);
+            versions[v]->delta_rows(q[t], k[t], W, x[t], N, &decay, &beta, 1, N, W, h, out, N);
             for (int j = 0; j < N; j++) {
                 double sum = 0;
                 for (int i = 0; i < W; i++) sum += s[j][i] * q[t][i];

@@ -12,7 +12,7 @@ CpuInput cpu_input(Tensor x, int64_t row, int32_t head)
 {
     const Twin *t = x.twin;
     size_t r = (size_t)row, column = (size_t)head * (size_t)x.width, g = column / ACT_GROUP;
-    CpuInput in = {.data = x.data ? tensor_at(x, row) + column : NULL, .stride = tensor_row(x)};
+    CpuInput in = {.data = x.data ? tensor_at(x, row) + column : NULL, .stride = tensor_stride(x)};
     if (t)
         in.act = (PanelAct){
             .q = t->q + r * t->q_stride + column,

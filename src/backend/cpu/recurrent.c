@@ -74,14 +74,15 @@ static size_t neighbours(const RecurJob *job, int32_t i)
 static void scan_piece(const RecurJob *job, int32_t i, int64_t piece)
 {
     const Recurrence *r = job->r;
-    size_t at = (size_t)piece * SCAN_PIECE, width = tensor_row(r->b), all = tensor_row(r->x);
-    size_t n = piece_of(all, SCAN_PIECE, at), rows;
+    size_t at = (size_t)piece * SCAN_PIECE, width = tensor_row(r->b), rows;
+    size_t n = piece_of(tensor_row(r->x), SCAN_PIECE, at);
     float *h = state_of(job, i) + job->layer->conv + at * width;
     for (; i >= 0; i = job->chains->next[i + (int32_t)rows - 1]) {
         rows = neighbours(job, i);
-        job->c->k->scan_rows(tensor_at(r->x, i) + at, tensor_at(r->step, i) + at, all,
-                             r->a + at * width, r->d + at, tensor_at(r->b, i), tensor_at(r->c, i),
-                             width, rows, n, width, h, tensor_at(job->out, i) + at);
+        job->c->k->scan_rows(tensor_at(r->x, i) + at, tensor_at(r->step, i) + at,
+                             tensor_stride(r->x), r->a + at * width, r->d + at, tensor_at(r->b, i),
+                             tensor_at(r->c, i), tensor_stride(r->b), rows, n, width, h,
+                             tensor_at(job->out, i) + at);
     }
 }
 
@@ -90,7 +91,7 @@ static void head_piece(const RecurJob *job, int32_t i, int64_t head)
     const Recurrence *r = job->r;
     const Kernels *k = job->c->k;
     size_t n = (size_t)r->x.width, width = (size_t)r->b.width, rows;
-    size_t x_row = tensor_row(r->x), b_row = tensor_row(r->b);
+    size_t x_row = tensor_stride(r->x), b_row = tensor_stride(r->b);
     int64_t groups = r->b.heads, group = r->tiled ? head % groups : head * groups / r->x.heads;
     size_t at = (size_t)head * n, of_group = (size_t)group * width;
     float *h = state_of(job, i) + job->layer->conv + at * width;
@@ -105,9 +106,11 @@ static void head_piece(const RecurJob *job, int32_t i, int64_t head)
             gain[t] = r->kind == RECUR_SSD ? step : tensor_at(r->beta, i + (int64_t)t)[head];
         }
         if (r->kind == RECUR_SSD)
-            k->ssd_rows(x, x_row, decay, gain, r->d[head], b, c, b_row, rows, n, width, h, out);
+            k->ssd_rows(x, x_row, decay, gain, r->d[head], b, c, b_row, rows, n, width, h, out,
+                        tensor_stride(job->out));
         else
-            k->delta_rows(c, b, b_row, x, x_row, decay, gain, rows, n, width, h, out);
+            k->delta_rows(c, b, b_row, x, x_row, decay, gain, rows, n, width, h, out,
+                          tensor_stride(job->out));
     }
 }
 

@@ -91,8 +91,14 @@ static void add_rows(void *arg, int member, int64_t begin, int64_t end)
 {
     const RowsJob *job = arg;
     (void)member;
-    job->c->k->add(tensor_at(job->x, begin), tensor_at(job->y, begin),
-                   (size_t)(end - begin) * tensor_row(job->x), tensor_at(job->out, begin));
+    if (!job->x.stride && !job->y.stride && !job->out.stride) {
+        job->c->k->add(tensor_at(job->x, begin), tensor_at(job->y, begin),
+                       (size_t)(end - begin) * tensor_row(job->x), tensor_at(job->out, begin));
+        return;
+    }
+    for (int64_t i = begin; i < end; i++)
+        job->c->k->add(tensor_at(job->x, i), tensor_at(job->y, i), tensor_row(job->x),
+                       tensor_at(job->out, i));
 }
 
 void cpu_add(Backend *b, Tensor x, Tensor y, Tensor out)

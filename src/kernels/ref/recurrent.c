@@ -48,9 +48,10 @@ static void scan_rows(const float *x, const float *dt, size_t stride, const floa
 
 static void ssd_rows(const float *x, size_t stride, const float *decay, const float *dt, float d,
                      const float *b, const float *c, size_t bc_stride, size_t rows, size_t n,
-                     size_t width, float *h, float *out)
+                     size_t width, float *h, float *out, size_t out_stride)
 {
-    for (size_t t = 0; t < rows; t++, x += stride, out += stride, b += bc_stride, c += bc_stride)
+    for (size_t t = 0; t < rows;
+         t++, x += stride, out += out_stride, b += bc_stride, c += bc_stride)
         for (size_t j = 0; j < n; j++) {
             float add = dt[t] * x[j];
             double sum = (double)d * x[j];
@@ -62,9 +63,10 @@ static void ssd_rows(const float *x, size_t stride, const float *decay, const fl
 
 static void delta_rows(const float *q, const float *k, size_t qk_stride, const float *v,
                        size_t stride, const float *decay, const float *beta, size_t rows, size_t n,
-                       size_t width, float *s, float *out)
+                       size_t width, float *s, float *out, size_t out_stride)
 {
-    for (size_t t = 0; t < rows; t++, v += stride, out += stride, q += qk_stride, k += qk_stride)
+    for (size_t t = 0; t < rows;
+         t++, v += stride, out += out_stride, q += qk_stride, k += qk_stride)
         for (size_t j = 0; j < n; j++) {
             double known = 0, sum = 0;
             for (size_t i = 0; i < width; i++) known += (double)s[state_at(n, width, j, i)] * k[i];

@@ -102,7 +102,7 @@ WIDE void read_strip(int V, const vf *s, vf x, vf *sum)
 WIDE void move_strip(int V, vf decay, const vf *add, vf x, vf *s)
 {
     UNROLL
-    for (int r = 0; r < V; r++) s[r] = vf_fma(add[r], x, vf_mul(decay, s[r]));
+    for (int r = 0; r < V; r++) s[r] = vf_fma(decay, s[r], vf_mul(add[r], x));
 }
 
 /* Runs STRIP_OF(V, some, j, h, step, apart) over the n rows of a state at `state`: whole panels,
@@ -176,86 +176,72 @@ static void scan_rows(const float *x, const float *dt, size_t stride, const floa
 
 /* ---- Mamba 2 and the delta rule: a head decays as one ---- */
 
-/* Of `some_rows` (1 or 2) rows, which pass over the state together: what they add, and their sums,
- * even and odd i apart so that none waits for the last. */
-typedef struct Pass {
-    vf add[2][STRIP], even[2][STRIP], odd[2][STRIP];
-} Pass;
+/* Rows that pass over a strip together: as many as registers hold sums and additions for. */
+enum { PASS = LANES == 16 ? 4 : 2 };
 
-WIDE void ssd_at(int V, size_t some, int some_rows, const float *decay, const float *b,
-                 const float *c, size_t bc_stride, Pass *p, float *h, size_t apart, bool odd)
+WIDE void ssd_pass(int V, size_t some, int rows, const float *x, size_t stride, const float *decay,
+                   const float *dt, float d, const float *b, const float *c, size_t bc_stride,
+                   size_t width, float *h, size_t step, size_t apart, float *out, size_t out_stride)
 {
-    vf s[STRIP];
-    load_strip(V, some, h, apart, s);
+    vf add[PASS][STRIP], sum[PASS][STRIP], by[PASS];
     UNROLL
-    for (int t = 0; t < some_rows; t++) {
-        move_strip(V, vf_set(decay[t]), p->add[t], vf_set(b[(size_t)t * bc_stride]), s);
-        read_strip(V, s, vf_set(c[(size_t)t * bc_stride]), odd ? p->odd[t] : p->even[t]);
-    }
-    store_strip(V, some, h, apart, s);
-}
-
-WIDE void ssd_pass(int V, size_t some, int some_rows, const float *x, size_t stride,
-                   const float *decay, const float *dt, float d, const float *b, const float *c,
-                   size_t bc_stride, size_t width, float *h, size_t step, size_t apart, float *out)
-{
-    Pass p;
-    UNROLL
-    for (int t = 0; t < some_rows; t++) {
-        vf by = vf_set(dt[t]);
-        load_strip(V, some, x + (size_t)t * stride, LANES, p.add[t]);
+    for (int t = 0; t < rows; t++) {
+        vf rate = vf_set(dt[t]);
+        by[t] = vf_set(decay[t]);
+        load_strip(V, some, x + (size_t)t * stride, LANES, add[t]);
         UNROLL
-        for (int r = 0; r < V; r++) p.add[t][r] = vf_mul(by, p.add[t][r]);
-        zero_strip(V, p.even[t]);
-        zero_strip(V, p.odd[t]);
+        for (int r = 0; r < V; r++) add[t][r] = vf_mul(rate, add[t][r]);
+        zero_strip(V, sum[t]);
     }
-    size_t i = 0;
-    for (; i + 2 <= width; i += 2) {
-        ssd_at(V, some, some_rows, decay, b + i, c + i, bc_stride, &p, STATE_OF(h, i), apart,
-               false);
-        ssd_at(V, some, some_rows, decay, b + i + 1, c + i + 1, bc_stride, &p, STATE_OF(h, i + 1),
-               apart, true);
-    }
-    if (i < width)
-        ssd_at(V, some, some_rows, decay, b + i, c + i, bc_stride, &p, STATE_OF(h, i), apart,
-               false);
-    UNROLL
-    for (int t = 0; t < some_rows; t++) {
+    for (size_t i = 0; i < width; i++) {
+        vf s[STRIP];
+        load_strip(V, some, STATE_OF(h, i), apart, s);
         UNROLL
-        for (int r = 0; r < V; r++) {
-            size_t at = (size_t)t * stride + (size_t)r * LANES;
-            vf skip = vf_mul(vf_set(d), load_some(x + at, some));
-            store_some(out + at, vf_add(skip, vf_add(p.even[t][r], p.odd[t][r])), some);
+        for (int t = 0; t < rows; t++) {
+            move_strip(V, by[t], add[t], vf_set(b[(size_t)t * bc_stride + i]), s);
+            read_strip(V, s, vf_set(c[(size_t)t * bc_stride + i]), sum[t]);
         }
+        store_strip(V, some, STATE_OF(h, i), apart, s);
+    }
+    UNROLL
+    for (int t = 0; t < rows; t++) {
+        vf skip[STRIP];
+        load_strip(V, some, x + (size_t)t * stride, LANES, skip);
+        UNROLL
+        for (int r = 0; r < V; r++) skip[r] = vf_add(vf_mul(vf_set(d), skip[r]), sum[t][r]);
+        store_strip(V, some, out + (size_t)t * out_stride, LANES, skip);
     }
 }
 
 WIDE void ssd_strip(int V, size_t some, const float *x, size_t stride, const float *decay,
                     const float *dt, float d, const float *b, const float *c, size_t bc_stride,
-                    size_t rows, size_t width, float *h, size_t step, size_t apart, float *out)
+                    size_t rows, size_t width, float *h, size_t step, size_t apart, float *out,
+                    size_t out_stride)
 {
     size_t t = 0;
-    for (; t + 2 <= rows; t += 2) {
-        for (size_t ahead = t + 2; ahead < t + 4 && ahead < rows; ahead++) {
+    for (; t + PASS <= rows; t += PASS) {
+        for (size_t ahead = t + PASS; ahead < t + 2 * PASS && ahead < rows; ahead++) {
             fetch(x + ahead * stride, (size_t)V * LANES);
             fetch(b + ahead * bc_stride, width);
             fetch(c + ahead * bc_stride, width);
         }
-        ssd_pass(V, some, 2, x + t * stride, stride, decay + t, dt + t, d, b + t * bc_stride,
-                 c + t * bc_stride, bc_stride, width, h, step, apart, out + t * stride);
+        ssd_pass(V, some, PASS, x + t * stride, stride, decay + t, dt + t, d, b + t * bc_stride,
+                 c + t * bc_stride, bc_stride, width, h, step, apart, out + t * out_stride,
+                 out_stride);
     }
-    if (t < rows)
+    for (; t < rows; t++)
         ssd_pass(V, some, 1, x + t * stride, stride, decay + t, dt + t, d, b + t * bc_stride,
-                 c + t * bc_stride, bc_stride, width, h, step, apart, out + t * stride);
+                 c + t * bc_stride, bc_stride, width, h, step, apart, out + t * out_stride,
+                 out_stride);
 }
 
 static void ssd_rows(const float *x, size_t stride, const float *decay, const float *dt, float d,
                      const float *b, const float *c, size_t bc_stride, size_t rows, size_t n,
-                     size_t width, float *h, float *out)
+                     size_t width, float *h, float *out, size_t out_stride)
 {
 #define SSD_STRIP(V, some, j, state, step, apart)                                                  \
     ssd_strip(V, some, x + (j), stride, decay, dt, d, b, c, bc_stride, rows, width, state, step,   \
-              apart, out + (j))
+              apart, out + (j), out_stride)
     EACH_STRIP(n, width, h, SSD_STRIP);
 #undef SSD_STRIP
 }
@@ -323,7 +309,8 @@ WIDE void delta_pass(int V, size_t some, bool more, float decay, const vf *chang
 
 WIDE void delta_strip(int V, size_t some, const float *q, const float *k, size_t qk_stride,
                       const float *v, size_t stride, const float *decay, const float *beta,
-                      size_t rows, size_t width, float *s, size_t step, size_t apart, float *out)
+                      size_t rows, size_t width, float *s, size_t step, size_t apart, float *out,
+                      size_t out_stride)
 {
     vf known[STRIP];
     if (rows == 0) return;
@@ -346,17 +333,17 @@ WIDE void delta_strip(int V, size_t some, const float *q, const float *k, size_t
             delta_pass(V, some, false, decay[t], change, q, k, k, width, s, step, apart, sum,
                        known);
         store_strip(V, some, out, LANES, sum);
-        q += qk_stride, k += qk_stride, v += stride, out += stride;
+        q += qk_stride, k += qk_stride, v += stride, out += out_stride;
     }
 }
 
 static void delta_rows(const float *q, const float *k, size_t qk_stride, const float *v,
                        size_t stride, const float *decay, const float *beta, size_t rows, size_t n,
-                       size_t width, float *s, float *out)
+                       size_t width, float *s, float *out, size_t out_stride)
 {
 #define DELTA_STRIP(V, some, j, state, step, apart)                                                \
     delta_strip(V, some, q, k, qk_stride, v + (j), stride, decay, beta, rows, width, state, step,  \
-                apart, out + (j))
+                apart, out + (j), out_stride)
     EACH_STRIP(n, width, s, DELTA_STRIP);
 #undef DELTA_STRIP
 }
