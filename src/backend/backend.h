@@ -95,7 +95,9 @@ typedef enum ElementOp {
     ELEMENT_JOIN,       /* each head of x followed by that of y, or by y's only one */
     ELEMENT_MIX,        /* head h of x + sum over heads j of y[h heads + j] x[j] */
     ELEMENT_LEVEL,      /* each head of x scaled to the root mean square of y's row */
-    ELEMENT_CUT         /* max(x - (mean + alpha deviation), 0), both over the row */
+    ELEMENT_CUT,        /* max(x - (mean + alpha deviation), 0), both over the row */
+    ELEMENT_SPREAD /* x, heads from `first` on plus (alpha + the head's factor) y; y (T, width);
+                    * out is x */
 } ElementOp;
 
 typedef struct ElementOptions {
@@ -104,6 +106,7 @@ typedef struct ElementOptions {
     float alpha;
     const float *vector;
     int32_t first;
+    Tensor factors; /* spread: (T, heads); none: 0 */
 } ElementOptions;
 
 typedef enum MoeScores {

@@ -57,6 +57,8 @@ typedef struct Kernels {
     /* (x - mean) / sqrt(variance + eps) * weight + bias; NULL: 1, 0. out may be x. */
     void (*layernorm)(const float *x, const float *weight, const float *bias, float eps, size_t n,
                       float *out);
+    /* out = max(x - (mean + deviations * deviation), 0), mean and deviation over the n. */
+    void (*cut)(const float *x, float deviations, size_t n, float *out);
     void (*add)(const float *a, const float *b, size_t n, float *out); /* out may be a or b */
     void (*mul)(const float *a, const float *b, size_t n, float *out); /* out may be a or b */
     void (*axpy)(float alpha, const float *x, size_t n, float *y);     /* y += alpha x */

@@ -165,19 +165,15 @@ static Tensor layer_forward(Step *s, const Gemma3n *m, int32_t l, const RopeTabl
                             Tensor own, Tensor streams)
 {
     const Gemma3nLayer *w = &m->layer[l];
-    int32_t n = m->streams;
     Tensor seen = modalities(s, w, stream(s, streams, 0, 1));
     Tensor p = op_mix(s, streams, op_linear(s, seen, w->predict)); /* (T,A,D) */
-    Tensor first = stream(s, p, 0, 1);
+    Tensor first = stream(s, p, 0, 1), none = {0};                 /* part of p: changes with it */
     Tensor y = activate(s, w, l, ropes, first);
     Tensor c = op_linear(s, modalities(s, w, y), w->correct); /* (T,A), 1 less than the factors */
-    Tensor change = repeat(s, op_add(s, y, op_scale(s, first, -1)), n);
-    p = op_add(s, p, op_add(s, change, op_gate(s, change, op_split(s, c, n), ACT_NONE)));
-    first = stream(s, p, 0, 1);
+    p = op_spread(s, p, op_spread(s, y, first, none, -1, 0), c, 1, 0);
     Tensor f = op_mul_vector(s, first, w->correct_scale);
     f = block_per_layer_add(s, &m->own, &w->own, l, f, own); /* (T,D) */
-    Tensor others = op_add(s, stream(s, p, 1, n - 1), op_merge(s, repeat(s, f, n - 1)));
-    return op_split(s, op_join(s, first, others), n);
+    return op_spread(s, p, f, none, 1, 1);                   /* (T,A,D) */
 }
 
 /* The mean of the streams, the others brought back and to the size of the first. */

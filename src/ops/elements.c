@@ -95,6 +95,21 @@ Tensor op_cut(Step *s, Tensor x, float deviations)
     return element(s, x, x, &(ElementOptions){.op = ELEMENT_CUT, .alpha = deviations});
 }
 
+Tensor op_spread(Step *s, Tensor x, Tensor y, Tensor factors, float alpha, int32_t first)
+{
+    if (step_failed(s)) return no_tensor;
+    bool fit = x.rows == y.rows && tensor_row(y) == (size_t)x.width;
+    if (factors.rows) fit = fit && factors.rows == x.rows && tensor_row(factors) == (size_t)x.heads;
+    if (!fit) {
+        step_fail(s, BT_E_INTERNAL, "spread: %zu values and %zu factors for %d heads of %d",
+                  tensor_row(y), tensor_row(factors), x.heads, x.width);
+        return no_tensor;
+    }
+    ElementOptions o = {.op = ELEMENT_SPREAD, .alpha = alpha, .first = first, .factors = factors};
+    if (step_computes(s)) s->backend->ops->element(s->backend, x, y, &o, x);
+    return x;
+}
+
 /* ---- shapes ---- */
 
 Tensor op_merge(Step *s, Tensor x)

@@ -122,6 +122,9 @@ Tensor op_mix(Step *s, Tensor x, Tensor y);
 Tensor op_level(Step *s, Tensor x, Tensor y);
 /* max(x - (mean + deviations * standard deviation), 0), both over the whole row. */
 Tensor op_cut(Step *s, Tensor x, float deviations);
+/* In place: heads of x (T,H,E) from `first` on plus alpha + factors[h] times y (T,E); factors (T,H)
+ * or a tensor without rows: 0. Returns x. */
+Tensor op_spread(Step *s, Tensor x, Tensor y, Tensor factors, float alpha, int32_t first);
 
 /* ---- shapes ---- */
 /* (T,H,E) seen as (T, H*E). */

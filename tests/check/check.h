@@ -61,6 +61,7 @@ typedef struct CheckRow {
     X(matmul_rows)                                                                                 \
     X(rmsnorm)                                                                                     \
     X(layernorm)                                                                                   \
+    X(cut)                                                                                         \
     X(add)                                                                                         \
     X(mul)                                                                                         \
     X(axpy)                                                                                        \

@@ -102,6 +102,22 @@ static void test_layernorm(Check *c)
     }
 }
 
+static void test_cut(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700);
+        float *x = check_floats(c, n, 2), *size = check_in(c, n * 4, 4);
+        float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4), most = 0x1p-100f;
+        for (size_t i = 0; i < n && round % 5 == 0; i++) x[i] += 20; /* mean far from 0 */
+        for (size_t i = 0; i < n; i++) most = fmaxf(most, fabsf(x[i]));
+        for (size_t i = 0; i < n; i++) size[i] = most;
+        c->ref->cut(x, (float)(round % 7) / 2 - 1, n, want);
+        c->fast->cut(x, (float)(round % 7) / 2 - 1, n, got);
+        check_equal(c, want, got, n, size, "n=%zu", n);
+        check_done(c);
+    }
+}
+
 static void test_axpy(Check *c)
 {
     for (int round = 0; round < c->rounds; round++) {
@@ -252,6 +268,12 @@ static void run_layernorm(Check *c, void *arg)
     c->fast->layernorm(r->a, r->b, r->b, 1e-5f, N, r->out);
 }
 
+static void run_cut(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->cut(r->a, 1.6f, N, r->out);
+}
+
 static void run_swiglu(Check *c, void *arg)
 {
     Rows *r = arg;
@@ -296,6 +318,7 @@ BENCH(swiglu, 3)
 BENCH(swiglu_clamped, 3)
 BENCH(activate, 2)
 BENCH(layernorm, 3)
+BENCH(cut, 2)
 BENCH(rmsnorm, 3)
 BENCH(softmax, 2)
 BENCH(dot, 2)
@@ -310,6 +333,7 @@ CHECK_ROW(swiglu, CHECK_EPSILON, 5e-7, test_swiglu, bench_swiglu);
 CHECK_ROW(swiglu_clamped, CHECK_EPSILON, 5e-7, test_swiglu_clamped, bench_swiglu_clamped);
 CHECK_ROW(activate, CHECK_EPSILON, 5e-7, test_activate, bench_activate);
 CHECK_ROW(layernorm, CHECK_EPSILON, 5e-7, test_layernorm, bench_layernorm);
+CHECK_ROW(cut, CHECK_EPSILON, 1e-6, test_cut, bench_cut);
 CHECK_ROW(softmax, CHECK_EPSILON, 1e-6, test_softmax, bench_softmax);
 CHECK_ROW(dot, CHECK_EPSILON, 5e-7, test_dot, bench_dot);
 CHECK_ROW(rope, CHECK_EXACT, 0, test_rope, bench_rope);

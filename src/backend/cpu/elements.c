@@ -24,6 +24,10 @@ static void gate(const ElementJob *job, const float *x, const float *y, float *o
 {
     const Kernels *k = job->c->k;
     size_t n = tensor_row(job->x), width = (size_t)job->x.width;
+    if (tensor_row(job->y) == n && job->o->activation == ACT_SILU) {
+        k->swiglu(y, x, n, out);
+        return;
+    }
     if (tensor_row(job->y) == n) {
         k->activate(job->o->activation, y, n, out);
         k->mul(x, out, n, out);
@@ -52,13 +56,18 @@ static void join(const ElementJob *job, const float *x, const float *y, float *o
     }
 }
 
+#define MIX_PIECE 512
+
 static void mix(const ElementJob *job, const float *x, const float *y, float *out)
 {
     size_t n = (size_t)job->x.heads, width = (size_t)job->x.width;
     memcpy(out, x, n * width * sizeof *out);
-    for (size_t h = 0; h < n; h++)
-        for (size_t j = 0; j < n; j++)
-            job->c->k->axpy(y[h * n + j], x + j * width, width, out + h * width);
+    for (size_t at = 0; at < width; at += MIX_PIECE) { /* of all heads: in the first cache */
+        size_t some = width - at < MIX_PIECE ? width - at : MIX_PIECE;
+        for (size_t h = 0; h < n; h++)
+            for (size_t j = 0; j < n; j++)
+                job->c->k->axpy(y[h * n + j], x + j * width + at, some, out + h * width + at);
+    }
 }
 
 static double mean_square(const float *x, size_t n)
@@ -81,14 +90,16 @@ static void level(const ElementJob *job, const float *x, const float *y, float *
     }
 }
 
-static void cut(float alpha, const float *x, size_t n, float *out)
+static void spread(const ElementJob *job, int64_t i, const float *x, const float *y, float *out)
 {
-    double sum = 0, squares = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)x[i];
-    double mean = sum / (double)n;
-    for (size_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-    float least = (float)(mean + (double)alpha * sqrt(squares / (double)n));
-    for (size_t i = 0; i < n; i++) out[i] = x[i] > least ? x[i] - least : 0;
+    const ElementOptions *o = job->o;
+    const float *factors = o->factors.data ? tensor_at(o->factors, i) : NULL;
+    size_t width = (size_t)job->x.width;
+    for (int32_t h = o->first; h < job->x.heads; h++) {
+        float *head = out + (size_t)h * width;
+        if (out != x) memcpy(head, x + (size_t)h * width, width * sizeof *out);
+        job->c->k->axpy(o->alpha + (factors ? factors[h] : 0), y, width, head);
+    }
 }
 
 static void element_row(const ElementJob *job, int64_t i)
@@ -114,7 +125,8 @@ static void element_row(const ElementJob *job, int64_t i)
     case ELEMENT_JOIN: join(job, x, y, out); break;
     case ELEMENT_MIX: mix(job, x, y, out); break;
     case ELEMENT_LEVEL: level(job, x, y, out); break;
-    case ELEMENT_CUT: cut(o->alpha, x, n, out); break;
+    case ELEMENT_CUT: k->cut(x, o->alpha, n, out); break;
+    case ELEMENT_SPREAD: spread(job, i, x, y, out); break;
     }
 }
 

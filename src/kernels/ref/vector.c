@@ -26,6 +26,16 @@ static void layernorm(const float *x, const float *weight, const float *bias, fl
         out[i] = (float)((x[i] - mean) * factor * (weight ? weight[i] : 1) + (bias ? bias[i] : 0));
 }
 
+static void cut(const float *x, float deviations, size_t n, float *out)
+{
+    double sum = 0, squares = 0, count = (double)(n ? n : 1);
+    for (size_t i = 0; i < n; i++) sum += x[i];
+    double mean = sum / count;
+    for (size_t i = 0; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
+    double least = mean + deviations * sqrt(squares / count);
+    for (size_t i = 0; i < n; i++) out[i] = x[i] > least ? (float)(x[i] - least) : 0;
+}
+
 static void add(const float *a, const float *b, size_t n, float *out)
 {
     for (size_t i = 0; i < n; i++) out[i] = a[i] + b[i];
@@ -120,6 +130,7 @@ static void rope(float *x, const float *cos, const float *sin, size_t half, bool
 void kernels_ref_vector(Kernels *table)
 {
     table->rmsnorm = rmsnorm;
+    table->cut = cut;
     table->add = add;
     table->mul = mul;
     table->axpy = axpy;

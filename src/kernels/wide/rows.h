@@ -210,15 +210,36 @@ static void rmsnorm(const float *x, const float *weight, float eps, size_t n, fl
     }
 }
 
-/* The mean is taken off first, so that the variance does not cancel. */
+/* out = x - mean; returns the mean square of out. The mean is summed in float64 and taken off
+ * first, so that the variance does not cancel. */
+static float centre(const float *x, size_t n, float *out)
+{
+    enum { SUMS = 8 }; /* additions that do not wait for each other */
+    double sum[SUMS] = {0}, all = 0;
+    size_t i = 0;
+    for (; i + SUMS <= n; i += SUMS)
+        for (size_t j = 0; j < SUMS; j++) sum[j] += (double)x[i + j];
+    for (; i < n; i++) sum[0] += (double)x[i];
+    for (size_t j = 0; j < SUMS; j++) all += sum[j];
+    float mean = (float)(all / (double)(n ? n : 1));
+    for (i = 0; i < n; i++) out[i] = x[i] - mean;
+    return dot(out, out, n) / (float)(n ? n : 1);
+}
+
+static void cut(const float *x, float deviations, size_t n, float *out)
+{
+    vf least = vf_set(deviations * sqrtf(centre(x, n, out))), zero = vf_set(0);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(out + i, vf_max(vf_sub(vf_load(out + i), least), zero));
+    if (i < n)
+        vf_store_part(out + i, vf_max(vf_sub(vf_load_part(out + i, n - i), least), zero), n - i);
+}
+
 static void layernorm(const float *x, const float *weight, const float *bias, float eps, size_t n,
                       float *out)
 {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)x[i];
-    float mean = (float)(sum / (double)(n ? n : 1));
-    for (size_t i = 0; i < n; i++) out[i] = x[i] - mean;
-    float factor = 1 / sqrtf(dot(out, out, n) / (float)(n ? n : 1) + eps);
+    float factor = 1 / sqrtf(centre(x, n, out) + eps);
     scale(factor, out, n, out);
     if (weight) mul(out, weight, n, out);
     if (bias) add(out, bias, n, out);
@@ -290,6 +311,7 @@ static void rope(float *x, const float *cos, const float *sin, size_t half, bool
 static void register_rows(Kernels *table)
 {
     table->rmsnorm = rmsnorm;
+    table->cut = cut;
     table->add = add;
     table->mul = mul;
     table->axpy = axpy;
