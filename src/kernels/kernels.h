@@ -12,7 +12,8 @@
 #include "kernels/attend.h"
 #include "kernels/panel.h"
 
-#define STATE_PANEL 16 /* rows of a recurrent state side by side (ssd_rows, delta_rows) */
+#define CONV_MOST_TAPS 16
+#define STATE_PANEL    16 /* rows of a recurrent state side by side (ssd_rows, delta_rows) */
 
 static inline size_t state_at(size_t n, size_t width, size_t j, size_t i)
 {
@@ -90,12 +91,14 @@ typedef struct Kernels {
 
     /* ---- recurrences (recurrent): rows of one sequence, in order; its state is updated in place.
      * What a row gives does not depend on how rows are cut into calls ---- */
-    /* Causal depthwise convolution of n channels: out[c] = bias[c] + weight[taps - 1][c] x[c] + sum
-     * over t < taps - 1 of weight[t][c] tail[t][c]; then the tail moves on by one row, x its last.
-     * Rows of weight (taps) and tail (taps - 1) lie `stride` floats apart; taps >= 1, bias NULL: 0.
-     */
-    void (*conv_step)(const float *x, const float *weight, const float *bias, size_t stride,
-                      size_t taps, size_t n, float *tail, float *out);
+    /* Causal depthwise convolution of n channels, 1 <= taps <= CONV_MOST_TAPS: out[c] = bias[c] +
+     * the sum over t < taps of weight[t][c] times x[c] of the row taps - 1 - t rows before. Rows
+     * before the call's first are those of tail (taps - 1), which then holds the last rows. x and
+     * out (rows, n), `stride` and `out_stride` floats from row to row; rows of weight (taps) and
+     * tail lie `w_stride` apart; bias NULL: 0. */
+    void (*conv_rows)(const float *x, size_t stride, const float *weight, const float *bias,
+                      size_t w_stride, size_t taps, size_t rows, size_t n, float *tail, float *out,
+                      size_t out_stride);
     /* Selective scan (Mamba, arXiv 2312.00752) of n channels with a state of width numbers each; b
      * and c serve all channels. For each row h[j][i] = exp(dt[j] a[j][i]) h[j][i] + dt[j] x[j]
      * b[i], then out[j] = d[j] x[j] + sum of h[j][i] c[i]. x, dt and out (rows, n), `stride` floats

@@ -11,9 +11,9 @@
 #ifndef MODELS_BLOCK_RECURRENT_H
 #define MODELS_BLOCK_RECURRENT_H
 
+#include "kernels/kernels.h"
 #include "models/block_decoder.h"
 
-#define CONV_MOST_TAPS    16
 #define SSM_MOST_STATE    4096
 #define STATE_MOST_FLOATS (1 << 23) /* of a layer: 32 MB; models have a tenth of it */
 

@@ -75,7 +75,7 @@ typedef struct CheckRow {
     X(to_f32)                                                                                      \
     X(from_f32)                                                                                    \
     X(attend)                                                                                      \
-    X(conv_step)                                                                                   \
+    X(conv_rows)                                                                                   \
     X(scan_rows)                                                                                   \
     X(ssd_rows)                                                                                    \
     X(delta_rows)

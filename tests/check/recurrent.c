@@ -5,8 +5,6 @@
 
 #include "check.h"
 
-enum { STEPS = 3 };
-
 /* Two copies of one state. */
 typedef struct Pair {
     float *want, *got;
@@ -21,29 +19,34 @@ static Pair pair(Check *c, size_t n, const float *from)
     return p;
 }
 
-static void test_conv_step(Check *c)
+static void test_conv_rows(Check *c)
 {
     for (int round = 0; round < c->rounds; round++) {
-        size_t n = check_size(c, 300), taps = 1 + check_below(c, 5), stride = n + check_below(c, 9);
-        float *weight = check_floats(c, taps * stride, 1);
+        size_t n = check_size(c, 300), taps = 1 + check_below(c, 6), w = n + check_below(c, 9);
+        size_t rows = check_size(c, 9), stride = n + check_below(c, 9), before = taps - 1;
+        float *weight = check_floats(c, taps * w, 1), *x = check_floats(c, rows * stride, 2);
         float *bias = round & 1 ? check_floats(c, n, 1) : NULL;
-        Pair tail = pair(c, (taps - 1) * stride, check_floats(c, (taps - 1) * stride, 2));
-        float *size = check_in(c, n * 4, 4);
-        for (int step = 0; step < STEPS; step++) {
-            float *x = check_floats(c, n, 2);
-            Pair out = pair(c, n, NULL);
+        float *from = check_floats(c, before * w, 2), *size = check_in(c, rows * n * 4, 4);
+        Pair tail = pair(c, before * w, from), out = pair(c, rows * n, NULL);
+        float *again_tail = pair(c, before * w, from).want, *again = check_out(c, rows * n * 4, 4);
+        for (size_t r = 0; r < rows; r++)
             for (size_t i = 0; i < n; i++) {
-                size[i] = (bias ? fabsf(bias[i]) : 0) +
-                          fabsf(weight[(taps - 1) * stride + i] * x[i]) + 0x1p-100f;
-                for (size_t t = 0; t + 1 < taps; t++)
-                    size[i] += fabsf(weight[t * stride + i] * tail.want[t * stride + i]);
+                float sum = (bias ? fabsf(bias[i]) : 0) + 0x1p-100f;
+                for (size_t t = 0; t < taps; t++)
+                    sum += fabsf(weight[t * w + i] * (r + t < before
+                                                          ? from[(r + t) * w + i]
+                                                          : x[(r + t - before) * stride + i]));
+                size[r * n + i] = sum;
             }
-            c->ref->conv_step(x, weight, bias, stride, taps, n, tail.want, out.want);
-            c->fast->conv_step(x, weight, bias, stride, taps, n, tail.got, out.got);
-            check_equal(c, out.want, out.got, n, size, "n=%zu taps=%zu", n, taps);
-            check_bytes(c, tail.want, tail.got, (taps - 1) * stride * 4, "tail of n=%zu taps=%zu",
-                        n, taps);
-        }
+        c->ref->conv_rows(x, stride, weight, bias, w, taps, rows, n, tail.want, out.want, n);
+        c->fast->conv_rows(x, stride, weight, bias, w, taps, rows, n, tail.got, out.got, n);
+        for (size_t r = 0; r < rows; r++)
+            c->fast->conv_rows(x + r * stride, stride, weight, bias, w, taps, 1, n, again_tail,
+                               again + r * n, n);
+        check_equal(c, out.want, out.got, rows * n, size, "n=%zu taps=%zu rows=%zu", n, taps, rows);
+        check_bytes(c, tail.want, tail.got, before * w * 4, "tail of n=%zu taps=%zu", n, taps);
+        check_bytes(c, out.got, again, rows * n * 4, "n=%zu taps=%zu row by row", n, taps);
+        check_bytes(c, tail.got, again_tail, before * w * 4, "tail of n=%zu row by row", n);
         check_done(c);
     }
 }
@@ -216,10 +219,10 @@ static Bench memory(Check *c)
     return b;
 }
 
-static void run_conv_step(Check *c, void *arg)
+static void run_conv_rows(Check *c, void *arg)
 {
     Bench *b = arg;
-    c->fast->conv_step(b->x, b->w, NULL, CHANNELS, 4, CHANNELS, b->state, b->out);
+    c->fast->conv_rows(b->x, CHANNELS, b->w, NULL, 256, 4, 8, 256, b->state, b->out, CHANNELS);
 }
 
 static void run_scan_rows(Check *c, void *arg)
@@ -261,10 +264,11 @@ static void run_delta_one(Check *c, void *arg)
     run_heads(c, arg, 1, true);
 }
 
-static void bench_conv_step(Check *c)
+static void bench_conv_rows(Check *c)
 {
     Bench b = memory(c);
-    check_time(c, "2048 x 4", 11 * 4.0 * CHANNELS, 4.0 * CHANNELS, LIMIT_MEMORY, run_conv_step, &b);
+    check_time(c, "256 x 4, 8 rows", 2 * 4.0 * 8 * 256, 4.0 * 8 * 256, LIMIT_MEMORY, run_conv_rows,
+               &b);
 }
 
 static void bench_scan_rows(Check *c)
@@ -290,7 +294,7 @@ static void bench_delta_rows(Check *c)
     check_time(c, "128 x 128, 1 row", 8 * all, 4 * all, LIMIT_MEMORY, run_delta_one, &b);
 }
 
-CHECK_ROW(conv_step, CHECK_EPSILON, 5e-7, test_conv_step, bench_conv_step);
+CHECK_ROW(conv_rows, CHECK_EPSILON, 5e-7, test_conv_rows, bench_conv_rows);
 CHECK_ROW(scan_rows, CHECK_EPSILON, 2e-6, test_scan_rows, bench_scan_rows);
 CHECK_ROW(ssd_rows, CHECK_EPSILON, 2e-6, test_ssd_rows, bench_ssd_rows);
 CHECK_ROW(delta_rows, CHECK_EPSILON, 2e-6, test_delta_rows, bench_delta_rows);

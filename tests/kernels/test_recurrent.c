@@ -42,7 +42,7 @@ static void convolution_is_a_sum_over_the_past(void **state)
     for (int v = 0; v < 2; v++) {
         float tail[TAPS - 1][N] = {{0}}, out[N];
         for (int t = 0; t < T; t++) {
-            versions[v]->conv_step(x[t], weight[0], bias, N, TAPS, N, tail[0], out);
+            versions[v]->conv_rows(x[t], N, weight[0], bias, N, TAPS, 1, N, tail[0], out, N);
             for (int c = 0; c < N; c++) {
                 double sum = bias[c];
                 for (int ago = 0; ago < TAPS && ago <= t; ago++)

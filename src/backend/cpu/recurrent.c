@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-#define CONV_PIECE 256 /* channels: weights and tail stay in the first cache from row to row */
+#define CONV_PIECE 256 /* channels: weights and the last rows stay in the first cache */
+#define CONV_ROWS  8   /* a call: the activation finds them there */
 #define SCAN_PIECE 64  /* a multiple of STATE_PANEL: pieces of a state lie one after the other */
 #define RECUR_ROWS 32  /* a call: their inputs and a strip of the state share the first cache */
 
@@ -32,22 +33,35 @@ static size_t piece_of(size_t all, size_t most, size_t first)
     return all - first < most ? all - first : most;
 }
 
+/* Rows of a chain that lie next to each other, from row i on, `most` at most. */
+static size_t neighbours(const RecurJob *job, int32_t i, size_t most)
+{
+    size_t n = 1;
+    while (n < most && job->chains->next[i + (int32_t)n - 1] == i + (int32_t)n) n++;
+    return n;
+}
+
 static void conv_pieces(void *arg, int member, int64_t begin, int64_t end)
 {
     const RecurJob *job = arg;
     const ConvOptions *o = job->conv;
     const Kernels *k = job->c->k;
-    size_t channels = tensor_row(job->x);
+    size_t channels = tensor_row(job->x), in = tensor_stride(job->x);
     (void)member;
     for (int64_t p = begin; p < end; p++) {
         int32_t i = job->chains->first[p / job->pieces];
         size_t at = (size_t)(p % job->pieces) * CONV_PIECE, n = piece_of(channels, CONV_PIECE, at);
+        size_t rows;
         float *tail = state_of(job, i) + at;
-        for (; i >= 0; i = job->chains->next[i]) {
+        for (; i >= 0; i = job->chains->next[i + (int32_t)rows - 1]) {
             float *out = tensor_at(job->out, i) + at;
-            k->conv_step(tensor_at(job->x, i) + at, o->weight + at, o->bias ? o->bias + at : NULL,
-                         channels, (size_t)o->taps, n, tail, out);
-            if (o->activation != ACT_NONE) k->activate(o->activation, out, n, out);
+            rows = neighbours(job, i, CONV_ROWS);
+            k->conv_rows(tensor_at(job->x, i) + at, in, o->weight + at,
+                         o->bias ? o->bias + at : NULL, channels, (size_t)o->taps, rows, n, tail,
+                         out, tensor_stride(job->out));
+            for (size_t r = 0; r < rows && o->activation != ACT_NONE; r++)
+                k->activate(o->activation, tensor_at(job->out, i + (int64_t)r) + at, n,
+                            tensor_at(job->out, i + (int64_t)r) + at);
         }
     }
 }
@@ -62,14 +76,6 @@ void cpu_conv(Backend *b, const RecurrentLayer *layer, const StepRow *rows, cons
               conv_pieces, &job);
 }
 
-/* Rows of a chain that lie next to each other, from row i on, RECUR_ROWS at most. */
-static size_t neighbours(const RecurJob *job, int32_t i)
-{
-    size_t n = 1;
-    while (n < RECUR_ROWS && job->chains->next[i + (int32_t)n - 1] == i + (int32_t)n) n++;
-    return n;
-}
-
 /* Some channels of Mamba. */
 static void scan_piece(const RecurJob *job, int32_t i, int64_t piece)
 {
@@ -78,7 +84,7 @@ static void scan_piece(const RecurJob *job, int32_t i, int64_t piece)
     size_t n = piece_of(tensor_row(r->x), SCAN_PIECE, at);
     float *h = state_of(job, i) + job->layer->conv + at * width;
     for (; i >= 0; i = job->chains->next[i + (int32_t)rows - 1]) {
-        rows = neighbours(job, i);
+        rows = neighbours(job, i, RECUR_ROWS);
         job->c->k->scan_rows(tensor_at(r->x, i) + at, tensor_at(r->step, i) + at,
                              tensor_stride(r->x), r->a + at * width, r->d + at, tensor_at(r->b, i),
                              tensor_at(r->c, i), tensor_stride(r->b), rows, n, width, h,
@@ -99,7 +105,7 @@ static void head_piece(const RecurJob *job, int32_t i, int64_t head)
         const float *x = tensor_at(r->x, i) + at, *b = tensor_at(r->b, i) + of_group;
         const float *c = tensor_at(r->c, i) + of_group;
         float decay[RECUR_ROWS], gain[RECUR_ROWS], *out = tensor_at(job->out, i) + at;
-        rows = neighbours(job, i);
+        rows = neighbours(job, i, RECUR_ROWS);
         for (size_t t = 0; t < rows; t++) {
             float step = tensor_at(r->step, i + (int64_t)t)[head];
             decay[t] = expf(r->kind == RECUR_SSD ? step * r->a[head] : step);

@@ -7,17 +7,21 @@
 
 #include "kernels/parts.h"
 
-static void conv_step(const float *x, const float *weight, const float *bias, size_t stride,
-                      size_t taps, size_t n, float *tail, float *out)
+static void conv_rows(const float *x, size_t stride, const float *weight, const float *bias,
+                      size_t w_stride, size_t taps, size_t rows, size_t n, float *tail, float *out,
+                      size_t out_stride)
 {
-    for (size_t c = 0; c < n; c++) {
-        double sum = bias ? (double)bias[c] : 0;
+    for (size_t r = 0; r < rows; r++, x += stride, out += out_stride) {
+        for (size_t c = 0; c < n; c++) {
+            double sum = bias ? (double)bias[c] : 0;
+            for (size_t t = 0; t + 1 < taps; t++)
+                sum += (double)weight[t * w_stride + c] * tail[t * w_stride + c];
+            out[c] = (float)(sum + (double)weight[(taps - 1) * w_stride + c] * x[c]);
+        }
         for (size_t t = 0; t + 1 < taps; t++)
-            sum += (double)weight[t * stride + c] * tail[t * stride + c];
-        out[c] = (float)(sum + (double)weight[(taps - 1) * stride + c] * x[c]);
+            memcpy(tail + t * w_stride, t + 2 < taps ? tail + (t + 1) * w_stride : x,
+                   n * sizeof *tail);
     }
-    for (size_t t = 0; t + 1 < taps; t++)
-        memcpy(tail + t * stride, t + 2 < taps ? tail + (t + 1) * stride : x, n * sizeof *tail);
 }
 
 /* h = decay h + add b; returns h c */
@@ -79,7 +83,7 @@ static void delta_rows(const float *q, const float *k, size_t qk_stride, const f
 
 void kernels_ref_recurrent(Kernels *table)
 {
-    table->conv_step = conv_step;
+    table->conv_rows = conv_rows;
     table->scan_rows = scan_rows;
     table->ssd_rows = ssd_rows;
     table->delta_rows = delta_rows;

@@ -16,29 +16,66 @@ WIDE vf load_some(const float *p, size_t some)
     return some == LANES ? vf_load(p) : vf_load_part(p, some);
 }
 
-/* Channels [i, i + some) */
-WIDE void convolve(const float *x, const float *weight, const float *bias, size_t stride,
-                   size_t taps, const float *tail, size_t i, size_t some, float *out)
+/* Rows lie far apart, whole pages in wide models: no prefetcher of a CPU follows them. */
+enum { ROWS_AHEAD = 2 };
+
+WIDE void fetch(const float *row, size_t n)
 {
-    vf sum = bias ? load_some(bias + i, some) : vf_set(0);
-    for (size_t t = 0; t + 1 < taps; t++)
-        sum = vf_fma(load_some(weight + t * stride + i, some),
-                     load_some(tail + t * stride + i, some), sum);
-    sum = vf_fma(load_some(weight + (taps - 1) * stride + i, some), load_some(x + i, some), sum);
-    if (some == LANES)
-        vf_store(out + i, sum);
-    else
-        vf_store_part(out + i, sum, some);
+    for (size_t i = 0; i < n; i += 16) __builtin_prefetch(row + i);
 }
 
-static void conv_step(const float *x, const float *weight, const float *bias, size_t stride,
-                      size_t taps, size_t n, float *tail, float *out)
+WIDE void store_some(float *p, vf v, size_t some)
 {
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) convolve(x, weight, bias, stride, taps, tail, i, LANES, out);
-    if (i < n) convolve(x, weight, bias, stride, taps, tail, i, n - i, out);
-    for (size_t t = 0; t + 1 < taps; t++)
-        memcpy(tail + t * stride, t + 2 < taps ? tail + (t + 1) * stride : x, n * sizeof *tail);
+    if (some == LANES)
+        vf_store(p, v);
+    else
+        vf_store_part(p, v, some);
+}
+
+/* Channels [i, i + some) of a row; past: the rows that it sees, itself the last. */
+WIDE void convolve(const float *const *past, const float *weight, const float *bias,
+                   size_t w_stride, size_t taps, size_t i, size_t some, float *out)
+{
+    vf sum = bias ? load_some(bias + i, some) : vf_set(0);
+    for (size_t t = 0; t < taps; t++)
+        sum = vf_fma(load_some(weight + t * w_stride + i, some), load_some(past[t] + i, some), sum);
+    store_some(out + i, sum, some);
+}
+
+/* The same with 4 taps, as most models have them: nothing is looked up. */
+WIDE void convolve_4(const float *const *past, const float *weight, const float *bias,
+                     size_t w_stride, size_t n, float *out)
+{
+    const float *p0 = past[0], *p1 = past[1], *p2 = past[2], *p3 = past[3];
+    for (size_t i = 0; i + LANES <= n; i += LANES) {
+        vf sum = bias ? vf_load(bias + i) : vf_set(0);
+        sum = vf_fma(vf_load(weight + i), vf_load(p0 + i), sum);
+        sum = vf_fma(vf_load(weight + w_stride + i), vf_load(p1 + i), sum);
+        sum = vf_fma(vf_load(weight + 2 * w_stride + i), vf_load(p2 + i), sum);
+        vf_store(out + i, vf_fma(vf_load(weight + 3 * w_stride + i), vf_load(p3 + i), sum));
+    }
+}
+
+static void conv_rows(const float *x, size_t stride, const float *weight, const float *bias,
+                      size_t w_stride, size_t taps, size_t rows, size_t n, float *tail, float *out,
+                      size_t out_stride)
+{
+    size_t before = taps - 1, whole = n / LANES * LANES;
+    for (size_t r = 0; r < rows; r++) {
+        const float *past[CONV_MOST_TAPS];
+        for (size_t t = 0; t < taps; t++)
+            past[t] = r + t < before ? tail + (r + t) * w_stride : x + (r + t - before) * stride;
+        if (r + ROWS_AHEAD < rows) fetch(x + (r + ROWS_AHEAD) * stride, n);
+        size_t i = taps == 4 ? whole : 0;
+        if (taps == 4) convolve_4(past, weight, bias, w_stride, n, out + r * out_stride);
+        for (; i < whole; i += LANES)
+            convolve(past, weight, bias, w_stride, taps, i, LANES, out + r * out_stride);
+        if (i < n) convolve(past, weight, bias, w_stride, taps, i, n - i, out + r * out_stride);
+    }
+    for (size_t t = 0; t < before; t++) /* upwards: none is overwritten before it was moved */
+        memmove(tail + t * w_stride,
+                rows + t < before ? tail + (rows + t) * w_stride : x + (rows + t - before) * stride,
+                n * sizeof *tail);
 }
 
 /* ---- states in panels: lanes run along the n rows of a state, `V` vectors (a strip) at a time;
@@ -51,14 +88,6 @@ enum {
     STRIP = PANEL_VECTORS > 1 ? PANEL_VECTORS : 2,
     STRIP_ROWS = STRIP * LANES,
 };
-
-WIDE void store_some(float *p, vf v, size_t some)
-{
-    if (some == LANES)
-        vf_store(p, v);
-    else
-        vf_store_part(p, v, some);
-}
 
 /* Where the strip's i-th vectors lie. */
 #define STATE_OF(h, i) ((h) + (i)*step)
@@ -75,14 +104,6 @@ WIDE void store_strip(int V, size_t some, float *h, size_t apart, const vf *s)
 {
     UNROLL
     for (int r = 0; r < V; r++) store_some(h + (size_t)r * apart, s[r], some);
-}
-
-/* Rows lie far apart, whole pages in wide models: no prefetcher of a CPU follows them. */
-enum { ROWS_AHEAD = 2 };
-
-WIDE void fetch(const float *row, size_t n)
-{
-    for (size_t i = 0; i < n; i += 16) __builtin_prefetch(row + i);
 }
 
 WIDE void zero_strip(int V, vf *sum)
@@ -350,7 +371,7 @@ static void delta_rows(const float *q, const float *k, size_t qk_stride, const f
 
 static void register_recurrent(Kernels *table)
 {
-    table->conv_step = conv_step;
+    table->conv_rows = conv_rows;
     table->scan_rows = scan_rows;
     table->ssd_rows = ssd_rows;
     table->delta_rows = delta_rows;
