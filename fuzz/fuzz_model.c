@@ -1,9 +1,10 @@
 /* A hostile model file, from its first byte to decoded tokens. The input is not the file (nearly
  * every random change of one is refused in its header) but how to make it: a small model of some
- * shape, then edits at places that the reader will reach: values of keys, dimensions, types and
- * places of tensors, weights, the end of the file. Whatever comes of it is refused with one line
- * that begins with the file's name, or runs: plan, session, steps, sampling, text, chat, cut,
- * shift. All memory must be back at the end; what runs keeps the promises of bantam.h. */
+ * shape, or one of a family from tests/data/families, then edits at places that the reader reaches:
+ * values of keys, dimensions, types and places of tensors, weights, the end of the file. Whatever
+ * comes of it is refused with one line that begins with the file's name, or runs: plan, session,
+ * steps, sampling, text, chat, cut, shift. All memory must be back at the end; what runs keeps the
+ * promises of bantam.h. */
 #include "fuzz.h"
 
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "base/mem.h"
 #include "engine/model.h"
 #include "io/gguf_index.h"
+#include "support/families.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
 
@@ -74,11 +76,15 @@ static DType type_of(unsigned byte)
     return byte >= 224 ? rare[byte % 14] : types[byte % 14]; /* 224 is a multiple of 14 */
 }
 
+/* The next byte says what is made (see make_file, take_model): these lie so that older seeds keep
+ * their meaning. */
+enum { FIRST_FAMILY = 200, FIRST_ENCODER = 240 };
+
 static MakeModel take_model(Input *in)
 {
     static const char *const archs[] = {"llama", "llama-moe", "qwen2", "qwen3", "qwen3moe"};
     unsigned arch = take(in), type = take(in), high = take(in), flags = take(in);
-    bool encoder = arch >= 240; /* the others lie so that seeds keep their meaning */
+    bool encoder = arch >= FIRST_ENCODER;
     MakeModel m = {.arch = encoder ? "bert" : archs[arch % 5],
                    .pooling = encoder ? (int)(arch % 5) : 0,
                    .type = type_of(type),
@@ -121,6 +127,26 @@ static bool make_file(const MakeModel *m, File *f)
     if (from) fclose(from);
     scratch_close();
     return f->size && gguf_open_memory(f->data, f->size, "made", &f->made, &err) == BT_OK;
+}
+
+/* The model that the input names: of a family, or made. */
+static bool take_file(Input *in, File *f)
+{
+    static FamilyFixture families[FAMILIES_MOST];
+    static size_t n;
+    bt_error err;
+    if (in->size < 2 || *in->data < FIRST_FAMILY || *in->data >= FIRST_ENCODER) {
+        MakeModel m = take_model(in);
+        return make_file(&m, f);
+    }
+    take(in);
+    if (!n) n = families_read(NULL, families);
+    if (!n) return false;
+    FILE *from = fopen(families_path(families[take(in) % n].name, ".gguf"), "rb");
+    f->data = whole;
+    if (from) f->size = fread(whole, 1, sizeof whole, from);
+    if (from) fclose(from);
+    return f->size && gguf_open_memory(f->data, f->size, "family", &f->made, &err) == BT_OK;
 }
 
 static void put(File *f, size_t at, uint64_t value, size_t width)
@@ -310,9 +336,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     unsigned how = take(&in);
     if (how == 255) o.vocab_only = true;
     if (take(&in) % 4 == 1) o.cpu_mask = CPU_NONE; /* plain C, where sanitizers see every access */
-    MakeModel m = take_model(&in);
     File f = {0};
-    if (make_file(&m, &f)) {
+    if (take_file(&in, &f)) {
         edit(&f, &in);
         gguf_close(&f.made);
         Gguf *g;
