@@ -42,7 +42,7 @@ static void scan_rows(const float *x, const float *dt, size_t stride, const floa
             for (size_t i = 0; i < width; i++) {
                 size_t at = state_at(n, width, j, i);
                 float power = dt[j] * a[at];
-                sum += advance(h + at, exp(power), add, b[i], c[i]);
+                sum += advance(h + at, exp((double)power), add, b[i], c[i]);
             }
             out[j] = (float)sum;
         }
