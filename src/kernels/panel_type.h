@@ -4,37 +4,96 @@
 
 #include "kernels/panel.h"
 
-/* Scale streams. Each is a sequence of units of 32 or 256 k; inside a unit every array has one
- * entry a row, 32 of them adjacent, in this order:
- *   SCALE_F16        32 k: f16 d                                       scale d
- *   SCALE_F16_MIN    32 k: f16 d, f16 m                                scale d, min m
- *   SCALE_E8M0       32 k: byte e                                      scale 2^(e-128)
- *   SCALE_K_MIN     256 k: f16 d, f16 dmin, 8 times (u8 s, u8 m)       scale d s, min -(dmin m)
- *   SCALE_K          256 k: f16 d, then i8 s for each group            scale d s
+/* Scale streams. Each is a sequence of units; inside a unit every array has one entry a row, 32 of
+ * them adjacent, in this order:
+ *   SCALE_F16        f16 d                                             scale d
+ *   SCALE_F16_MIN    f16 d, f16 m                                      scale d, min m
+ *   SCALE_E8M0       byte e                                            scale 2^(e-128)
+ *   SCALE_UE4M3      for each group: byte e                            scale ue4m3_half(e)
+ *   SCALE_K_MIN      f16 d, f16 dmin, for each group (u8 s, u8 m)      scale d s, min -(dmin m)
+ *   SCALE_K_NIBBLES  f16 d, f16 dmin, for each group (u8: s, m << 4)   scale d s, min -(dmin m)
+ *   SCALE_K          f16 d, then i8 s for each group                   scale d s
+ *   SCALE_K_ODD      f16 d, then for two groups u8: s, s' << 4         scale d factor (2 s + 1)
+ *   SCALE_K_DELTA    the same; the top bit t of s apart                scale d (2 s + 1),
+ *                                                                      min -(7 + 2 t)/8 scale
+ * A group of SCALE_F16_MIN and SCALE_E8M0 is a unit; the groups of a unit of SCALE_F16 share d.
  * Where a unit has no min, min = -offset scale. Products have at most 19 significant bits, so
  * every machine computes the same scale; kernels lean on that bound (24 - 2 bits). */
 typedef enum ScaleKind {
     SCALE_F16,
     SCALE_F16_MIN,
     SCALE_E8M0,
+    SCALE_UE4M3,
     SCALE_K_MIN,
+    SCALE_K_NIBBLES,
     SCALE_K,
+    SCALE_K_ODD,
+    SCALE_K_DELTA,
 } ScaleKind;
 
 typedef struct PanelType {
     uint32_t type; /* GGUF number */
     PanelCode code;
     ScaleKind scales;
-    int group;       /* k a scale */
-    int offset;      /* of codes (CODE_TABLE: of the table's entries) */
-    int unit;        /* k of a block, and of a unit of the scale stream */
-    int block_bytes; /* in the file */
-    int unit_bytes;  /* of the scale stream, 32 rows */
-    const uint8_t *table;
+    int group;            /* k a scale */
+    int offset;           /* of codes (of a table: of its entries) */
+    int unit;             /* k of a block, and of a unit of the scale stream */
+    int block_bytes;      /* in the file */
+    float factor;         /* SCALE_K_ODD: a power of two */
+    const uint8_t *table; /* 16 entries or NULL */
     void (*codes)(const uint8_t *block, uint8_t *codes); /* block to codes[unit] */
+    /* s of each group: SCALE_K, SCALE_K_ODD, SCALE_K_DELTA, SCALE_K_NIBBLES, SCALE_UE4M3. */
+    void (*steps)(const uint8_t *block, uint8_t *steps);
+    int d_at; /* of float16 d (and, behind it, a min) in the block; NO_D, D_IN_PIECES */
 } PanelType;
+
+enum { NO_D = -1, D_IN_PIECES = -2 /* of an IQ1_M block */ };
+
+/* Bytes of a unit of the stream, 32 rows, of so many groups. */
+static inline size_t panel_unit_bytes(ScaleKind kind, size_t groups)
+{
+    switch (kind) {
+    case SCALE_F16_MIN: return 128;
+    case SCALE_E8M0: return 32;
+    case SCALE_UE4M3: return 32 * groups;
+    case SCALE_K_MIN: return 128 + 64 * groups;
+    case SCALE_K_NIBBLES: return 128 + 32 * groups;
+    case SCALE_K: return 64 + 32 * groups;
+    case SCALE_K_ODD:
+    case SCALE_K_DELTA: return 64 + 16 * groups;
+    default: return 64;
+    }
+}
+
+static inline size_t panel_groups(const PanelType *t)
+{
+    return (size_t)(t->unit / t->group);
+}
 
 /* NULL: the type is not kept in panels. */
 const PanelType *panel_type(uint32_t type);
+
+/* Scale and min of row r in group g of a unit of the stream. */
+float panel_scale_at(const PanelType *t, const uint8_t *unit, size_t g, size_t r, float *min);
+
+/* Code (of tables: the place in them) of row r and column k of a panel. */
+static inline int panel_code_at(PanelCode code, const uint8_t *codes, size_t k, size_t r)
+{
+    size_t turn = panel_turn(code), in = k % turn, lane = r % 16 * 4 + k % 4;
+    const uint8_t *strip =
+        codes + panel_codes_bytes(code, k - in) + r / 16 * panel_strip(code) + lane;
+    const uint8_t *eight = strip + in / 8 * 64, *sixteen = strip + in / 16 * 64;
+    int four = in % 8 / 4 * 4, two = in % 16 / 4 * 2, one = (int)(in / 4);
+    switch (code) {
+    case CODE_BYTE: return *strip;
+    case CODE_SIX: return (*eight >> four & 15) | (strip[128] >> two & 3) << 4;
+    case CODE_FIVE: return (*eight >> four & 15) | (strip[256] >> one & 1) << 4;
+    case CODE_ONE: return (*strip >> one & 1) << 1;
+    case CODE_TWO: return *sixteen >> two & 3;
+    case CODE_THREE:
+    case CODE_OCTET: return (*sixteen >> two & 3) | (strip[128] >> one & 1) << 2;
+    default: return *eight >> four & 15;
+    }
+}
 
 #endif

@@ -104,11 +104,11 @@ static inline int tq1_digit(uint8_t byte, int i)
 }
 
 /* The float16 scale that an IQ1_M block keeps in the top bits of its four words. */
-static inline float iq1_m_scale(const BlockIQ1_M *b)
+static inline uint16_t iq1_m_bits(const BlockIQ1_M *b)
 {
     unsigned d = 0;
     for (int i = 0; i < 4; i++) d |= (unsigned)(b->scales[2 * i + 1] >> 4) << 4 * i;
-    return f16_to_f32((uint16_t)d);
+    return (uint16_t)d;
 }
 
 /* Scale and min number g (0..7) of a Q4_K or Q5_K block: six bits each in twelve bytes. */

@@ -1,6 +1,8 @@
 /* The program: walks the CPU masks, runs each row's test on each version once, prints TAP.
- *     check [--seed N] [--only NAME] [--mask NAMES] [--rounds N] [--bench] [--list]
- * --only takes the start of a kernel's name. Exit code 1 when something differs, 2 for usage. */
+ *     check [--seed N] [--only NAME] [--mask NAMES] [--rounds N] [--bench] [--best]
+ *           [--list]
+ * --only takes the start of a kernel's name, --best times the fastest version alone. Exit code 1
+ * when something differs, 2 for usage. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +72,7 @@ static struct {
     const char *only;
     uint32_t mask;
     int rounds;
-    bool bench, list;
+    bool bench, best, list;
 } options = {.seed = 0, .only = "", .mask = 0, .rounds = 60};
 
 static char running[128];
@@ -138,7 +140,7 @@ static int run_bench(void)
     for (int i = 0; i < check_n_rows; i++) {
         if (!wanted(check_rows[i]) || !check_rows[i]->bench) continue;
         int n = versions(check_rows[i], found);
-        for (int j = 0; j < n; j++) {
+        for (int j = options.best ? n - 1 : 0; j < n; j++) {
             if (!member(found[j], check_rows[i])) continue;
             Check c;
             start_row(&c, check_rows[i], found[j]);
@@ -151,11 +153,11 @@ static int run_bench(void)
 
 static int usage(const char *what)
 {
-    fprintf(
-        stderr,
-        "check: %s\n"
-        "usage: check [--seed N] [--only NAME] [--mask NAMES] [--rounds N] [--bench] [--list]\n",
-        what);
+    fprintf(stderr,
+            "check: %s\n"
+            "usage: check [--seed N] [--only NAME] [--mask NAMES] [--rounds N] [--bench] [--best] "
+            "[--list]\n",
+            what);
     return 2;
 }
 
@@ -165,6 +167,8 @@ static const char *read_options(int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--bench") == 0)
             options.bench = true;
+        else if (strcmp(argv[i], "--best") == 0)
+            options.best = true;
         else if (strcmp(argv[i], "--list") == 0)
             options.list = true;
         else if (!value)

@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "check.h"
+#include "kernels/panel_type.h"
 #include "tensor/dtype.h"
 #include "tensor/half.h"
 
-static const uint32_t types[] = {DT_Q4_0,  DT_Q4_1, DT_Q8_0, DT_IQ4_NL,
-                                 DT_MXFP4, DT_Q4_K, DT_Q6_K, DT_IQ4_XS};
+static const uint32_t types[] = {
+    DT_Q4_0,    DT_Q4_1,  DT_Q5_0,    DT_Q5_1,   DT_Q8_0,  DT_IQ4_NL, DT_MXFP4, DT_NVFP4, DT_Q1_0,
+    DT_Q2_0,    DT_TQ1_0, DT_TQ2_0,   DT_Q2_K,   DT_Q3_K,  DT_Q4_K,   DT_Q5_K,  DT_Q6_K,  DT_IQ4_XS,
+    DT_IQ3_XXS, DT_IQ3_S, DT_IQ2_XXS, DT_IQ2_XS, DT_IQ2_S, DT_IQ1_S,  DT_IQ1_M};
 enum { N_TYPES = sizeof types / sizeof types[0] };
 
 /* ---- quantize_act ---- */
@@ -46,41 +49,34 @@ typedef struct Case {
 /* A panel of random codes and ordinary scales. */
 static void fill_panel(Check *c, Case *p, uint8_t *panel)
 {
-    size_t scales = p->layout.bytes - p->layout.codes_bytes;
+    const PanelType *t = panel_type(p->type);
     for (size_t i = 0; i < p->layout.bytes; i += 8) {
         uint64_t bits = check_random(c);
         memcpy(panel + i, &bits, 8);
     }
     uint8_t *s = panel + p->layout.codes_bytes;
-    size_t unit = p->type == DT_Q4_K ? 640 : p->type == DT_Q6_K ? 576 : 320, halves = 32;
-    if (p->type == DT_Q4_K) halves = 64;
-    if (p->type == DT_MXFP4) {
-        for (size_t i = 0; i < scales; i++)
-            s[i] = (uint8_t)(s[i] % 8 ? 115 + s[i] % 16 : s[i] / 8 % 4);
-    } else if (dtype_info(p->type)->block == 32) {
-        unit = halves = 1;
-        for (size_t i = 0; i + 2 <= scales; i += 2) {
+    size_t halves = t->scales == SCALE_E8M0 || t->scales == SCALE_UE4M3 ? 0 : 32;
+    if (t->scales == SCALE_F16_MIN || t->scales == SCALE_K_MIN || t->scales == SCALE_K_NIBBLES)
+        halves = 64;
+    for (size_t i = 0; t->scales == SCALE_E8M0 && i < p->layout.scales_bytes; i++)
+        s[i] = (uint8_t)(s[i] % 8 ? 115 + s[i] % 16 : s[i] / 8 % 4);
+    size_t unit = panel_unit_bytes(t->scales, panel_groups(t));
+    for (size_t u = 0; u < p->layout.scales_bytes; u += unit)
+        for (size_t i = 0; i < halves; i++) {
             uint16_t h = f32_to_f16((float)((int)check_below(c, 2001) - 1000) * 1e-5f);
-            memcpy(s + i, &h, 2);
+            memcpy(s + u + 2 * i, &h, 2);
         }
-    } else {
-        for (size_t u = 0; u + unit <= scales; u += unit)
-            for (size_t i = 0; i < halves; i++) {
-                uint16_t h = f32_to_f16((float)((int)check_below(c, 2001) - 1000) * 1e-5f);
-                memcpy(s + u + 2 * i, &h, 2);
-            }
-    }
 }
 
 static size_t draw_k(Check *c, uint32_t type)
 {
     size_t block = (size_t)dtype_info(type)->block;
-    return block * (1 + check_below(c, block == 32 ? 20 : 4));
+    return block * (1 + check_below(c, 640 / block + 1));
 }
 
 static void test_panel_scales(Check *c)
 {
-    for (int round = 0; round < c->rounds; round++) {
+    for (int round = 0; round < 3 * c->rounds; round++) {
         Case p = {.type = types[round % N_TYPES]};
         size_t k = draw_k(c, p.type);
         if (!panel_layout(p.type, k, &p.layout)) check_fail(c, "no layout");
@@ -120,9 +116,8 @@ static void term_sizes(const Case *p, float *size)
                 float x = 0, a = p->act.scale[i * p->act.g_stride + g * group / 32];
                 for (size_t j = 0; j < group; j++)
                     x += fabsf((float)p->act.q[i * p->act.q_stride + g * group + j]);
-                float most = p->layout.code == CODE_SIX      ? 63
-                             : p->layout.code == CODE_NIBBLE ? 15
-                                                             : 255;
+                float most = p->layout.table ? 255 : (float)((1 << panel_bits(p->layout.code)) - 1);
+                if (p->layout.code == CODE_ONE) most = 2;
                 sum += a * x * (fabsf(p->scale[g * 32 + r]) * most + fabsf(p->min[g * 32 + r]));
             }
             size[i * p->out_stride + r] = sum;
@@ -157,7 +152,7 @@ static Case draw_case(Check *c, uint32_t type, size_t k, size_t m)
 
 static void test_panel_matmul(Check *c)
 {
-    for (int round = 0; round < c->rounds; round++) {
+    for (int round = 0; round < 3 * c->rounds; round++) {
         uint32_t type = types[round % N_TYPES];
         size_t m = 1 + check_below(c, round % 3 ? round % 5 ? 20 : 40 : 5), k = draw_k(c, type);
         Case p = draw_case(c, type, k, m);
@@ -182,7 +177,7 @@ static void test_panel_matmul(Check *c)
 /* panel_few gives what the same version's panel_matmul gives. */
 static void test_panel_few(Check *c)
 {
-    for (int round = 0; round < c->rounds; round++) {
+    for (int round = 0; round < 3 * c->rounds; round++) {
         uint32_t type = types[round % N_TYPES];
         size_t m = 1 + check_below(c, round % 3 ? 5 : 14), k = draw_k(c, type);
         Case p = draw_case(c, type, k, m);

@@ -94,12 +94,12 @@ static void weight_types_stay_close(void **state)
         DType type;
         double most; /* of the other engine's paths on a model of this size: 2e-4 to 4e-4 */
     } rows[] = {{DT_F16, 1e-9},    {DT_BF16, 1e-9},    {DT_Q8_0, 3e-4},    {DT_Q4_0, 3e-4},
-                {DT_Q4_1, 3e-4},   {DT_Q5_0, 1e-9},    {DT_Q5_1, 1e-9},    {DT_Q2_K, 1e-9},
-                {DT_Q3_K, 1e-9},   {DT_Q4_K, 3e-4},    {DT_Q5_K, 1e-9},    {DT_Q6_K, 3e-4},
-                {DT_IQ4_NL, 3e-4}, {DT_IQ4_XS, 3e-4},  {DT_MXFP4, 3e-4},   {DT_NVFP4, 1e-9},
-                {DT_IQ1_S, 1e-9},  {DT_IQ1_M, 1e-9},   {DT_IQ2_XXS, 1e-9}, {DT_IQ2_XS, 1e-9},
-                {DT_IQ2_S, 1e-9},  {DT_IQ3_XXS, 1e-9}, {DT_IQ3_S, 1e-9},   {DT_TQ1_0, 1e-9},
-                {DT_TQ2_0, 1e-9},  {DT_Q1_0, 1e-9},    {DT_Q2_0, 1e-9}};
+                {DT_Q4_1, 3e-4},   {DT_Q5_0, 3e-4},    {DT_Q5_1, 3e-4},    {DT_Q2_K, 3e-4},
+                {DT_Q3_K, 3e-4},   {DT_Q4_K, 3e-4},    {DT_Q5_K, 3e-4},    {DT_Q6_K, 3e-4},
+                {DT_IQ4_NL, 3e-4}, {DT_IQ4_XS, 3e-4},  {DT_MXFP4, 3e-4},   {DT_NVFP4, 3e-4},
+                {DT_IQ1_S, 3e-4},  {DT_IQ1_M, 3e-4},   {DT_IQ2_XXS, 3e-4}, {DT_IQ2_XS, 3e-4},
+                {DT_IQ2_S, 3e-4},  {DT_IQ3_XXS, 3e-4}, {DT_IQ3_S, 3e-4},   {DT_TQ1_0, 3e-4},
+                {DT_TQ2_0, 3e-4},  {DT_Q1_0, 3e-4},    {DT_Q2_0, 3e-4}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *path = make("llama", rows[i].type);
         int vocab;

@@ -87,7 +87,8 @@ static void quantise(Bed *b)
 
 static void products(Bed *b)
 {
-    static const uint32_t types[] = {DT_Q4_0, DT_Q8_0, DT_Q4_K, DT_Q6_K, DT_IQ4_XS, DT_MXFP4};
+    static const uint32_t types[] = {DT_Q4_0,  DT_Q8_0, DT_Q4_K, DT_Q6_K, DT_IQ4_XS,
+                                     DT_MXFP4, DT_Q5_K, DT_Q3_K, DT_Q2_K, DT_IQ2_XXS};
     int8_t *q = b->q = must(aligned_alloc(64, M * K));
     float *scale = floats(M * K / 32), *sum32 = floats(M * K / 32), *sum16 = floats(M * K / 16);
     for (size_t m = 0; m < M; m++)

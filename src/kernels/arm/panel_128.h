@@ -46,10 +46,10 @@ INLINE const void *later(const void *p)
 
 #define DONE(v) __asm__ volatile("" : "+w"(v))
 
-/* strip: the first of the weight rows in the codes of the group. q: the group in the first
- * activation row. */
-INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, const int8_t *q,
-                 size_t q_stride, int m, Dots *out);
+/* strip: the first of the weight rows in the codes of the 32 k that the group lies in; part: 1 for
+ * the second 16 of them. q: the group in the first activation row. */
+INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, int part,
+                 const int8_t *q, size_t q_stride, int m, Dots *out);
 
 /* Sixteen k of 4 weight rows: v[j] holds k 4j..4j+3 of each. */
 typedef struct Codes {
@@ -68,10 +68,57 @@ INLINE Codes unpack_six(const uint8_t *src)
     return c;
 }
 
-INLINE Codes unpack(PanelCode code, Entries table, const uint8_t *src)
+INLINE uint8x16_t bits_down(uint8x16_t v, int n)
+{
+    switch (n) {
+    case -4: return vshlq_n_u8(v, 4);
+    case -3: return vshlq_n_u8(v, 3);
+    case -2: return vshlq_n_u8(v, 2);
+    case -1: return vshlq_n_u8(v, 1);
+    case 1: return vshrq_n_u8(v, 1);
+    case 2: return vshrq_n_u8(v, 2);
+    case 3: return vshrq_n_u8(v, 3);
+    case 4: return vshrq_n_u8(v, 4);
+    case 5: return vshrq_n_u8(v, 5);
+    case 6: return vshrq_n_u8(v, 6);
+    default: return v;
+    }
+}
+
+/* Codes made of planes of bits: the `half` of their 32 k. */
+INLINE Codes unpack_planes(PanelCode code, const uint8_t *src, int half)
+{
+    const int place = code == CODE_FIVE ? 4 : code == CODE_ONE ? 1 : 2;
+    const uint8x16_t one = vdupq_n_u8((uint8_t)(1 << place)), two = vdupq_n_u8(3);
+    const uint8x16_t bits = vld1q_u8(src + (code == CODE_FIVE  ? 256
+                                            : code == CODE_ONE ? 0
+                                            : code == CODE_TWO ? 64 * half
+                                                               : 128));
+    uint8x16_t v = bits;
+    Codes c;
+    if (code == CODE_THREE || code == CODE_OCTET) v = vld1q_u8(src + 64 * half);
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+        if (code == CODE_FIVE) {
+            if (j % 2 == 0) v = vld1q_u8(src + 128 * half + 32 * j);
+            c.v[j] = j % 2 ? vshrq_n_u8(v, 4) : vandq_u8(v, vdupq_n_u8(15));
+        } else if (code == CODE_ONE) {
+            c.v[j] = vdupq_n_u8(0);
+        } else {
+            c.v[j] = vandq_u8(bits_down(v, 2 * j), two);
+        }
+        if (code == CODE_TWO) continue;
+        c.v[j] = vorrq_u8(c.v[j], vandq_u8(bits_down(bits, 4 * half + j - place), one));
+    }
+    return c;
+}
+
+/* src: a vector of rows in a strip's 32 k; half: which 16 of them. */
+INLINE Codes unpack(PanelCode code, Entries table, const uint8_t *src, int half)
 {
     const uint8x16_t low = vdupq_n_u8(15), middle = vdupq_n_u8(128);
     Codes c;
+    src += (size_t)half * panel_half(code);
     if (code == CODE_SIX) return unpack_six(src);
     if (code == CODE_BYTE) {
         for (int j = 0; j < 4; j++) {
@@ -80,34 +127,40 @@ INLINE Codes unpack(PanelCode code, Entries table, const uint8_t *src)
         }
         return c;
     }
-    for (int j = 0; j < 4; j += 2) {
-        uint8x16_t a = vld1q_u8(src + 64 * j);
-        c.v[j] = vandq_u8(a, low);
-        c.v[j + 1] = vshrq_n_u8(a, 4);
+    if (code == CODE_NIBBLE || code == CODE_TABLE) {
+        for (int j = 0; j < 4; j += 2) {
+            uint8x16_t a = vld1q_u8(src + 64 * j);
+            c.v[j] = vandq_u8(a, low);
+            c.v[j + 1] = vshrq_n_u8(a, 4);
+        }
+    } else {
+        c = unpack_planes(code, src, half);
     }
-    for (int j = 0; j < 4 && code == CODE_TABLE; j++) c.v[j] = vqtbl1q_u8(table, c.v[j]);
+    for (int j = 0; j < 4 && (code == CODE_TABLE || code == CODE_OCTET); j++)
+        c.v[j] = vqtbl1q_u8(table, c.v[j]);
     return c;
 }
 
 /* What a group's sum lacks where codes are taken 128 lower. */
 INLINE int32x4_t lacking(PanelCode code, int group, const int8_t *q)
 {
-    if (!SIGNED_CODES || code == CODE_NIBBLE || code == CODE_SIX) return vdupq_n_s32(0);
+    if (!SIGNED_CODES || (code != CODE_TABLE && code != CODE_OCTET && code != CODE_BYTE))
+        return vdupq_n_s32(0);
     int sum = vaddlvq_s8(vld1q_s8(q));
     if (group == 32) sum += vaddlvq_s8(vld1q_s8(q + 16));
     return vdupq_n_s32(sum * 128);
 }
 
-INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, size_t g,
-                      const PanelAct *act, int m, float *out, size_t out_stride)
+INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, int part,
+                      size_t g, const PanelAct *act, int m, float *out, size_t out_stride)
 {
     const size_t per = ACT_GROUP / (size_t)group, rows = 4 * VECTORS_OF(m);
-    const size_t strip = code == CODE_SIX ? 192 : 64;
+    const size_t strip = panel_strip(code);
     const float *scale = s->scale + g * PANEL_ROWS, *min = s->min + g * PANEL_ROWS;
     for (size_t r = 0; r < PANEL_ROWS; r += rows) {
         Dots d;
-        dots(code, group, s->table, src + r / 16 * strip + r % 16 * 4, act->q + g * (size_t)group,
-             act->q_stride, m, &d);
+        dots(code, group, s->table, src + r / 16 * strip + r % 16 * 4, part,
+             act->q + g * (size_t)group, act->q_stride, m, &d);
         UNROLL
         for (int c = 0; c < m; c++) {
             size_t row = (size_t)c * act->g_stride;

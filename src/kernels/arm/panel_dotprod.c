@@ -19,21 +19,21 @@ INLINE int32x4_t dot(int32x4_t sum, uint8x16_t codes, int8x16_t q, int lane)
     }
 }
 
-INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, const int8_t *q,
-                 size_t q_stride, int m, Dots *out)
+INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, int part,
+                 const int8_t *q, size_t q_stride, int m, Dots *out)
 {
     for (int c = 0; c < m; c++) {
         int32x4_t start = lacking(code, group, q + (size_t)c * q_stride);
         for (int i = 0; i < 4; i++) out->v[i][c] = start;
     }
     UNROLL
-    for (int k = 0; k < group; k += 16, strip += group_bytes(code, 16)) {
+    for (int k = 0; k < group; k += 16) {
         int8x16_t x[4];
         q = later(q);
         for (int c = 0; c < m; c++) x[c] = vld1q_s8(q + (size_t)c * q_stride + k);
         UNROLL
         for (int i = 0; i < 4; i++) {
-            Codes w = unpack(code, table, strip + 16 * i);
+            Codes w = unpack(code, table, strip + 16 * i, part + k / 16);
             UNROLL
             for (int j = 0; j < 4; j++) {
                 UNROLL

@@ -19,16 +19,16 @@ INLINE int32x4_t dot(int32x4_t sum, uint8x16_t w, int8x16_t q, int lane)
     }
 }
 
-INLINE void dots_of_one(PanelCode code, int group, Entries table, const uint8_t *strip,
+INLINE void dots_of_one(PanelCode code, int group, Entries table, const uint8_t *strip, int part,
                         const int8_t *q, Dots *out)
 {
     for (int i = 0; i < 4; i++) out->v[i][0] = vdupq_n_s32(0);
     UNROLL
-    for (int k = 0; k < group; k += 16, strip += group_bytes(code, 16)) {
+    for (int k = 0; k < group; k += 16) {
         int8x16_t x = vld1q_s8(q + k);
         UNROLL
         for (int i = 0; i < 4; i++) {
-            Codes w = unpack(code, table, strip + 16 * i);
+            Codes w = unpack(code, table, strip + 16 * i, part + k / 16);
             UNROLL
             for (int j = 0; j < 4; j++) out->v[i][0] = dot(out->v[i][0], w.v[j], x, j);
         }
@@ -51,11 +51,11 @@ INLINE int8x16_t pair_acts(int8x16_t a, int8x16_t b, int which)
 
 /* The sums of two rows by two: (row, activation) 00 01 10 11. An odd last activation row is paired
  * with itself. */
-INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, const int8_t *q,
-                 size_t q_stride, int m, Dots *out)
+INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, int part,
+                 const int8_t *q, size_t q_stride, int m, Dots *out)
 {
     if (m == 1) {
-        dots_of_one(code, group, table, strip, q, out);
+        dots_of_one(code, group, table, strip, part, q, out);
         return;
     }
     int32x4_t sum[4][2][2]; /* [4 weight rows][first or last two][two activation rows] */
@@ -63,7 +63,7 @@ INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip,
     for (int i = 0; i < 4; i++)
         for (int p = 0; p < pairs; p++) sum[i][0][p] = sum[i][1][p] = vdupq_n_s32(0);
     UNROLL
-    for (int k = 0; k < group; k += 16, strip += group_bytes(code, 16)) {
+    for (int k = 0; k < group; k += 16) {
         q = later(q);
         int8x16_t x[2][2]; /* [two activation rows][first or last eight k] */
         UNROLL
@@ -75,7 +75,7 @@ INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip,
         }
         UNROLL
         for (int i = 0; i < 4; i++) {
-            Codes w = unpack(code, table, strip + 16 * i);
+            Codes w = unpack(code, table, strip + 16 * i, part + k / 16);
             UNROLL
             for (int j = 0; j < 4; j++) {
                 uint8x16_t rows = pair_rows(w.v[j & 2], w.v[(j & 2) + 1], j & 1);

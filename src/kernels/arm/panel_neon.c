@@ -3,12 +3,16 @@
  *
  *   nibbles        eight products, a group of 32    8 * 15 * 127 < 2^15
  *   six bits       four products, a group of 16     4 * 63 * 127 < 2^15
+ *   up to three bits, as nibbles; five bits, entries of tables, as
  *   signed bytes   two products                     2 * 128 * 127 < 2^15
  *
  * and what is more would wrap, not crash. A register of sums is two weight rows, four lanes each.
  * Tiles are as large as 32 registers allow with GCC 12 and no spill. */
-#define SIGNED_CODES  1
-#define TILE_OF(code) ((code) == CODE_TABLE || (code) == CODE_BYTE ? 3 : 4)
+#define SIGNED_CODES 1
+#define TILE_OF(code)                                                                              \
+    ((code) == CODE_OCTET                                                 ? 2                      \
+     : (code) == CODE_TABLE || (code) == CODE_BYTE || (code) == CODE_FIVE ? 3                      \
+                                                                          : 4)
 #define VECTORS_OF(m) ((m) > 1 ? 2 : 4)
 
 #include "kernels/arm/panel_128.h"
@@ -40,7 +44,7 @@ INLINE int16x8_t multiply(uint8x16_t codes, int8x16_t q, int half)
 }
 
 /* Nibbles and six bits: sums of 16 bits over the whole group. */
-INLINE void dots_16(PanelCode code, int group, const uint8_t *strip, const int8_t *q,
+INLINE void dots_16(PanelCode code, int group, const uint8_t *strip, int part, const int8_t *q,
                     size_t q_stride, int m, Dots *out)
 {
     const int vectors = VECTORS_OF(m);
@@ -48,13 +52,13 @@ INLINE void dots_16(PanelCode code, int group, const uint8_t *strip, const int8_
     for (int i = 0; i < vectors; i++)
         for (int c = 0; c < m; c++) sum[i][c][0] = sum[i][c][1] = vdupq_n_s16(0);
     UNROLL
-    for (int k = 0; k < group; k += 16, strip += group_bytes(code, 16)) {
+    for (int k = 0; k < group; k += 16) {
         int8x16_t x[4];
         q = later(q);
         for (int c = 0; c < m; c++) x[c] = vld1q_s8(q + (size_t)c * q_stride + k);
         UNROLL
         for (int i = 0; i < vectors; i++) {
-            Codes w = unpack(code, vdupq_n_u8(0), strip + 16 * i);
+            Codes w = unpack(code, vdupq_n_u8(0), strip + 16 * i, part + k / 16);
             UNROLL
             for (int j = 0; j < 4; j++) {
                 UNROLL
@@ -77,21 +81,21 @@ INLINE void dots_16(PanelCode code, int group, const uint8_t *strip, const int8_
 }
 
 /* Signed bytes: two products in 16 bits, their sums in 32. */
-INLINE void dots_32(PanelCode code, int group, Entries table, const uint8_t *strip, const int8_t *q,
-                    size_t q_stride, int m, Dots *out)
+INLINE void dots_32(PanelCode code, int group, Entries table, const uint8_t *strip, int part,
+                    const int8_t *q, size_t q_stride, int m, Dots *out)
 {
     const int vectors = VECTORS_OF(m);
     int32x4_t sum[4][4][2];
     for (int i = 0; i < vectors; i++)
         for (int c = 0; c < m; c++) sum[i][c][0] = sum[i][c][1] = vdupq_n_s32(0);
     UNROLL
-    for (int k = 0; k < group; k += 16, strip += group_bytes(code, 16)) {
+    for (int k = 0; k < group; k += 16) {
         int8x16_t x[4];
         q = later(q);
         for (int c = 0; c < m; c++) x[c] = vld1q_s8(q + (size_t)c * q_stride + k);
         UNROLL
         for (int i = 0; i < vectors; i++) {
-            Codes w = unpack(code, table, strip + 16 * i);
+            Codes w = unpack(code, table, strip + 16 * i, part + k / 16);
             UNROLL
             for (int j = 0; j < 4; j += 2) {
                 UNROLL
@@ -118,13 +122,13 @@ INLINE void dots_32(PanelCode code, int group, Entries table, const uint8_t *str
     }
 }
 
-INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, const int8_t *q,
-                 size_t q_stride, int m, Dots *out)
+INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, int part,
+                 const int8_t *q, size_t q_stride, int m, Dots *out)
 {
-    if (code == CODE_NIBBLE || code == CODE_SIX)
-        dots_16(code, group, strip, q, q_stride, m, out);
+    if (code == CODE_BYTE || code == CODE_TABLE || code == CODE_OCTET || code == CODE_FIVE)
+        dots_32(code, group, table, strip, part, q, q_stride, m, out);
     else
-        dots_32(code, group, table, strip, q, q_stride, m, out);
+        dots_16(code, group, strip, part, q, q_stride, m, out);
 }
 
 void kernels_neon_quant(Kernels *table)

@@ -1,5 +1,6 @@
 /* Scale streams of panels to floats with NEON (layouts: panel_type.h), ref/panel.c to the bit. */
 #include <arm_neon.h>
+#include <stdbool.h>
 
 #include "kernels/arm/quant_neon.h"
 #include "kernels/panel_type.h"
@@ -38,21 +39,69 @@ INLINE float32x4_t powers(const uint8_t *p, size_t half)
     return vreinterpretq_f32_u32(vbslq_u32(vcltq_u32(e, vdupq_n_u32(2)), tiny, normal));
 }
 
+/* Half of what UE4M3 bytes stand for: 3 bits of mantissa behind 4 of exponent. */
+INLINE float32x4_t halves_of_ue4m3(const uint8_t *p, size_t half)
+{
+    uint32x4_t x = bytes_of(p, half), e = vandq_u32(vshrq_n_u32(x, 3), vdupq_n_u32(15));
+    uint32x4_t m = vandq_u32(x, vdupq_n_u32(7));
+    m = vorrq_u32(m, vandq_u32(vcgtq_u32(e, vdupq_n_u32(0)), vdupq_n_u32(8)));
+    m = vbicq_u32(m, vceqq_u32(x, vdupq_n_u32(127)));
+    e = vaddq_u32(vmaxq_u32(e, vdupq_n_u32(1)), vdupq_n_u32(116));
+    return vmulq_f32(vcvtq_f32_u32(m), vreinterpretq_f32_u32(vshlq_n_u32(e, 23)));
+}
+
+/* Scales that share d with their unit: rows i..i+3. */
+INLINE void scales_of_steps(ScaleKind kind, const PanelType *t, const uint8_t *unit, size_t g,
+                            size_t i, float32x4_t *s, float32x4_t *low)
+{
+    const size_t eight = i & ~(size_t)7, half = i & 4;
+    const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
+    const float32x4_t d = halves(unit + 2 * i);
+    const bool pairs = kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+    const size_t step_bytes = kind == SCALE_K_MIN ? 64 : 32;
+    const uint8_t *at = unit + (two ? 128 : 64) + step_bytes * (pairs ? g / 2 : g) + eight;
+    if (kind == SCALE_K) {
+        *s = vmulq_f32(d, signed_bytes(at, half));
+        *low = vmulq_n_f32(*s, (float)-t->offset);
+        return;
+    }
+    uint32x4_t bytes = bytes_of(at, half);
+    if (pairs) { /* (2 s + 1) d as s (2 d) + d */
+        const uint32_t most = kind == SCALE_K_ODD ? 15 : 7;
+        const float32x4_t by = kind == SCALE_K_ODD ? vmulq_n_f32(d, t->factor) : d;
+        bytes = vshlq_u32(bytes, vdupq_n_s32(g % 2 ? -4 : 0));
+        float32x4_t step = vcvtq_f32_u32(vandq_u32(bytes, vdupq_n_u32(most)));
+        *s = vfmaq_f32(by, step, vaddq_f32(by, by));
+        float32x4_t top = vcvtq_f32_u32(vandq_u32(vshrq_n_u32(bytes, 3), vdupq_n_u32(1)));
+        *low = vmulq_f32(*s, kind == SCALE_K_ODD ? vdupq_n_f32((float)-t->offset)
+                                                 : vfmaq_n_f32(vdupq_n_f32(-0.875f), top, -0.25f));
+        return;
+    }
+    float32x4_t dmin = vnegq_f32(halves(unit + 64 + 2 * i));
+    uint32x4_t mins = vshrq_n_u32(bytes, 4);
+    if (kind == SCALE_K_NIBBLES)
+        bytes = vandq_u32(bytes, vdupq_n_u32(15));
+    else
+        mins = bytes_of(at + 32, half);
+    *s = vmulq_f32(d, vcvtq_f32_u32(bytes));
+    *low = vmulq_f32(dmin, vcvtq_f32_u32(mins));
+}
+
 /* Group g of a unit to 32 scales and 32 mins (see panel_type.h). */
-INLINE void scales_of(ScaleKind kind, const uint8_t *unit, size_t g, float offset, float *scale,
-                      float *min)
+INLINE void scales_of(ScaleKind kind, const PanelType *t, const uint8_t *unit, size_t g,
+                      float *scale, float *min)
 {
     for (size_t i = 0; i < PANEL_ROWS; i += 4) {
         const size_t eight = i & ~(size_t)7, half = i & 4;
         float32x4_t s, low;
-        if (kind == SCALE_K_MIN) {
-            const uint8_t *at = unit + 128 + 64 * g + eight;
-            s = vmulq_f32(halves(unit + 2 * i), unsigned_bytes(at, half));
-            low = vmulq_f32(vnegq_f32(halves(unit + 64 + 2 * i)), unsigned_bytes(at + 32, half));
+        if (kind >= SCALE_K_MIN) {
+            scales_of_steps(kind, t, unit, g, i, &s, &low);
         } else {
-            s = kind == SCALE_E8M0 ? powers(unit + eight, half) : halves(unit + 2 * i);
-            if (kind == SCALE_K) s = vmulq_f32(s, signed_bytes(unit + 64 + 32 * g + eight, half));
-            low = kind == SCALE_F16_MIN ? halves(unit + 64 + 2 * i) : vmulq_n_f32(s, offset);
+            s = kind == SCALE_E8M0    ? powers(unit + eight, half)
+                : kind == SCALE_UE4M3 ? halves_of_ue4m3(unit + 32 * g + eight, half)
+                                      : halves(unit + 2 * i);
+            low = kind == SCALE_F16_MIN ? halves(unit + 64 + 2 * i)
+                                        : vmulq_n_f32(s, (float)-t->offset);
         }
         vst1q_f32(scale + i, s);
         vst1q_f32(min + i, low);
@@ -62,11 +111,10 @@ INLINE void scales_of(ScaleKind kind, const uint8_t *unit, size_t g, float offse
 INLINE void decode(ScaleKind kind, const PanelType *t, const uint8_t *unit, size_t k, float *scale,
                    float *min)
 {
-    const size_t groups = (size_t)(t->unit / t->group);
-    const float offset = (float)-t->offset;
-    for (; k; k -= (size_t)t->unit, unit += t->unit_bytes)
+    const size_t groups = panel_groups(t), bytes = panel_unit_bytes(kind, groups);
+    for (; k; k -= (size_t)t->unit, unit += bytes)
         for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS)
-            scales_of(kind, unit, g, offset, scale, min);
+            scales_of(kind, t, unit, g, scale, min);
 }
 
 void panel_scales_neon(uint32_t type, const void *scales, size_t k, float *scale, float *min)
@@ -77,7 +125,11 @@ void panel_scales_neon(uint32_t type, const void *scales, size_t k, float *scale
     case SCALE_F16: decode(SCALE_F16, t, scales, k, scale, min); break;
     case SCALE_F16_MIN: decode(SCALE_F16_MIN, t, scales, k, scale, min); break;
     case SCALE_E8M0: decode(SCALE_E8M0, t, scales, k, scale, min); break;
+    case SCALE_UE4M3: decode(SCALE_UE4M3, t, scales, k, scale, min); break;
     case SCALE_K_MIN: decode(SCALE_K_MIN, t, scales, k, scale, min); break;
+    case SCALE_K_NIBBLES: decode(SCALE_K_NIBBLES, t, scales, k, scale, min); break;
     case SCALE_K: decode(SCALE_K, t, scales, k, scale, min); break;
+    case SCALE_K_ODD: decode(SCALE_K_ODD, t, scales, k, scale, min); break;
+    case SCALE_K_DELTA: decode(SCALE_K_DELTA, t, scales, k, scale, min); break;
     }
 }

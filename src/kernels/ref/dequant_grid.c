@@ -113,7 +113,7 @@ void dequant_iq1_m(const void *src, float *dst, size_t n)
 {
     const BlockIQ1_M *b = src;
     for (; n; n -= 256, b++) {
-        float d = iq1_m_scale(b);
+        float d = f16_to_f32(iq1_m_bits(b));
         for (int i = 0; i < 32; i++, dst += 8) {
             unsigned h = b->qh[i / 2] >> 4 * (i % 2);
             unsigned s = u16_at(b->scales + i / 8 * 2) >> 3 * (i / 2 % 4) & 7;

@@ -56,18 +56,7 @@ static void quantize_act(const float *x, size_t k, int8_t *q, float *scale, floa
 static void group_scales(const PanelType *t, const uint8_t *unit, size_t g, float *scale,
                          float *min)
 {
-    for (size_t r = 0; r < PANEL_ROWS; r++) {
-        float d = t->scales == SCALE_E8M0 ? e8m0_half(unit[r]) : f16_at(unit + 2 * r);
-        if (t->scales == SCALE_K) d *= (float)(int8_t)unit[64 + 32 * g + r];
-        if (t->scales == SCALE_K_MIN) d *= (float)unit[128 + 64 * g + r];
-        scale[r] = d;
-        if (t->scales == SCALE_F16_MIN)
-            min[r] = f16_at(unit + 64 + 2 * r);
-        else if (t->scales == SCALE_K_MIN)
-            min[r] = -(f16_at(unit + 64 + 2 * r) * (float)unit[160 + 64 * g + r]);
-        else
-            min[r] = d * (float)-t->offset;
-    }
+    for (size_t r = 0; r < PANEL_ROWS; r++) scale[r] = panel_scale_at(t, unit, g, r, &min[r]);
 }
 
 static void panel_scales(uint32_t type, const void *scales, size_t k, float *scale, float *min)
@@ -75,38 +64,21 @@ static void panel_scales(uint32_t type, const void *scales, size_t k, float *sca
     const PanelType *t = panel_type(type);
     if (!t) return;
     const uint8_t *unit = scales;
-    size_t groups = (size_t)(t->unit / t->group);
-    for (size_t i = 0; i < k; i += (size_t)t->unit, unit += t->unit_bytes)
+    size_t groups = panel_groups(t), bytes = panel_unit_bytes(t->scales, groups);
+    for (size_t i = 0; i < k; i += (size_t)t->unit, unit += bytes)
         for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS)
             group_scales(t, unit, g, scale, min);
 }
 
-/* Codes of n k (16 or 32) of all rows, [row][k]. */
-static void unpack(PanelCode code, const uint8_t *table, const uint8_t *src, int n,
-                   uint8_t out[PANEL_ROWS][32])
+/* Codes of n k (16 or 32) from column `first` of all rows, [row][k]. */
+static void unpack(PanelCode code, const uint8_t *table, const uint8_t *codes, size_t first,
+                   size_t n, uint8_t out[PANEL_ROWS][32])
 {
-    for (int r = 0; r < PANEL_ROWS; r++) {
-        int half = r / 16, lane = r % 16 * 4;
-        for (int k = 0; k < n; k++) {
-            int c;
-            if (code == CODE_BYTE) {
-                c = src[k / 4 * 128 + half * 64 + lane + k % 4];
-            } else if (code == CODE_SIX) {
-                const uint8_t *strip = src + k / 16 * 384 + half * 192 + lane + k % 4;
-                c = strip[k % 16 / 8 * 64] >> (k & 4) & 15;
-                c |= (strip[128] >> k % 16 / 4 * 2 & 3) << 4;
-            } else {
-                c = src[k / 8 * 128 + half * 64 + lane + k % 4] >> (k & 4) & 15;
-                if (code == CODE_TABLE) c = table[c];
-            }
-            out[r][k] = (uint8_t)c;
+    for (size_t r = 0; r < PANEL_ROWS; r++)
+        for (size_t k = 0; k < n; k++) {
+            int c = panel_code_at(code, codes, first + k, r);
+            out[r][k] = (uint8_t)(table ? table[c] : c);
         }
-    }
-}
-
-static size_t group_bytes(PanelCode code, int group)
-{
-    return (size_t)group * (code == CODE_BYTE ? 32 : code == CODE_SIX ? 24 : 16);
 }
 
 /* Adds group g to all sums. */
@@ -115,7 +87,7 @@ static void add_group(PanelCode code, int group, const uint8_t *codes, const flo
                       size_t m, float *out, size_t out_stride)
 {
     uint8_t c[PANEL_ROWS][32];
-    unpack(code, table, codes, group, c);
+    unpack(code, table, codes, g * (size_t)group, (size_t)group, c);
     for (size_t i = 0; i < m; i++) {
         const int8_t *q = act->q + i * act->q_stride + g * (size_t)group;
         float a = act->scale[i * act->g_stride + g * (size_t)group / ACT_GROUP];
@@ -137,10 +109,9 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
                          size_t m, float *out, size_t out_stride)
 {
     for (size_t i = 0; i < m; i++) memset(out + i * out_stride, 0, PANEL_ROWS * sizeof *out);
-    const uint8_t *src = codes;
     for (size_t g = 0; g < k / (size_t)group; g++)
-        add_group(code, group, src + g * group_bytes(code, group), scale + g * PANEL_ROWS,
-                  min + g * PANEL_ROWS, table, g, act, m, out, out_stride);
+        add_group(code, group, codes, scale + g * PANEL_ROWS, min + g * PANEL_ROWS, table, g, act,
+                  m, out, out_stride);
 }
 
 static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
@@ -151,13 +122,12 @@ static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct
     if (!t || !panel_layout(type, k, &layout)) return;
     for (size_t i = 0; i < m; i++) memset(out + i * out_stride, 0, PANEL_ROWS * sizeof *out);
     const uint8_t *src = panel, *unit = src + layout.codes_bytes;
-    size_t groups = (size_t)(t->unit / t->group);
+    size_t groups = panel_groups(t), bytes = panel_unit_bytes(t->scales, groups);
     for (size_t g = 0; g < k / (size_t)t->group; g++) {
         float scale[PANEL_ROWS], min[PANEL_ROWS];
         group_scales(t, unit, g % groups, scale, min);
-        if (g % groups == groups - 1) unit += t->unit_bytes;
-        add_group(t->code, t->group, src + g * group_bytes(t->code, t->group), scale, min, t->table,
-                  g, act, m, out, out_stride);
+        if (g % groups == groups - 1) unit += bytes;
+        add_group(t->code, t->group, src, scale, min, t->table, g, act, m, out, out_stride);
     }
 }
 

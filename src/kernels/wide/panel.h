@@ -7,6 +7,7 @@
  *   entries        that of `table`; of NULL: anything
  *   decode_scales  panel_scales of kernels.h
  *   add_group      adds group g of 32 weight rows to the sums of m activation rows (see below)
+ *   (panel.h says where the codes of a group lie)
  *
  * and hands panel_matmul and panel_few to the table of kernels. Sums live in `out`. The order of a
  * row's sums is that of k alone, so its bits depend neither on m nor on which of the two ran. */
@@ -31,14 +32,10 @@ typedef struct Run {
     size_t jump;        /* ... to the codes of the next */
 } Run;
 
-/* src: the codes of group g of the run, both strips. */
-INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, size_t g,
-                      const PanelAct *act, int m, float *out, size_t out_stride);
-
-INLINE size_t group_bytes(PanelCode code, int group)
-{
-    return (size_t)group * (code == CODE_BYTE ? 32 : code == CODE_SIX ? 24 : 16);
-}
+/* src: the codes of the 32 k that group g of the run lies in, both strips; part: 1 for the second
+ * 16 of them. */
+INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, int part,
+                      size_t g, const PanelAct *act, int m, float *out, size_t out_stride);
 
 /* Prefetches what is read `ahead` bytes on, jumping over the other stream at the end of this one.
  */
@@ -52,11 +49,14 @@ INLINE void fetch(const uint8_t *at, const uint8_t *end, size_t ahead, size_t by
 INLINE void run(PanelCode code, int group, const Run *s, const PanelAct *act, int m, float *out,
                 size_t out_stride)
 {
-    const size_t bytes = group_bytes(code, group);
+    const size_t bytes = panel_codes_bytes(code, 32);
+    const int parts = 32 / group;
     const uint8_t *src = s->codes;
-    for (size_t g = 0; g < s->groups; g++, src += bytes) {
+    for (size_t g = 0; g < s->groups; src += bytes) {
         fetch(src, s->end, AHEAD, bytes, s->jump);
-        add_group(code, group, s, src, g, act, m, out, out_stride);
+#pragma GCC unroll 2
+        for (int part = 0; part < parts; part++, g++)
+            add_group(code, group, s, src, part, g, act, m, out, out_stride);
     }
 }
 
@@ -88,19 +88,32 @@ INLINE void run_all(PanelCode code, int group, const Run *s, const PanelAct *act
     }
 INSTANCE(run_nibble, CODE_NIBBLE, 32)
 INSTANCE(run_table, CODE_TABLE, 32)
+INSTANCE(run_table_16, CODE_TABLE, 16)
 INSTANCE(run_six, CODE_SIX, 16)
 INSTANCE(run_byte, CODE_BYTE, 32)
+INSTANCE(run_one, CODE_ONE, 32)
+INSTANCE(run_two, CODE_TWO, 32)
+INSTANCE(run_two_16, CODE_TWO, 16)
+INSTANCE(run_three_16, CODE_THREE, 16)
+INSTANCE(run_octet, CODE_OCTET, 32)
+INSTANCE(run_octet_16, CODE_OCTET, 16)
+INSTANCE(run_five, CODE_FIVE, 32)
 #undef INSTANCE
 
-static void run_code(PanelCode code, const Run *s, const PanelAct *act, size_t m, float *out,
-                     size_t out_stride)
+static void run_code(PanelCode code, int group, const Run *s, const PanelAct *act, size_t m,
+                     float *out, size_t out_stride)
 {
-    switch (code) {
-    case CODE_NIBBLE: run_nibble(s, act, m, out, out_stride); break;
-    case CODE_TABLE: run_table(s, act, m, out, out_stride); break;
-    case CODE_SIX: run_six(s, act, m, out, out_stride); break;
-    case CODE_BYTE: run_byte(s, act, m, out, out_stride); break;
-    }
+    typedef void Fn(const Run *s, const PanelAct *act, size_t m, float *out, size_t out_stride);
+    static Fn *const wide[N_PANEL_CODES] = {
+        [CODE_NIBBLE] = run_nibble, [CODE_TABLE] = run_table, [CODE_BYTE] = run_byte,
+        [CODE_ONE] = run_one,       [CODE_TWO] = run_two,     [CODE_OCTET] = run_octet,
+        [CODE_FIVE] = run_five};
+    static Fn *const narrow[N_PANEL_CODES] = {[CODE_TABLE] = run_table_16,
+                                              [CODE_SIX] = run_six,
+                                              [CODE_TWO] = run_two_16,
+                                              [CODE_THREE] = run_three_16,
+                                              [CODE_OCTET] = run_octet_16};
+    (group == 16 ? narrow : wide)[code](s, act, m, out, out_stride);
 }
 
 static void clear(float *out, size_t out_stride, size_t m)
@@ -119,7 +132,7 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
              .groups = k / (size_t)group,
              .end = codes};
     clear(out, out_stride, m);
-    run_code(code, &s, act, m, out, out_stride);
+    run_code(code, group, &s, act, m, out, out_stride);
 }
 
 /* Scales of 256 k at a time wait in the first cache while their codes are read. */
@@ -142,12 +155,12 @@ static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct
     clear(out, out_stride, m);
     for (size_t at = 0; at < k; at += CHUNK) {
         size_t n = k - at < CHUNK ? k - at : CHUNK;
-        size_t bytes = n / (size_t)t->unit * (size_t)t->unit_bytes;
+        size_t bytes = n / (size_t)t->unit * panel_unit_bytes(t->scales, panel_groups(t));
         fetch(unit, codes + layout.bytes, AHEAD_SCALES, bytes, layout.codes_bytes);
         decode_scales(type, unit, n, scale, min);
         s.groups = n / (size_t)t->group;
-        run_code(t->code, &s, &a, m, out, out_stride);
-        s.codes += n * (layout.codes_bytes / k);
+        run_code(t->code, t->group, &s, &a, m, out, out_stride);
+        s.codes += panel_codes_bytes(t->code, n);
         unit += bytes;
         a.q += n;
         a.scale += n / ACT_GROUP;

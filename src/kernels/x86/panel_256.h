@@ -11,6 +11,7 @@
 #define KERNELS_X86_PANEL_256_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -23,8 +24,10 @@ typedef struct Dots {
     __m256i v[2][4];
 } Dots;
 
-INLINE void dots(PanelCode code, int group, __m256i table, const uint8_t *strip, const int8_t *q,
-                 size_t q_stride, int m, Dots *out);
+/* strip: the codes of 16 rows in the 32 k that the group lies in; part: 1 for the second 16 of
+ * them. q: the group in the first activation row. */
+INLINE void dots(PanelCode code, int group, __m256i table, const uint8_t *strip, int part,
+                 const int8_t *q, size_t q_stride, int m, Dots *out);
 
 INLINE __m256i four(const int8_t *q)
 {
@@ -45,49 +48,81 @@ INLINE void keep_sum(__m256i *v)
     __asm__ volatile("" : "+x"(*v));
 }
 
-/* Codes of half a strip (8 rows): NIBBLE and TABLE v[2] for 8 k, SIX v[4] for 16 k, BYTE v[1]. */
+/* Codes of half a strip (8 rows) for the k of one step: v[j] holds k 4j..4j+3. */
 typedef struct Codes {
     __m256i v[4];
 } Codes;
 
-INLINE Codes unpack(PanelCode code, __m256i table, const uint8_t *src)
-{
-    const __m256i low = _mm256_set1_epi8(15);
-    Codes c;
-    __m256i a = _mm256_loadu_si256((const void *)src);
-    if (code == CODE_BYTE) {
-        c.v[0] = a;
-    } else if (code == CODE_SIX) {
-        const __m256i high = _mm256_set1_epi8(48);
-        __m256i b = _mm256_loadu_si256((const void *)(src + 64));
-        __m256i h = _mm256_loadu_si256((const void *)(src + 128));
-#define JOIN(nibble, bits)                                                                         \
-    _mm256_or_si256(_mm256_and_si256(nibble, low), _mm256_and_si256(bits, high))
-        c.v[0] = JOIN(a, _mm256_slli_epi16(h, 4));
-        c.v[1] = JOIN(_mm256_srli_epi16(a, 4), _mm256_slli_epi16(h, 2));
-        c.v[2] = JOIN(b, h);
-        c.v[3] = JOIN(_mm256_srli_epi16(b, 4), _mm256_srli_epi16(h, 2));
-#undef JOIN
-    } else {
-        c.v[0] = _mm256_and_si256(a, low);
-        c.v[1] = _mm256_and_si256(_mm256_srli_epi16(a, 4), low);
-        if (code == CODE_TABLE) {
-            c.v[0] = _mm256_shuffle_epi8(table, c.v[0]);
-            c.v[1] = _mm256_shuffle_epi8(table, c.v[1]);
-        }
-    }
-    return c;
-}
-
-/* k of one unpack, and bytes of a strip for them. */
 INLINE int step_of(PanelCode code)
 {
     return code == CODE_BYTE ? 4 : code == CODE_SIX ? 16 : 8;
 }
 
-INLINE size_t strip_of(PanelCode code)
+/* Bits moved down by n, up by -n; what comes from a neighbour is masked off after. */
+INLINE __m256i down(__m256i v, int n)
 {
-    return code == CODE_SIX ? 192 : 64;
+    return n < 0 ? _mm256_slli_epi16(v, -n) : n ? _mm256_srli_epi16(v, n) : v;
+}
+
+INLINE Codes unpack_six(const uint8_t *src)
+{
+    const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(48);
+    __m256i a = _mm256_loadu_si256((const void *)src);
+    __m256i b = _mm256_loadu_si256((const void *)(src + 64));
+    __m256i h = _mm256_loadu_si256((const void *)(src + 128));
+    Codes c;
+#define JOIN(nibble, bits)                                                                         \
+    _mm256_or_si256(_mm256_and_si256(nibble, low), _mm256_and_si256(bits, high))
+    c.v[0] = JOIN(a, _mm256_slli_epi16(h, 4));
+    c.v[1] = JOIN(_mm256_srli_epi16(a, 4), _mm256_slli_epi16(h, 2));
+    c.v[2] = JOIN(b, h);
+    c.v[3] = JOIN(_mm256_srli_epi16(b, 4), _mm256_srli_epi16(h, 2));
+#undef JOIN
+    return c;
+}
+
+/* Step j (0 or 1) of 8 k from number k of the strip's 32, in codes made of planes of bits. */
+INLINE __m256i unpack_planes(PanelCode code, const uint8_t *src, int k, int j)
+{
+    const int i = k / 4 + j; /* which four of the 32 */
+    const size_t bits_at = code == CODE_FIVE ? 256 : code == CODE_ONE ? 0 : 128;
+    const int place = code == CODE_FIVE ? 4 : code == CODE_ONE ? 1 : 2;
+    __m256i v = _mm256_setzero_si256();
+    if (code == CODE_FIVE) {
+        v = _mm256_loadu_si256((const void *)(src + k / 8 * 64));
+        v = _mm256_and_si256(down(v, 4 * j), _mm256_set1_epi8(15));
+    } else if (code != CODE_ONE) {
+        v = _mm256_loadu_si256((const void *)(src + k / 16 * 64));
+        v = _mm256_and_si256(down(v, 2 * (i % 4)), _mm256_set1_epi8(3));
+    }
+    if (code == CODE_TWO) return v;
+    __m256i bits = down(_mm256_loadu_si256((const void *)(src + bits_at)), i - place);
+    return _mm256_or_si256(v, _mm256_and_si256(bits, _mm256_set1_epi8((char)(1 << place))));
+}
+
+/* src: the strip in its 32 k, at these rows; k: the step's first of them. */
+INLINE Codes unpack(PanelCode code, __m256i table, const uint8_t *src, int k)
+{
+    const __m256i low = _mm256_set1_epi8(15);
+    Codes c;
+    if (code == CODE_SIX) return unpack_six(src + k / 16 * 384);
+    if (code == CODE_BYTE) {
+        c.v[0] = _mm256_loadu_si256((const void *)(src + k / 4 * 128));
+        return c;
+    }
+    if (code == CODE_NIBBLE || code == CODE_TABLE) {
+        __m256i a = _mm256_loadu_si256((const void *)(src + k / 8 * 128));
+        c.v[0] = _mm256_and_si256(a, low);
+        c.v[1] = _mm256_and_si256(_mm256_srli_epi16(a, 4), low);
+    } else {
+        c.v[0] = unpack_planes(code, src, k, 0);
+        c.v[1] = unpack_planes(code, src, k, 1);
+    }
+    if (code == CODE_TABLE || code == CODE_OCTET) {
+        c.v[0] = _mm256_shuffle_epi8(table, c.v[0]);
+        c.v[1] = _mm256_shuffle_epi8(table, c.v[1]);
+    }
+    return c;
 }
 
 /* ---- scales ---- */
@@ -117,68 +152,114 @@ INLINE __m256 powers(const uint8_t *p)
     return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, tiny, small));
 }
 
-/* Group g of a unit to 32 scales and 32 mins (see panel_type.h). */
-INLINE void scales_of(int kind, const uint8_t *unit, size_t g, float offset, float *scale,
-                      float *min)
+/* Half of what UE4M3 bytes stand for: 3 bits of mantissa behind 4 of exponent. */
+INLINE __m256 halves_of_ue4m3(const uint8_t *p)
 {
+    __m256i x = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
+    __m256i e = _mm256_and_si256(_mm256_srli_epi32(x, 3), _mm256_set1_epi32(15));
+    __m256i normal = _mm256_cmpgt_epi32(e, _mm256_setzero_si256());
+    __m256i m = _mm256_and_si256(x, _mm256_set1_epi32(7));
+    m = _mm256_or_si256(m, _mm256_and_si256(normal, _mm256_set1_epi32(8)));
+    m = _mm256_andnot_si256(_mm256_cmpeq_epi32(x, _mm256_set1_epi32(127)), m);
+    e = _mm256_add_epi32(_mm256_max_epi32(e, _mm256_set1_epi32(1)), _mm256_set1_epi32(116));
+    return _mm256_mul_ps(_mm256_cvtepi32_ps(m), _mm256_castsi256_ps(_mm256_slli_epi32(e, 23)));
+}
+
+/* What a panel's type says about scales: offset of codes (negative) and factor. */
+typedef struct ScaleOf {
+    float offset, factor;
+} ScaleOf;
+
+/* Scales that share d with their unit: rows i..i+7. */
+INLINE void scales_of_steps(int kind, const uint8_t *unit, size_t g, size_t i, ScaleOf of,
+                            __m256 *s, __m256 *low)
+{
+    const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
+    const __m256 d = halves(unit + 2 * i);
+    const bool pairs = kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+    const size_t step_bytes = kind == SCALE_K_MIN ? 64 : 32;
+    const uint8_t *at = unit + (two ? 128 : 64) + step_bytes * (pairs ? g / 2 : g) + i;
+    if (kind == SCALE_K) {
+        *s = _mm256_mul_ps(d, signed_bytes(at));
+        *low = _mm256_mul_ps(*s, _mm256_set1_ps(of.offset));
+        return;
+    }
+    __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)at));
+    if (pairs) { /* (2 s + 1) d as s (2 d) + d */
+        const int most = kind == SCALE_K_ODD ? 15 : 7;
+        const __m256 by = kind == SCALE_K_ODD ? _mm256_mul_ps(d, _mm256_set1_ps(of.factor)) : d;
+        bytes = _mm256_srl_epi32(bytes, _mm_cvtsi32_si128((int)(g % 2 * 4)));
+        __m256 step = _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(most)));
+        *s = _mm256_fmadd_ps(step, _mm256_add_ps(by, by), by);
+        __m256i top = _mm256_and_si256(_mm256_srli_epi32(bytes, 3), _mm256_set1_epi32(1));
+        __m256 less = kind == SCALE_K_ODD
+                          ? _mm256_set1_ps(of.offset)
+                          : _mm256_fmadd_ps(_mm256_cvtepi32_ps(top), _mm256_set1_ps(-0.25f),
+                                            _mm256_set1_ps(-0.875f));
+        *low = _mm256_mul_ps(*s, less);
+        return;
+    }
+    __m256 dmin = _mm256_xor_ps(halves(unit + 64 + 2 * i), _mm256_set1_ps(-0.0f));
+    __m256i mins = _mm256_srli_epi32(bytes, 4);
+    if (kind == SCALE_K_NIBBLES)
+        bytes = _mm256_and_si256(bytes, _mm256_set1_epi32(15));
+    else
+        mins = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(at + 32)));
+    *s = _mm256_mul_ps(d, _mm256_cvtepi32_ps(bytes));
+    *low = _mm256_mul_ps(dmin, _mm256_cvtepi32_ps(mins));
+}
+
+/* Group g of a unit to 32 scales and 32 mins (see panel_type.h). */
+INLINE void scales_of(int kind, const uint8_t *unit, size_t g, ScaleOf of, float *scale, float *min)
+{
+#pragma GCC unroll 4
     for (size_t i = 0; i < PANEL_ROWS; i += 8) {
         __m256 s, low;
-        if (kind == SCALE_K_MIN) {
-            const uint8_t *at = unit + 128 + 64 * g + i;
-            __m256 dmin = _mm256_xor_ps(halves(unit + 64 + 2 * i), _mm256_set1_ps(-0.0f));
-            s = _mm256_mul_ps(halves(unit + 2 * i), unsigned_bytes(at));
-            low = _mm256_mul_ps(dmin, unsigned_bytes(at + 32));
+        if (kind >= SCALE_K_MIN) {
+            scales_of_steps(kind, unit, g, i, of, &s, &low);
         } else {
-            s = kind == SCALE_E8M0 ? powers(unit + i) : halves(unit + 2 * i);
-            if (kind == SCALE_K) s = _mm256_mul_ps(s, signed_bytes(unit + 64 + 32 * g + i));
+            s = kind == SCALE_E8M0    ? powers(unit + i)
+                : kind == SCALE_UE4M3 ? halves_of_ue4m3(unit + 32 * g + i)
+                                      : halves(unit + 2 * i);
             low = kind == SCALE_F16_MIN ? halves(unit + 64 + 2 * i)
-                                        : _mm256_mul_ps(s, _mm256_set1_ps(offset));
+                                        : _mm256_mul_ps(s, _mm256_set1_ps(of.offset));
         }
         _mm256_storeu_ps(scale + i, s);
         _mm256_storeu_ps(min + i, low);
     }
 }
 
-INLINE size_t groups_of(int kind, int group)
+/* groups: of a unit. */
+INLINE void decode(ScaleKind kind, size_t groups, const PanelType *t, const uint8_t *unit, size_t k,
+                   float *scale, float *min)
 {
-    return kind == SCALE_K_MIN || kind == SCALE_K ? 256 / (size_t)group : 1;
-}
-
-INLINE size_t unit_bytes_of(int kind, int group)
-{
-    switch (kind) {
-    case SCALE_K_MIN: return 640;
-    case SCALE_K: return 64 + 32 * groups_of(kind, group);
-    case SCALE_F16_MIN: return 128;
-    default: return kind == SCALE_E8M0 ? 32 : 64;
-    }
-}
-
-INLINE void decode(int kind, int group, const uint8_t *unit, float offset, size_t k, float *scale,
-                   float *min)
-{
-    const size_t groups = groups_of(kind, group);
-    for (size_t g = 0; g < k / (size_t)group; g += groups, unit += unit_bytes_of(kind, group))
-        for (size_t u = 0; u < groups; u++, scale += PANEL_ROWS, min += PANEL_ROWS)
-            scales_of(kind, unit, u, offset, scale, min);
+    const size_t bytes = panel_unit_bytes(kind, groups), step = groups * (size_t)t->group;
+    const ScaleOf of = {(float)-t->offset, t->factor};
+    for (; k; k -= step, unit += bytes)
+        for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS)
+            scales_of((int)kind, unit, g, of, scale, min);
 }
 
 static void panel_scales(uint32_t type, const void *scales, size_t k, float *scale, float *min)
 {
     const PanelType *t = panel_type(type);
     if (!t) return;
-    float offset = (float)-t->offset;
+    const size_t n = panel_groups(t);
     switch (t->scales) {
-    case SCALE_F16: decode(SCALE_F16, 32, scales, offset, k, scale, min); break;
-    case SCALE_F16_MIN: decode(SCALE_F16_MIN, 32, scales, offset, k, scale, min); break;
-    case SCALE_E8M0: decode(SCALE_E8M0, 32, scales, offset, k, scale, min); break;
-    case SCALE_K_MIN: decode(SCALE_K_MIN, 32, scales, offset, k, scale, min); break;
-    case SCALE_K:
-        if (t->group == 16)
-            decode(SCALE_K, 16, scales, offset, k, scale, min);
+    case SCALE_F16:
+        if (n == 1)
+            decode(SCALE_F16, 1, t, scales, k, scale, min);
         else
-            decode(SCALE_K, 32, scales, offset, k, scale, min);
+            decode(SCALE_F16, n, t, scales, k, scale, min);
         break;
+    case SCALE_F16_MIN: decode(SCALE_F16_MIN, 1, t, scales, k, scale, min); break;
+    case SCALE_E8M0: decode(SCALE_E8M0, 1, t, scales, k, scale, min); break;
+    case SCALE_UE4M3: decode(SCALE_UE4M3, n, t, scales, k, scale, min); break;
+    case SCALE_K_MIN: decode(SCALE_K_MIN, n, t, scales, k, scale, min); break;
+    case SCALE_K_NIBBLES: decode(SCALE_K_NIBBLES, n, t, scales, k, scale, min); break;
+    case SCALE_K: decode(SCALE_K, n, t, scales, k, scale, min); break;
+    case SCALE_K_ODD: decode(SCALE_K_ODD, n, t, scales, k, scale, min); break;
+    case SCALE_K_DELTA: decode(SCALE_K_DELTA, n, t, scales, k, scale, min); break;
     }
 }
 
@@ -195,15 +276,15 @@ INLINE Entries entries(const uint8_t *table)
 #define decode_scales panel_scales
 #include "kernels/wide/panel.h"
 
-INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, size_t g,
-                      const PanelAct *act, int m, float *out, size_t out_stride)
+INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, int part,
+                      size_t g, const PanelAct *act, int m, float *out, size_t out_stride)
 {
     const size_t per = ACT_GROUP / (size_t)group;
     const float *scale = s->scale + g * PANEL_ROWS, *min = s->min + g * PANEL_ROWS;
     for (size_t half = 0; half < 2; half++, scale += 16, min += 16) {
         Dots d;
-        dots(code, group, s->table, src + half * strip_of(code), act->q + g * (size_t)group,
-             act->q_stride, m, &d);
+        dots(code, group, s->table, src + half * panel_strip(code), part,
+             act->q + g * (size_t)group, act->q_stride, m, &d);
 #pragma GCC unroll 4
         for (int c = 0; c < m; c++) {
             size_t row = (size_t)c * act->g_stride;

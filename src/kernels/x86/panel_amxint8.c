@@ -173,13 +173,24 @@ static void run_block(const uint8_t *codes, Scales s, const PanelAct *act, size_
     }
 }
 
-static const uint8_t *unpack(PanelCode code, __m512i table, const uint8_t *src, size_t groups,
+INLINE_512 void unpack_block(PanelCode code, __m512i table, const uint8_t *src, size_t groups,
                              uint8_t *to)
 {
     for (size_t g = 0; g < groups; g++, to += GROUP * PANEL_ROWS)
-        src = code == CODE_NIBBLE ? unpack_group(CODE_NIBBLE, GROUP, table, src, to)
-                                  : unpack_group(CODE_TABLE, GROUP, table, src, to);
-    return src;
+        unpack_32(code, GROUP, table, src + g * panel_codes_bytes(code, GROUP), 0, to);
+}
+
+/* Those that a type with groups of 32 has. */
+static void unpack(PanelCode code, __m512i table, const uint8_t *src, size_t groups, uint8_t *to)
+{
+    switch (code) {
+    case CODE_NIBBLE: unpack_block(CODE_NIBBLE, table, src, groups, to); break;
+    case CODE_TABLE: unpack_block(CODE_TABLE, table, src, groups, to); break;
+    case CODE_ONE: unpack_block(CODE_ONE, table, src, groups, to); break;
+    case CODE_TWO: unpack_block(CODE_TWO, table, src, groups, to); break;
+    case CODE_OCTET: unpack_block(CODE_OCTET, table, src, groups, to); break;
+    default: unpack_block(CODE_FIVE, table, src, groups, to);
+    }
 }
 
 /* At most SLICE tiles of rows. */
@@ -197,10 +208,8 @@ static void run_slice(PanelCode code, const uint8_t *src, const float *scale, co
                     .q_stride = act->q_stride,
                     .groups = (k - at < BLOCK ? k - at : BLOCK) / GROUP};
         const uint8_t *codes = code == CODE_BYTE ? src : work; /* those lie as tiles want them */
-        if (code == CODE_BYTE)
-            src += s.groups * GROUP * PANEL_ROWS;
-        else
-            src = unpack(code, table, src, s.groups, work);
+        if (code != CODE_BYTE) unpack(code, table, src, s.groups, work);
+        src += panel_codes_bytes(code, s.groups * GROUP);
         run_block(codes, s, act, at, m, result);
     }
     for (size_t i = 0; i * ROWS < m; i++)

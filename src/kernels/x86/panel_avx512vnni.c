@@ -175,7 +175,10 @@ unpack_block(PanelCode code, int group, __m512i table, const uint8_t *src, const
 {
     const __m512 bias = _mm512_set1_ps(-BIAS);
     for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS) {
-        src = unpack_group(code, group, table, src, to);
+        if (g * (size_t)group % 32 == 0) {
+            unpack_32(code, group, table, src, CONSTANTS, to);
+            src += panel_codes_bytes(code, 32);
+        }
         to += group * 32;
         for (int half = 0; half < 2; half++) {
             __m512 s = _mm512_loadu_ps(scale + 16 * half);
@@ -189,15 +192,29 @@ unpack_block(PanelCode code, int group, __m512i table, const uint8_t *src, const
     return src;
 }
 
-static const uint8_t *unpack(PanelCode code, __m512i table, const uint8_t *src, const float *scale,
-                             const float *min, size_t groups, uint8_t *to)
+/* The group of each code is 32 or, for some types, 16. */
+static const uint8_t *unpack(PanelCode code, int group, __m512i table, const uint8_t *src,
+                             const float *scale, const float *min, size_t groups, uint8_t *to)
 {
-    switch (code) {
-    case CODE_NIBBLE: return unpack_block(CODE_NIBBLE, 32, table, src, scale, min, groups, to);
-    case CODE_TABLE: return unpack_block(CODE_TABLE, 32, table, src, scale, min, groups, to);
-    case CODE_SIX: return unpack_block(CODE_SIX, 16, table, src, scale, min, groups, to);
-    default: return unpack_block(CODE_BYTE, 32, table, src, scale, min, groups, to);
+#define UNPACK(code, group)                                                                        \
+    case code + (group == 16 ? N_PANEL_CODES : 0):                                                 \
+        return unpack_block(code, group, table, src, scale, min, groups, to);
+    switch ((int)code + (group == 16 ? N_PANEL_CODES : 0)) {
+        UNPACK(CODE_NIBBLE, 32)
+        UNPACK(CODE_TABLE, 32)
+        UNPACK(CODE_TABLE, 16)
+        UNPACK(CODE_SIX, 16)
+        UNPACK(CODE_BYTE, 32)
+        UNPACK(CODE_ONE, 32)
+        UNPACK(CODE_TWO, 32)
+        UNPACK(CODE_TWO, 16)
+        UNPACK(CODE_THREE, 16)
+        UNPACK(CODE_OCTET, 32)
+        UNPACK(CODE_OCTET, 16)
+        UNPACK(CODE_FIVE, 32)
     }
+#undef UNPACK
+    return src;
 }
 
 /* ---- the product ---- */
@@ -242,7 +259,7 @@ static void run_slice(PanelCode code, int group, const uint8_t *src, const float
     memset(sums, 0, m * PANEL_ROWS * sizeof *sums);
     for (size_t at = 0; at < k; at += BLOCK_K) {
         size_t n = k - at < BLOCK_K ? k - at : BLOCK_K, groups = n / (size_t)group;
-        const uint8_t *next = unpack(code, table, src, scale, min, groups, work);
+        const uint8_t *next = unpack(code, group, table, src, scale, min, groups, work);
         size_t bytes = (size_t)(next - src);
         src = next;
         run_block(work, group, act, at, n / 32, m, sums, src, bytes);
@@ -260,7 +277,8 @@ void panel_matmul_avx512vnni(PanelCode code, int group, const void *codes, const
                              size_t m, float *out, size_t out_stride)
 {
     if (m <= PANEL_FEW) {
-        panel_few_decoded_avx512vnni(code, codes, scale, min, table, k, act, m, out, out_stride);
+        panel_few_decoded_avx512vnni(code, group, codes, scale, min, table, k, act, m, out,
+                                     out_stride);
         return;
     }
     PanelAct a = *act;

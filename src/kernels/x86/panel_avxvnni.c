@@ -1,20 +1,20 @@
 /* Panels with AVX-VNNI: 256-bit vpdpbusd, for CPUs that have it without AVX-512. */
-#define TILE_OF(code) ((code) == CODE_SIX ? 3 : 4)
+#define TILE_OF(code) ((code) == CODE_SIX || (code) == CODE_FIVE ? 3 : 4)
 
 #include "kernels/parts.h"
 #include "kernels/x86/panel_256.h"
 
-INLINE void dots(PanelCode code, int group, __m256i table, const uint8_t *strip, const int8_t *q,
-                 size_t q_stride, int m, Dots *out)
+INLINE void dots(PanelCode code, int group, __m256i table, const uint8_t *strip, int part,
+                 const int8_t *q, size_t q_stride, int m, Dots *out)
 {
     const int step = step_of(code);
     for (int i = 0; i < 2; i++)
         for (int c = 0; c < m; c++) out->v[i][c] = _mm256_setzero_si256();
 #pragma GCC unroll 8
-    for (int k = 0; k < group; k += step, strip += 2 * strip_of(code)) {
+    for (int k = 0; k < group; k += step) {
 #pragma GCC unroll 2
         for (int i = 0; i < 2; i++) {
-            Codes w = unpack(code, table, strip + 32 * i);
+            Codes w = unpack(code, table, strip + 32 * i, 16 * part + k);
             keep_order(&q);
 #pragma GCC unroll 4
             for (int c = 0; c < m; c++)

@@ -18,8 +18,8 @@ enum { DECODED = -1 };
 typedef struct Source {
     const uint8_t *unit;      /* of the scale stream */
     const float *scale, *min; /* DECODED */
-    float offset;             /* minus the offset of codes */
-    __m512 d[2], dmin[2];     /* of a 256-wide unit */
+    float offset, factor;     /* minus the offset of codes; of SCALE_K_ODD */
+    __m512 d[2], dmin[2];     /* of a unit of several groups */
 } Source;
 
 INLINE __m512 halves(const uint8_t *p)
@@ -44,23 +44,73 @@ INLINE __m512 powers(const uint8_t *p)
     return _mm512_scalef_ps(_mm512_set1_ps(1), e);
 }
 
-/* Scale and min of both strips for group g (counted inside a 256-wide unit for those kinds). */
+/* Half of what UE4M3 bytes stand for: 3 bits of mantissa behind 4 of exponent. */
+INLINE __m512 halves_of_ue4m3(const uint8_t *p)
+{
+    const __m512i one = _mm512_set1_epi32(1);
+    __m512i x = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
+    __m512i e = _mm512_and_si512(_mm512_srli_epi32(x, 3), _mm512_set1_epi32(15));
+    __m512i m = _mm512_and_si512(x, _mm512_set1_epi32(7));
+    m = _mm512_mask_or_epi32(m, _mm512_test_epi32_mask(e, e), m, _mm512_set1_epi32(8));
+    m = _mm512_maskz_mov_epi32(_mm512_cmpneq_epi32_mask(x, _mm512_set1_epi32(127)), m);
+    e = _mm512_sub_epi32(_mm512_max_epi32(e, one), _mm512_set1_epi32(11));
+    return _mm512_scalef_ps(_mm512_cvtepi32_ps(m), _mm512_cvtepi32_ps(e));
+}
+
+/* Kinds whose groups share a d with their unit. */
+INLINE bool has_steps(int kind)
+{
+    return kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES || kind == SCALE_K ||
+           kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+}
+
+/* Strip i of such a group. */
+INLINE void scales_of_steps(int kind, const Source *s, size_t g, int i, __m512 *scale, __m512 *min)
+{
+    const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
+    const size_t step = kind == SCALE_K_MIN ? 64 : 32;
+    const bool pairs = kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+    const uint8_t *at = s->unit + (two ? 128 : 64) + step * (pairs ? g / 2 : g) + 16 * (size_t)i;
+    if (kind == SCALE_K_MIN) {
+        *scale = _mm512_mul_ps(s->d[i], unsigned_bytes(at));
+        *min = _mm512_mul_ps(s->dmin[i], unsigned_bytes(at + 32));
+    } else if (kind == SCALE_K) {
+        *scale = _mm512_mul_ps(s->d[i], signed_bytes(at));
+        *min = _mm512_mul_ps(*scale, _mm512_set1_ps(s->offset));
+    } else if (kind == SCALE_K_NIBBLES) {
+        __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)at));
+        __m512i low = _mm512_and_si512(b, _mm512_set1_epi32(15));
+        *scale = _mm512_mul_ps(s->d[i], _mm512_cvtepi32_ps(low));
+        *min = _mm512_mul_ps(s->dmin[i], _mm512_cvtepi32_ps(_mm512_srli_epi32(b, 4)));
+    } else { /* (2 s + 1) d as s (2 d) + d */
+        const int most = kind == SCALE_K_ODD ? 15 : 7;
+        __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)at));
+        b = _mm512_srl_epi32(b, _mm_cvtsi32_si128((int)(g % 2 * 4)));
+        __m512 steps = _mm512_cvtepi32_ps(_mm512_and_si512(b, _mm512_set1_epi32(most)));
+        __mmask16 top = _mm512_test_epi32_mask(b, _mm512_set1_epi32(8));
+        __m512 less = kind == SCALE_K_ODD ? _mm512_set1_ps(s->offset)
+                                          : _mm512_mask_blend_ps(top, _mm512_set1_ps(-0.875f),
+                                                                 _mm512_set1_ps(-1.125f));
+        *scale = _mm512_fmadd_ps(steps, _mm512_add_ps(s->d[i], s->d[i]), s->d[i]);
+        *min = _mm512_mul_ps(*scale, less);
+    }
+}
+
+/* Scale and min of both strips for group g of a unit. */
 INLINE void scales_of(int kind, Source *s, size_t g, __m512 scale[2], __m512 min[2])
 {
+#pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {
         const uint8_t *u = s->unit;
         if (kind == DECODED) {
             scale[i] = _mm512_loadu_ps(s->scale + 16 * i);
             min[i] = _mm512_loadu_ps(s->min + 16 * i);
-        } else if (kind == SCALE_K_MIN) {
-            const uint8_t *at = u + 128 + 64 * g + 16 * (size_t)i;
-            scale[i] = _mm512_mul_ps(s->d[i], unsigned_bytes(at));
-            min[i] = _mm512_mul_ps(s->dmin[i], unsigned_bytes(at + 32));
+        } else if (has_steps(kind)) {
+            scales_of_steps(kind, s, g, i, &scale[i], &min[i]);
         } else {
-            if (kind == SCALE_K)
-                scale[i] = _mm512_mul_ps(s->d[i], signed_bytes(u + 64 + 32 * g + 16 * (size_t)i));
-            else
-                scale[i] = kind == SCALE_E8M0 ? powers(u + 16 * i) : halves(u + 32 * i);
+            scale[i] = kind == SCALE_E8M0    ? powers(u + 16 * i)
+                       : kind == SCALE_UE4M3 ? halves_of_ue4m3(u + 32 * g + 16 * (size_t)i)
+                                             : halves(u + 32 * i);
             min[i] = kind == SCALE_F16_MIN ? halves(u + 64 + 32 * i)
                                            : _mm512_mul_ps(scale[i], _mm512_set1_ps(s->offset));
         }
@@ -68,16 +118,15 @@ INLINE void scales_of(int kind, Source *s, size_t g, __m512 scale[2], __m512 min
     if (kind == DECODED) {
         s->scale += PANEL_ROWS;
         s->min += PANEL_ROWS;
-    } else if (kind == SCALE_F16 || kind == SCALE_F16_MIN || kind == SCALE_E8M0) {
-        s->unit += kind == SCALE_F16 ? 64 : kind == SCALE_F16_MIN ? 128 : 32;
     }
 }
 
 INLINE void start_unit(int kind, Source *s)
 {
-    for (int i = 0; i < 2 && (kind == SCALE_K_MIN || kind == SCALE_K); i++) {
+    for (int i = 0; i < 2 && has_steps(kind); i++) {
         s->d[i] = halves(s->unit + 32 * i);
-        if (kind == SCALE_K_MIN) /* -0 + x * -1: the sign costs nothing here */
+        if (kind == SCALE_K_ODD) s->d[i] = _mm512_mul_ps(s->d[i], _mm512_set1_ps(s->factor));
+        if (kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES) /* the sign costs nothing here */
             s->dmin[i] = _mm512_sub_ps(_mm512_set1_ps(-0.0f), halves(s->unit + 64 + 32 * i));
     }
 }
@@ -89,168 +138,233 @@ INLINE __m512i four(const int8_t *q)
     return _mm512_set1_epi32(bits);
 }
 
-/* One group of both strips: dot[strip][column]; fetches `ahead`. Returns the codes that follow. */
-INLINE const uint8_t *dots(PanelCode code, int group, __m512i table, const uint8_t *src,
-                           size_t ahead, const int8_t *q, size_t q_stride, int m,
-                           __m512i dot[2][PANEL_FEW])
+/* Sums of a strip, one for each activation row. Named, not an array: GCC would keep that in memory
+ * in the longer loops. */
+typedef struct Integers {
+    __m512i c0, c1, c2, c3;
+} Integers;
+
+typedef struct Floats {
+    __m512 c0, c1, c2, c3;
+} Floats;
+
+#define COLUMNS(X)                                                                                 \
+    X(0)                                                                                           \
+    X(1)                                                                                           \
+    X(2)                                                                                           \
+    X(3)
+
+INLINE __m512i add_step(__m512i sum, Codes512 v, int fours, const int8_t *q)
 {
-    const __m512i low = _mm512_set1_epi8(15);
-    for (int i = 0; i < 2; i++)
-        for (int c = 0; c < m; c++) dot[i][c] = _mm512_setzero_si512();
-    int step = code == CODE_BYTE ? 4 : code == CODE_SIX ? 16 : 8;
-#pragma GCC unroll 8
-    for (int k = 0; k < group; k += step) {
-#pragma GCC unroll 2
-        for (int i = 0; i < 2; i++) {
-            Six v;
-            for (size_t line = 0; line < (code == CODE_SIX ? 192 : 64); line += 64) {
-                _mm_prefetch((const char *)src + ahead + line, _MM_HINT_T0);
-                _mm_prefetch((const char *)src + ahead + line + FARTHER, _MM_HINT_T1);
-            }
-            if (code == CODE_BYTE) {
-                v.v[0] = _mm512_loadu_si512(src);
-                src += 64;
-            } else if (code == CODE_SIX) {
-                v = unpack_six(src);
-                src += 192;
-            } else {
-                __m512i b = _mm512_loadu_si512(src);
-                v.v[0] = _mm512_and_si512(b, low);
-                v.v[1] = _mm512_and_si512(_mm512_srli_epi16(b, 4), low);
-                if (code == CODE_TABLE) {
-                    v.v[0] = _mm512_shuffle_epi8(table, v.v[0]);
-                    v.v[1] = _mm512_shuffle_epi8(table, v.v[1]);
-                }
-                src += 64;
-            }
 #pragma GCC unroll 4
-            for (int c = 0; c < m; c++)
-#pragma GCC unroll 4
-                for (int j = 0; j < step / 4; j++)
-                    dot[i][c] = _mm512_dpbusd_epi32(dot[i][c], v.v[j],
-                                                    four(q + (size_t)c * q_stride + k + 4 * j));
-            /* GCC would gather the loads of both strips first and run out of registers. */
-            if (m > 2) __asm__ volatile("" : "+r"(q));
-        }
-    }
-    return src;
+    for (int j = 0; j < fours; j++) sum = _mm512_dpbusd_epi32(sum, v.v[j], four(q + 4 * j));
+    return sum;
 }
 
-INLINE void few(PanelCode code, int group, int kind, __m512i table, const uint8_t *src, Source s,
-                size_t k, size_t scales_bytes, const PanelAct *act, int m, float *out,
+/* A step of strip i, from number `at` of its 32 k; fetches what lies `ahead`. */
+INLINE void dots_of_step(PanelCode code, __m512i table, const uint8_t *src, size_t i, int at,
+                         size_t ahead, const int8_t *q, size_t q_stride, int m, Integers *dot)
+{
+    const int step = step_512(code);
+    /* This step's share of the strip's lines. */
+    const size_t lines = panel_codes_bytes(code, 32) / 128, steps = 32 / (size_t)step;
+    const size_t n = (size_t)(at / step), first = n * lines / steps;
+    const size_t more = (n + 1) * lines / steps - first;
+    const uint8_t *from =
+        src + ahead + 64 * (panel_turn(code) == 32 ? i * lines + first : 2 * first + i * more);
+#pragma GCC unroll 3
+    for (size_t line = 0; line < more * 64; line += 64) {
+        _mm_prefetch((const char *)from + line, _MM_HINT_T0);
+        _mm_prefetch((const char *)from + line + FARTHER, _MM_HINT_T1);
+    }
+    const Codes512 v = unpack_512(code, table, src + i * panel_strip(code), at);
+#define COLUMN(n)                                                                                  \
+    if (n < m) dot->c##n = add_step(dot->c##n, v, step / 4, q + n * q_stride);
+    COLUMNS(COLUMN)
+#undef COLUMN
+}
+
+/* One group of both strips. src: the codes of the 32 k that the group lies in; part: 1 for the
+ * second 16 of them. */
+INLINE void dots(PanelCode code, int group, __m512i table, const uint8_t *src, int part,
+                 size_t ahead, const int8_t *q, size_t q_stride, int m, Integers *x, Integers *y)
+{
+    const __m512i zero = _mm512_setzero_si512();
+    *x = *y = (Integers){zero, zero, zero, zero};
+#pragma GCC unroll 8
+    for (int k = 0; k < group; k += step_512(code)) {
+        dots_of_step(code, table, src, 0, 16 * part + k, ahead, q + k, q_stride, m, x);
+        /* GCC would gather the loads of both strips first and run out of registers. */
+        if (m > 2) __asm__ volatile("" : "+r"(q));
+        dots_of_step(code, table, src, 1, 16 * part + k, ahead, q + k, q_stride, m, y);
+        if (m > 2) __asm__ volatile("" : "+r"(q));
+    }
+}
+
+/* Group g, number u of its unit, to the sums. */
+INLINE void add_group(PanelCode code, int group, int kind, __m512i table, const uint8_t *src,
+                      int part, size_t ahead, Source *s, size_t u, size_t g, const PanelAct *act,
+                      int m, Floats *a, Floats *b)
+{
+    const size_t per = ACT_GROUP / (size_t)group, stride = act->g_stride;
+    Integers x, y;
+    __m512 scale[2], min[2];
+    dots(code, group, table, src, part, ahead, act->q + g * (size_t)group, act->q_stride, m, &x,
+         &y);
+    scales_of(kind, s, u, scale, min);
+    const float *by = act->scale + g / per, *sums = per == 2 ? act->sum16 + g : act->sum32 + g;
+#define COLUMN(n)                                                                                  \
+    if (n < m) {                                                                                   \
+        __m512 d = _mm512_set1_ps(by[n * stride]), sum = _mm512_set1_ps(sums[n * per * stride]);   \
+        __m512 t = _mm512_mul_ps(scale[0], _mm512_cvtepi32_ps(x.c##n));                            \
+        __m512 v = _mm512_mul_ps(scale[1], _mm512_cvtepi32_ps(y.c##n));                            \
+        a->c##n = _mm512_fmadd_ps(min[0], sum, _mm512_fmadd_ps(t, d, a->c##n));                    \
+        b->c##n = _mm512_fmadd_ps(min[1], sum, _mm512_fmadd_ps(v, d, b->c##n));                    \
+    }
+    COLUMNS(COLUMN)
+#undef COLUMN
+}
+
+/* unit: groups of a unit of the scale stream. */
+INLINE void few(PanelCode code, int group, int kind, size_t unit, __m512i table, const uint8_t *src,
+                Source s, size_t k, size_t scales_bytes, const PanelAct *act, int m, float *out,
                 size_t out_stride)
 {
-    __m512 acc[2][PANEL_FEW];
-    for (int i = 0; i < 2; i++)
-        for (int c = 0; c < m; c++) acc[i][c] = _mm512_setzero_ps();
-    const size_t group_bytes = (size_t)group * (code == CODE_BYTE  ? 32
-                                                : code == CODE_SIX ? 24
-                                                                   : 16);
-    const uint8_t *end = src + k / (size_t)group * group_bytes;
-    const size_t codes_bytes = (size_t)(end - src), per = ACT_GROUP / (size_t)group;
-    const size_t unit = kind == SCALE_K_MIN || kind == SCALE_K ? 256 / (size_t)group : 1;
-    const size_t unit_bytes = unit > 1                ? kind == SCALE_K_MIN ? 640 : 64 + 32 * unit
-                              : kind == SCALE_F16_MIN ? 128
-                                                      : 64;
+    const __m512 zero = _mm512_setzero_ps();
+    Floats a = {zero, zero, zero, zero}, b = a;
+    const uint8_t *end = src + panel_codes_bytes(code, k);
+    const size_t codes_bytes = (size_t)(end - src), per = 32 / (size_t)group;
+    const size_t unit_bytes = kind == DECODED ? 0 : panel_unit_bytes((ScaleKind)kind, unit);
+    const size_t more = unit > per ? unit : per; /* groups at once */
     for (size_t g = 0; g < k / (size_t)group;) {
         start_unit(kind, &s);
-        for (size_t u = 0; u < unit; u++, g++) {
+        for (size_t u = 0; u < more; src += panel_codes_bytes(code, 32)) {
             size_t ahead = src + AHEAD < end ? AHEAD : AHEAD + scales_bytes;
             if (kind != DECODED) {
                 /* This group's share of the scales one unit (or 640 bytes) ahead. */
                 size_t share = unit > 1 ? unit_bytes / unit * u : 0;
-                const uint8_t *next = s.unit + (unit > 1 ? unit_bytes : AHEAD_SCALES) + share;
+                const uint8_t *next =
+                    s.unit + (unit_bytes > 256 ? unit_bytes : AHEAD_SCALES) + share;
                 if (next >= end + scales_bytes) next += codes_bytes;
                 _mm_prefetch((const char *)next, _MM_HINT_T0);
-                if (unit_bytes / unit > 64) _mm_prefetch((const char *)next + 64, _MM_HINT_T0);
+                if (unit_bytes * per / unit > 64)
+                    _mm_prefetch((const char *)next + 64, _MM_HINT_T0);
             }
-            __m512i dot[2][PANEL_FEW];
-            __m512 scale[2], min[2];
-            src = dots(code, group, table, src, ahead, act->q + g * (size_t)group, act->q_stride, m,
-                       dot);
-            scales_of(kind, &s, u, scale, min);
-#pragma GCC unroll 4
-            for (int c = 0; c < m; c++) {
-                size_t row = (size_t)c * act->g_stride;
-                __m512 a = _mm512_set1_ps(act->scale[row + g / per]);
-                __m512 sum =
-                    _mm512_set1_ps(per == 2 ? act->sum16[2 * row + g] : act->sum32[row + g]);
-#pragma GCC unroll 2
-                for (int i = 0; i < 2; i++) {
-                    __m512 t = _mm512_mul_ps(scale[i], _mm512_cvtepi32_ps(dot[i][c]));
-                    acc[i][c] = _mm512_fmadd_ps(t, a, acc[i][c]);
-                    acc[i][c] = _mm512_fmadd_ps(min[i], sum, acc[i][c]);
-                }
-            }
+            add_group(code, group, kind, table, src, 0, ahead, &s, u++, g++, act, m, &a, &b);
+            if (per == 2)
+                add_group(code, group, kind, table, src, 1, ahead, &s, u++, g++, act, m, &a, &b);
         }
-        if (unit > 1) s.unit += unit_bytes;
+        s.unit += unit_bytes;
     }
-    for (int c = 0; c < m; c++)
-        for (int i = 0; i < 2; i++)
-            _mm512_storeu_ps(out + (size_t)c * out_stride + 16 * i, acc[i][c]);
+#define COLUMN(n)                                                                                  \
+    if (n < m) {                                                                                   \
+        _mm512_storeu_ps(out + n * out_stride, a.c##n);                                            \
+        _mm512_storeu_ps(out + n * out_stride + 16, b.c##n);                                       \
+    }
+    COLUMNS(COLUMN)
+#undef COLUMN
 }
 
 /* ---- instances: m is 1 to 4 ---- */
 
-#define INSTANCE(name, code, group, kind)                                                          \
+#define INSTANCE(name, code, group, kind, unit)                                                    \
     static void name(__m512i table, const uint8_t *src, const Source *s, size_t k,                 \
                      size_t scales_bytes, const PanelAct *act, size_t m, float *out,               \
                      size_t out_stride)                                                            \
     {                                                                                              \
         switch (m) {                                                                               \
         case 1:                                                                                    \
-            few(code, group, kind, table, src, *s, k, scales_bytes, act, 1, out, out_stride);      \
+            few(code, group, kind, unit, table, src, *s, k, scales_bytes, act, 1, out,             \
+                out_stride);                                                                       \
             break;                                                                                 \
         case 2:                                                                                    \
-            few(code, group, kind, table, src, *s, k, scales_bytes, act, 2, out, out_stride);      \
+            few(code, group, kind, unit, table, src, *s, k, scales_bytes, act, 2, out,             \
+                out_stride);                                                                       \
             break;                                                                                 \
         case 3:                                                                                    \
-            few(code, group, kind, table, src, *s, k, scales_bytes, act, 3, out, out_stride);      \
+            few(code, group, kind, unit, table, src, *s, k, scales_bytes, act, 3, out,             \
+                out_stride);                                                                       \
             break;                                                                                 \
-        default: few(code, group, kind, table, src, *s, k, scales_bytes, act, 4, out, out_stride); \
+        default:                                                                                   \
+            few(code, group, kind, unit, table, src, *s, k, scales_bytes, act, 4, out,             \
+                out_stride);                                                                       \
         }                                                                                          \
     }
 typedef void Few(__m512i table, const uint8_t *src, const Source *s, size_t k, size_t scales_bytes,
                  const PanelAct *act, size_t m, float *out, size_t out_stride);
 
-INSTANCE(nibble_f16, CODE_NIBBLE, 32, SCALE_F16)
-INSTANCE(nibble_f16_min, CODE_NIBBLE, 32, SCALE_F16_MIN)
-INSTANCE(nibble_k_min, CODE_NIBBLE, 32, SCALE_K_MIN)
-INSTANCE(table_f16, CODE_TABLE, 32, SCALE_F16)
-INSTANCE(table_e8m0, CODE_TABLE, 32, SCALE_E8M0)
-INSTANCE(table_k, CODE_TABLE, 32, SCALE_K)
-INSTANCE(six_k, CODE_SIX, 16, SCALE_K)
-INSTANCE(byte_f16, CODE_BYTE, 32, SCALE_F16)
+/* X(name, code, group, scales, groups of a unit): every pair of code and scales that a type has. */
+#define PAIRS(X)                                                                                   \
+    X(nibble_f16, CODE_NIBBLE, 32, SCALE_F16, 1)                                                   \
+    X(nibble_f16_min, CODE_NIBBLE, 32, SCALE_F16_MIN, 1)                                           \
+    X(nibble_k_min, CODE_NIBBLE, 32, SCALE_K_MIN, 8)                                               \
+    X(table_f16, CODE_TABLE, 32, SCALE_F16, 1)                                                     \
+    X(table_e8m0, CODE_TABLE, 32, SCALE_E8M0, 1)                                                   \
+    X(table_ue4m3, CODE_TABLE, 16, SCALE_UE4M3, 4)                                                 \
+    X(table_k, CODE_TABLE, 32, SCALE_K, 8)                                                         \
+    X(six_k, CODE_SIX, 16, SCALE_K, 16)                                                            \
+    X(byte_f16, CODE_BYTE, 32, SCALE_F16, 1)                                                       \
+    X(one_f16, CODE_ONE, 32, SCALE_F16, 4)                                                         \
+    X(two_f16, CODE_TWO, 32, SCALE_F16, 2)                                                         \
+    X(two_f16_wide, CODE_TWO, 32, SCALE_F16, 8)                                                    \
+    X(two_delta, CODE_TWO, 32, SCALE_K_DELTA, 8)                                                   \
+    X(two_nibbles, CODE_TWO, 16, SCALE_K_NIBBLES, 16)                                              \
+    X(three_k, CODE_THREE, 16, SCALE_K, 16)                                                        \
+    X(table_odd, CODE_TABLE, 32, SCALE_K_ODD, 8)                                                   \
+    X(octet_odd, CODE_OCTET, 32, SCALE_K_ODD, 8)                                                   \
+    X(octet_odd_16, CODE_OCTET, 16, SCALE_K_ODD, 16)                                               \
+    X(five_f16, CODE_FIVE, 32, SCALE_F16, 1)                                                       \
+    X(five_f16_min, CODE_FIVE, 32, SCALE_F16_MIN, 1)                                               \
+    X(five_k_min, CODE_FIVE, 32, SCALE_K_MIN, 8)
 
-INSTANCE(nibble_32, CODE_NIBBLE, 32, DECODED)
-INSTANCE(table_32, CODE_TABLE, 32, DECODED)
-INSTANCE(six_16, CODE_SIX, 16, DECODED)
-INSTANCE(byte_32, CODE_BYTE, 32, DECODED)
+/* X(name, code, group): with scales decoded before. */
+#define PLAIN(X)                                                                                   \
+    X(nibble_32, CODE_NIBBLE, 32)                                                                  \
+    X(table_32, CODE_TABLE, 32)                                                                    \
+    X(table_16, CODE_TABLE, 16)                                                                    \
+    X(six_16, CODE_SIX, 16)                                                                        \
+    X(byte_32, CODE_BYTE, 32)                                                                      \
+    X(one_32, CODE_ONE, 32)                                                                        \
+    X(two_32, CODE_TWO, 32)                                                                        \
+    X(two_16, CODE_TWO, 16)                                                                        \
+    X(three_16, CODE_THREE, 16)                                                                    \
+    X(octet_32, CODE_OCTET, 32)                                                                    \
+    X(octet_16, CODE_OCTET, 16)                                                                    \
+    X(five_32, CODE_FIVE, 32)
 
-void panel_few_decoded_avx512vnni(PanelCode code, const void *codes, const float *scale,
+#define PLAIN_INSTANCE(name, code, group) INSTANCE(name, code, group, DECODED, 1)
+PAIRS(INSTANCE)
+PLAIN(PLAIN_INSTANCE)
+
+void panel_few_decoded_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
                                   const float *min, const uint8_t *table, size_t k,
                                   const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
-    static Few *const by_code[4] = {[CODE_NIBBLE] = nibble_32,
-                                    [CODE_TABLE] = table_32,
-                                    [CODE_SIX] = six_16,
-                                    [CODE_BYTE] = byte_32};
+#define ROW(name, code, group) [group / 16 - 1][code] = name,
+    static Few *const plain[2][N_PANEL_CODES] = {PLAIN(ROW)};
+#undef ROW
     Source s = {.scale = scale, .min = min};
-    by_code[code](table_entries(table), codes, &s, k, 0, act, m, out, out_stride);
+    plain[group / 16 - 1][code](table_entries(table), codes, &s, k, 0, act, m, out, out_stride);
 }
 
 static Few *few_of(const PanelType *t)
 {
-    switch (t->code) {
-    case CODE_NIBBLE:
-        return t->scales == SCALE_K_MIN     ? nibble_k_min
-               : t->scales == SCALE_F16_MIN ? nibble_f16_min
-                                            : nibble_f16;
-    case CODE_TABLE:
-        return t->scales == SCALE_K ? table_k : t->scales == SCALE_E8M0 ? table_e8m0 : table_f16;
-    case CODE_SIX: return six_k;
-    default: return byte_f16;
-    }
+    static const struct {
+        Few *fn;
+        PanelCode code;
+        ScaleKind scales;
+        int group;
+        size_t unit;
+    } rows[] = {
+#define ROW(name, code, group, scales, unit) {name, code, scales, group, unit},
+        PAIRS(ROW)
+#undef ROW
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].code == t->code && rows[i].scales == t->scales && rows[i].group == t->group &&
+            rows[i].unit == panel_groups(t))
+            return rows[i].fn;
+    return NULL;
 }
 
 void panel_few_avx512vnni(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
@@ -260,7 +374,8 @@ void panel_few_avx512vnni(uint32_t type, const void *panel, size_t k, const Pane
     PanelLayout layout;
     if (!t || !panel_layout(type, k, &layout)) return;
     const uint8_t *codes = panel;
-    Source s = {.unit = codes + layout.codes_bytes, .offset = (float)-t->offset};
+    Source s = {
+        .unit = codes + layout.codes_bytes, .offset = (float)-t->offset, .factor = t->factor};
     Few *fn = few_of(t);
     PanelAct a = *act;
     for (size_t n; m; m -= n) {
@@ -277,21 +392,21 @@ void panel_few_avx512vnni(uint32_t type, const void *panel, size_t k, const Pane
 
 /* ---- panel_scales ---- */
 
-INLINE void decode(int kind, Source s, int group, size_t k, float *scale, float *min)
+INLINE void decode(ScaleKind kind, const PanelType *t, const uint8_t *unit, size_t k, float *scale,
+                   float *min)
 {
-    const size_t unit = kind == SCALE_K_MIN || kind == SCALE_K ? 256 / (size_t)group : 1;
-    const size_t unit_bytes = kind == SCALE_K_MIN ? 640 : 64 + 32 * unit;
-    for (size_t g = 0; g < k / (size_t)group;) {
-        start_unit(kind, &s);
-        for (size_t u = 0; u < unit; u++, g++, scale += PANEL_ROWS, min += PANEL_ROWS) {
+    const size_t groups = panel_groups(t), bytes = panel_unit_bytes(kind, groups);
+    Source s = {.unit = unit, .offset = (float)-t->offset, .factor = t->factor};
+    for (; k; k -= (size_t)t->unit, s.unit += bytes) {
+        start_unit((int)kind, &s);
+        for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS) {
             __m512 a[2], b[2];
-            scales_of(kind, &s, u, a, b);
+            scales_of((int)kind, &s, g, a, b);
             for (int i = 0; i < 2; i++) {
                 _mm512_storeu_ps(scale + 16 * i, a[i]);
                 _mm512_storeu_ps(min + 16 * i, b[i]);
             }
         }
-        if (unit > 1) s.unit += unit_bytes;
     }
 }
 
@@ -299,17 +414,15 @@ void panel_scales_avx512(uint32_t type, const void *scales, size_t k, float *sca
 {
     const PanelType *t = panel_type(type);
     if (!t) return;
-    Source s = {.unit = scales, .offset = (float)-t->offset};
     switch (t->scales) {
-    case SCALE_F16: decode(SCALE_F16, s, 32, k, scale, min); break;
-    case SCALE_F16_MIN: decode(SCALE_F16_MIN, s, 32, k, scale, min); break;
-    case SCALE_E8M0: decode(SCALE_E8M0, s, 32, k, scale, min); break;
-    case SCALE_K_MIN: decode(SCALE_K_MIN, s, 32, k, scale, min); break;
-    case SCALE_K:
-        if (t->group == 16)
-            decode(SCALE_K, s, 16, k, scale, min);
-        else
-            decode(SCALE_K, s, 32, k, scale, min);
-        break;
+    case SCALE_F16: decode(SCALE_F16, t, scales, k, scale, min); break;
+    case SCALE_F16_MIN: decode(SCALE_F16_MIN, t, scales, k, scale, min); break;
+    case SCALE_E8M0: decode(SCALE_E8M0, t, scales, k, scale, min); break;
+    case SCALE_UE4M3: decode(SCALE_UE4M3, t, scales, k, scale, min); break;
+    case SCALE_K_MIN: decode(SCALE_K_MIN, t, scales, k, scale, min); break;
+    case SCALE_K_NIBBLES: decode(SCALE_K_NIBBLES, t, scales, k, scale, min); break;
+    case SCALE_K: decode(SCALE_K, t, scales, k, scale, min); break;
+    case SCALE_K_ODD: decode(SCALE_K_ODD, t, scales, k, scale, min); break;
+    case SCALE_K_DELTA: decode(SCALE_K_DELTA, t, scales, k, scale, min); break;
     }
 }
