@@ -74,12 +74,17 @@ static void put_dense(Convert *c, const char *path, int index)
 static void put_prompts(Convert *c)
 {
     static const char *const names[] = {"query", "document"};
+    static const char *const more[][2] = {{"retrieval.query", "search_query"},
+                                          {"passage", "retrieval.passage"}}; /* also seen */
     Jdoc *d = NULL;
     plan_json(c, "config_sentence_transformers.json", &d);
     JdocRef prompts = d ? jdoc_get(d, 0, "prompts") : JDOC_NO;
     for (int i = 0; d && i < 2; i++) {
         char key[60];
-        Span text = jdoc_text(d, jdoc_get(d, prompts, names[i]));
+        JdocRef v = jdoc_get(d, prompts, names[i]);
+        for (int k = 0; k < 2 && jdoc_type(d, v) != JDOC_STRING; k++)
+            v = jdoc_get(d, prompts, more[i][k]);
+        Span text = jdoc_text(d, v);
         snprintf(key, sizeof key, "sentence_transformers.prompts.%s", names[i]);
         if (text.size) gguf_put_span(c->writer, key, text);
     }

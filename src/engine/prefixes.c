@@ -8,42 +8,76 @@
 #include "base/mem.h"
 
 typedef struct Family {
-    const char *arch, *name; /* name: a part of general.name, in any case; NULL: whatever it is */
+    const char *arch;
+    const char *name,
+        *also; /* parts of general.name, in any case, '-' for a blank too; NULL: any */
     const char *query, *document;
 } Family;
 
 #define RETRIEVE "Represent this sentence for searching relevant passages: "
+#define INSTRUCT                                                                                   \
+    "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 
-/* The first that fits. */
+/* The first that fits. Each as its makers' page says, which stands above it (huggingface.co, unless
+ * another is named; read in November 2026). Models whose pages name none, GTE and MiniLM say, have
+ * none. */
 static const Family families[] = {
-    {"nomic-bert", NULL, "search_query: ", "search_document: "},
-    {"nomic-bert-moe", NULL, "search_query: ", "search_document: "},
-    {"modern-bert", "nomic", "search_query: ", "search_document: "},
-    {"modern-bert", "modernbert-embed", "search_query: ", "search_document: "},
-    {"gemma-embedding", NULL, "task: search result | query: ", "title: none | text: "},
-    {"qwen3", "embedding",
-     "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:",
+    /* Snowflake/snowflake-arctic-embed-m-long, -m-v1.5; l-v2.0 (m-v2.0 is another architecture) */
+    {"nomic-bert", "arctic-embed", NULL, RETRIEVE, ""},
+    {"bert", "arctic-embed", "-v2", "query: ", ""},
+    {"bert", "arctic-embed", NULL, RETRIEVE, ""},
+    /* nomic-ai/nomic-embed-text-v1.5, nomic-embed-text-v2-moe (config_sentence_transformers.json),
+     * modernbert-embed-base */
+    {"nomic-bert", NULL, NULL, "search_query: ", "search_document: "},
+    {"nomic-bert-moe", NULL, NULL, "search_query: ", "search_document: "},
+    {"modern-bert", "nomic", NULL, "search_query: ", "search_document: "},
+    {"modern-bert", "modernbert-embed", NULL, "search_query: ", "search_document: "},
+    /* ai.google.dev/gemma/docs/embeddinggemma/model_card */
+    {"gemma-embedding", NULL, NULL, "task: search result | query: ", "title: none | text: "},
+    /* Qwen/Qwen3-Embedding-0.6B: no space behind the colon */
+    {"qwen3", "embedding", NULL, INSTRUCT, ""},
+    /* intfloat/multilingual-e5-large-instruct: here there is one; then e5-large-v2 and
+     * multilingual-e5-large */
+    {"bert", "e5-", "-instruct", INSTRUCT " ", ""},
+    {"bert", "e5-", NULL, "query: ", "passage: "},
+    /* BAAI/bge-large-zh-v1.5, the list of models: none for bge-m3 and the "noinstruct" ones */
+    {"bert", "bge-m3", NULL, "", ""},
+    {"bert", "bge-", "-noinstruct", "", ""},
+    {"bert", "bge-", "-zh",
+     "\u4e3a\u8fd9\u4e2a\u53e5\u5b50\u751f\u6210\u8868\u793a\u4ee5\u7528\u4e8e\u68c0\u7d22\u76f8"
+     "\u5173\u6587\u7ae0\uff1a",
      ""},
-    {"bert", "e5-", "query: ", "passage: "},
-    {"bert", "bge-m3", "", ""},
-    {"bert", "bge-", RETRIEVE, ""},
-    {"bert", "mxbai", RETRIEVE, ""},
-    {"bert", "arctic-embed", RETRIEVE, ""},
+    {"bert", "bge-", "-en", RETRIEVE, ""},
+    /* mixedbread-ai/mxbai-embed-large-v1 */
+    {"bert", "mxbai", NULL, RETRIEVE, ""},
 };
+
+/* Converters write "bge-small-en-v1.5", "Bge Small En v1.5" and "bge_small_en". */
+static bool is_blank(char c)
+{
+    return c == '-' || c == ' ' || c == '_';
+}
+
+static bool begins(const char *text, const char *part)
+{
+    for (; *part; text++, part++)
+        if (!(is_blank(*part) ? is_blank(*text) : strncasecmp(text, part, 1) == 0)) return false;
+    return true;
+}
 
 static bool contains(const char *text, const char *part)
 {
-    size_t n = strlen(part);
-    for (; *text; text++)
-        if (strncasecmp(text, part, n) == 0) return true;
-    return false;
+    for (; part && *text; text++)
+        if (begins(text, part)) return true;
+    return !part;
 }
 
 static const Family *find(const char *arch, const char *name)
 {
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         const Family *f = &families[i];
-        if (strcmp(arch, f->arch) == 0 && (!f->name || contains(name, f->name))) return f;
+        if (strcmp(arch, f->arch) == 0 && contains(name, f->name) && contains(name, f->also))
+            return f;
     }
     return NULL;
 }

@@ -303,6 +303,15 @@ static void prefixes_are_found(void **state)
         {"intfloat/e5-base", "query: ", "passage: ", NULL},
         {"intfloat/e5-base", "ask: ", "passage: ", "ask: "},
         {"all-MiniLM-L6-v2", NULL, NULL, NULL},
+        {"Bge M3", "", "", NULL},
+        {"Multilingual E5 Large Instruct",
+         "Instruct: Given a web search query, retrieve relevant passages that answer the query\n"
+         "Query: ",
+         "", NULL},
+        {"snowflake_arctic_embed_l_v2.0", "query: ", "", NULL},
+        {"Snowflake Arctic Embed M v1.5",
+         "Represent this sentence for searching relevant passages: ", "", NULL},
+        {"bge-large-zh-noinstruct", "", "", NULL},
     };
     (void)state;
     assert_true(scratch_open());
