@@ -1,5 +1,6 @@
 /* Tokenizers: the first bytes choose kind and pre-tokenizer, the next make a vocabulary (tokens,
- * scores, types, merges, some of them borrowed from what came before), the rest is text. Whatever
+ * scores, types, merges, some of them borrowed from what came before; a compiled normaliser), the
+ * rest is text. Whatever
  * it is must tokenize, and every id be of the vocabulary; byte-level ids must give the text back
  * when all 256 bytes are tokens. */
 #include "fuzz.h"
@@ -102,6 +103,14 @@ static void make(Input *in, TokSource *s)
     for (size_t i = 0; (kind & 8) && i < sizeof(ids) / sizeof(ids[0]); i++) *ids[i] = -1;
     s->add_bos = (int)(take(in) % 3) - 1;
     s->add_space_prefix = (int)(take(in) % 3) - 1;
+    if (!span_is(s->model, "t5")) return;
+    s->remove_extra_whitespaces = (int)(take(in) % 3) - 1;
+    size_t size = take(in);
+    size |= (size_t)take(in) << 8;
+    if (size > in->n) size = in->n;
+    s->charsmap = (Span){(const char *)in->p, size};
+    in->p += size;
+    in->n -= size;
 }
 
 static void check(const Tokenizer *t, const TokPart *parts, size_t n_parts, bool whole)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes fuzz/seeds/folder and fuzz/seeds/safetensors: small files of a maker's folder, each whole
 and well formed, of every kind that the readers tell apart. Needs nothing but Python."""
+import base64
 import json
 import os
 import struct
@@ -67,12 +68,13 @@ def field(number, data):
     return bytes([number << 3 | 2]) + length + data
 
 
-def sentencepiece():
+def sentencepiece(kind=2, normalizer=b"identity", charsmap=b""):
     pieces = [("<unk>", 2), ("<s>", 3), ("</s>", 3), ("<0x0A>", 6), ("\u2581", 1), ("h", 1),
               ("e", 1), ("he", 1), ("\u2581he", 1)]
     out = b"".join(field(1, field(1, t.encode()) + b"\x15" + struct.pack("<f", -i)
                          + bytes([0x18, kind])) for i, (t, kind) in enumerate(pieces))
-    return b"1" + out + field(2, bytes([0x18, 2])) + field(3, field(1, b"identity") + b"\x18\x01")
+    return b"1" + out + field(2, bytes([0x18, kind])) + field(
+        3, field(1, normalizer) + field(2, charsmap) + b"\x18\x01\x20\x01")
 
 
 def config(**more):
@@ -100,6 +102,29 @@ def main():
         model={"type": "WordPiece", "continuing_subword_prefix": "##",
                "vocab": {"[UNK]": 0, "he": 1, "##n": 2}}))
     write("folder", "sentencepiece", sentencepiece())
+    blob = struct.pack("<IIII", 8, 0x400, 0, 0)
+    write("folder", "sentencepiece-unigram", sentencepiece(1, b"nmt_nfkc", blob))
+    write("folder", "tokenizer-unigram", tokenizer(
+        normalizer={"type": "Sequence", "normalizers": [
+            {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(blob).decode()},
+            {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}]},
+        pre_tokenizer={"type": "Sequence", "pretokenizers": [
+            {"type": "WhitespaceSplit"},
+            {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}]},
+        post_processor={"type": "RobertaProcessing", "sep": ["<|end|>", 6], "cls": ["<|end|>", 6]},
+        model={"type": "Unigram", "unk_id": 0, "byte_fallback": True,
+               "vocab": [["<unk>", 0.0], ["<0x0A>", 0.0], ["\u2581", -2.5], ["he", -3]]}))
+    write("folder", "config-window", config(
+        model_type="qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=0))
+    write("folder", "config-phimoe", config(
+        model_type="phimoe", num_local_experts=2, num_experts_per_tok=2, rope_scaling={
+            "type": "longrope", "short_factor": [1, 2], "long_factor": [1, 2], "long_mscale": 1.2,
+            "short_mscale": 1.2, "original_max_position_embeddings": 16}))
+    write("folder", "config-roberta", config(
+        model_type="xlm-roberta", hidden_act="gelu", pad_token_id=1, layer_norm_eps=1e-5))
+    write("folder", "config-nomic", config(
+        model_type="nomic_bert", activation_function="gelu", num_experts=2, moe_top_k=1,
+        moe_every_n_layers=2, hidden_act="gelu"))
     write("folder", "config", config())
     write("folder", "config-yarn", config(rope_scaling={
         "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "mscale": 1.0,

@@ -14,7 +14,7 @@ static const KeyRule common[] = {
      "layer_norm_eps|layer_norm_epsilon|norm_epsilon|layernorm_epsilon"},
     {KEY_U32, "vocab_size", "vocab_size"},
     {KEY_U32, "expert_used_count",
-     "num_experts_per_tok|num_experts_per_token|top_k_experts|moe_topk|moe_k"},
+     "num_experts_per_tok|num_experts_per_token|top_k_experts|moe_topk|moe_k|moe_top_k"},
     {KEY_U32, "expert_feed_forward_length", "moe_intermediate_size"},
     {KEY_END, NULL, NULL},
 };
@@ -227,6 +227,8 @@ void plan_keys(Convert *c)
     c->tensors = c->family->tensors;
     c->arch = c->family->arch;
     if (is_two_way_gemma(c)) c->arch = "gemma-embedding";
+    if (strcmp(c->arch, "nomic-bert") == 0 && conf_int(c, "num_experts", 0) > 0)
+        c->arch = "nomic-bert-moe";
     put_general(c);
     read_sizes(c);
     read_heads(c);

@@ -110,6 +110,29 @@ static void take_rows(ConvOut *o, uint64_t first, uint64_t n)
     o->ne[o->n_dims == 1 ? 0 : 1] = n;
 }
 
+void op_positions(Convert *c, ConvOut *o, int arg)
+{
+    if (!c->skipped) return;
+    if (o->rows <= (uint64_t)c->skipped) {
+        plan_misshapen(c, o->pieces[0], "more rows than pad_token_id");
+        return;
+    }
+    take_rows(o, (uint64_t)c->skipped, o->rows - (uint64_t)c->skipped);
+}
+
+void op_experts_below(Convert *c, ConvOut *o, int arg)
+{
+    uint64_t n = (uint64_t)c->size.experts;
+    if (o->n_dims != 2 || !n || o->rows % n) {
+        plan_misshapen(c, o->pieces[0], "2 dimensions, its rows a multiple of the experts,");
+        return;
+    }
+    o->n_dims = 3;
+    o->mats = o->ne[2] = n;
+    o->rows = o->src_rows = o->ne[1] = o->rows / n;
+    if (arg) op_transpose(c, o, 0);
+}
+
 /* (in, n x out) becomes part i of n, turned: (out, in). */
 void op_transpose_rows(Convert *c, ConvOut *o, int arg)
 {

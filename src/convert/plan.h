@@ -123,10 +123,11 @@ struct Convert {
     ConvOut **outs;
     size_t n_outs, outs_capacity;
     ConvSize size;
-    bool windowed; /* the window of config.json is kept */
-    unsigned own;  /* OWN_ bits: keys that the family wrote itself */
-    bool put;      /* the tensors were given to the writer */
-    void **items;  /* memory that lives as long as the plan */
+    int32_t skipped; /* rows of the table of positions that no token gets */
+    bool windowed;   /* the window of config.json is kept */
+    unsigned own;    /* OWN_ bits: keys that the family wrote itself */
+    bool put;        /* the tensors were given to the writer */
+    void **items;    /* memory that lives as long as the plan */
     size_t n_items, items_capacity;
     Buf notes;
     uint64_t bytes_done, bytes_all; /* of progress */
@@ -189,6 +190,8 @@ void op_rows(Convert *c, ConvOut *o, int arg);    /* part arg & 15 of arg >> 4 e
 void op_squeeze(Convert *c, ConvOut *o, int arg); /* (n, 1, k) becomes (n, k) */
 void op_f32(Convert *c, ConvOut *o, int arg);
 void op_transpose_rows(Convert *c, ConvOut *o, int arg); /* op_transpose, then op_rows */
+void op_experts_below(Convert *c, ConvOut *o, int arg);  /* (n x rows, cols) to n; arg 1: turned */
+void op_positions(Convert *c, ConvOut *o, int arg);      /* without the rows that RoBERTa skips */
 void op_either_rows(Convert *c, ConvOut *o, int arg);    /* turned if that makes its rows as wide as
                                                           * the stream, then op_rows */
 void op_either_columns(Convert *c, ConvOut *o, int arg); /* turned if that makes them as many */

@@ -18,7 +18,7 @@ extern const TensorRule rules_qwen_moe[], rules_qwen3vl_moe[], rules_deepseek[],
     rules_qwen35[];
 
 /* rules_encoder.c */
-extern const TensorRule rules_bert[], rules_nomic[], rules_modern[];
+extern const TensorRule rules_bert[], rules_nomic[], rules_nomic_moe[], rules_modern[];
 
 /* setup.c: what no table says; called after the common keys, before RoPE and tensors */
 void setup_window(Convert *c);
@@ -53,6 +53,8 @@ void setup_falcon_h1(Convert *c);
 void setup_delta(Convert *c);
 void setup_encoder(Convert *c);
 void setup_modern(Convert *c);
+void setup_roberta(Convert *c);
+void setup_nomic(Convert *c);
 void setup_smollm3(Convert *c);
 
 /* setup.c: keys of some families */

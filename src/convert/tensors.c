@@ -18,6 +18,7 @@ static const char *const prefixes[] = {"model.language_model.",
                                        "backbone.",
                                        "gpt_neox.",
                                        "bert.",
+                                       "roberta.",
                                        NULL};
 
 /* Parts of multimodal models that have a file of their own elsewhere, and buffers that are computed

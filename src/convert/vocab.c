@@ -160,23 +160,28 @@ static void put_more_ends(Convert *c, const Voc *v, int64_t eos)
     }
 }
 
-static void put_specials(Convert *c, const Voc *v)
+static void put_specials(Convert *c, const Voc *v, int32_t closing)
 {
     static const struct {
         const char *name, *key;
-    } all[] = {{"bos", GGML("bos_token_id")},     {"eos", GGML("eos_token_id")},
-               {"unk", GGML("unknown_token_id")}, {"sep", GGML("seperator_token_id")},
-               {"pad", GGML("padding_token_id")}, {"cls", GGML("cls_token_id")},
+        int32_t type; /* of the token if nothing names it; 0: none */
+    } all[] = {{"bos", GGML("bos_token_id")},        {"eos", GGML("eos_token_id")},
+               {"unk", GGML("unknown_token_id"), 2}, {"sep", GGML("seperator_token_id")},
+               {"pad", GGML("padding_token_id")},    {"cls", GGML("cls_token_id")},
                {"mask", GGML("mask_token_id")}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         int64_t id = special_id(c, v, all[i].name);
+        /* Qwen3-Embedding names another one than it puts last. */
+        if (i == 1 && closing >= 0) id = closing;
+        for (uint32_t t = 0; all[i].type && id < 0 && t < v->n; t++)
+            if (v->types[t] == all[i].type) id = t;
         put_id(c, v, all[i].key, id);
         if (i == 1) put_more_ends(c, v, id);
     }
 }
 
-/* Whether a text begins with BOS: tokenizer_config.json says so, else the post-processor does. */
-static bool processor_begins(const Convert *c, const Voc *v)
+/* The token that the post-processor puts first, or last; -1: none. */
+static int32_t processor_token(const Convert *c, const Voc *v, bool last)
 {
     const Jdoc *d = c->tokenizer;
     JdocRef post = d ? jdoc_get(d, 0, "post_processor") : JDOC_NO;
@@ -184,15 +189,22 @@ static bool processor_begins(const Convert *c, const Voc *v)
     uint32_t n = d && jdoc_type(d, list) == JDOC_ARRAY ? jdoc_count(d, list) : 1;
     JdocRef p = n && d && jdoc_type(d, list) == JDOC_ARRAY ? jdoc_first(d, list) : post;
     for (uint32_t i = 0; d && i < n; i++, p = jdoc_next(d, p)) {
-        if (!jdoc_is(d, jdoc_get(d, p, "type"), "TemplateProcessing")) continue;
-        JdocRef first = jdoc_at(d, jdoc_get(d, p, "single"), 0);
-        Span name = jdoc_text(d, jdoc_get(d, jdoc_get(d, first, "SpecialToken"), "id"));
-        if (name.size && voc_find(v, name) >= 0) return true;
+        JdocRef type = jdoc_get(d, p, "type"), single = jdoc_get(d, p, "single");
+        Span name = SPAN("");
+        if (jdoc_is(d, type, "RobertaProcessing") || jdoc_is(d, type, "BertProcessing")) {
+            name = jdoc_text(d, jdoc_at(d, jdoc_get(d, p, last ? "sep" : "cls"), 0));
+        } else if (jdoc_is(d, type, "TemplateProcessing")) {
+            JdocRef e = jdoc_at(d, single, last ? jdoc_count(d, single) - 1 : 0);
+            name = jdoc_text(d, jdoc_get(d, jdoc_get(d, e, "SpecialToken"), "id"));
+        }
+        if (name.size && voc_find(v, name) >= 0) return voc_find(v, name);
     }
-    return false;
+    return -1;
 }
 
-static void put_flags(Convert *c, const Voc *v)
+/* Whether a text begins with BOS and ends with EOS: tokenizer_config.json says so, else the
+ * post-processor does. */
+static void put_flags(Convert *c, const Voc *v, int32_t closing)
 {
     static const char *const names[] = {"bos", "eos"};
     for (int i = 0; i < 2; i++) {
@@ -203,11 +215,13 @@ static void put_flags(Convert *c, const Voc *v)
         JdocType type = d ? jdoc_type(d, jdoc_get(d, 0, from)) : JDOC_NONE;
         if (type == JDOC_TRUE || type == JDOC_FALSE)
             gguf_put_bool(c->writer, key, type == JDOC_TRUE);
-        else if (i == 0 && c->tokenizer)
-            gguf_put_bool(c->writer, key, processor_begins(c, v));
+        else if (c->tokenizer && (i == 0 || closing >= 0))
+            gguf_put_bool(c->writer, key, i == 1 || processor_token(c, v, false) >= 0);
     }
     if (v->space_prefix >= 0)
         gguf_put_bool(c->writer, GGML("add_space_prefix"), v->space_prefix != 0);
+    if (v->squeeze >= 0)
+        gguf_put_bool(c->writer, GGML("remove_extra_whitespaces"), v->squeeze != 0);
     if (v->nfc) gguf_put_string(c->writer, GGML("normalizer"), "NFC");
 }
 
@@ -254,20 +268,23 @@ static void put_chat_template(Convert *c)
 
 static void put_vocab(Convert *c, const Voc *v)
 {
-    bool scored = strcmp(v->model, "llama") == 0;
+    bool unigram = strcmp(v->model, "t5") == 0, words = strcmp(v->model, "bert") == 0;
+    bool scored = unigram || strcmp(v->model, "llama") == 0;
+    int32_t closing = words ? -1 : processor_token(c, v, true); /* "bert" means SEP */
     gguf_put_string(c->writer, GGML("model"), v->model);
     if (v->pre) gguf_put_string(c->writer, GGML("pre"), v->pre);
     gguf_put_spans(c->writer, GGML("tokens"), v->tokens, v->n);
     if (scored) gguf_put_f32s(c->writer, GGML("scores"), v->scores, v->n);
     gguf_put_i32s(c->writer, GGML("token_type"), v->types, v->n);
     if (v->n_merges) gguf_put_spans(c->writer, GGML("merges"), v->merges, v->n_merges);
-    put_specials(c, v);
-    put_flags(c, v);
+    if (v->charsmap.size) gguf_put_bytes(c->writer, GGML("precompiled_charsmap"), v->charsmap);
+    put_specials(c, v, closing);
+    put_flags(c, v, closing);
 }
 
 void plan_vocab(Convert *c)
 {
-    Voc v = {.space_prefix = -1};
+    Voc v = {.space_prefix = -1, .squeeze = -1};
     if (plan_failed(c)) return;
     bool level = c->tokenizer && voc_has_pre(c, "ByteLevel");
     Span spm = level ? (Span){0} : plan_file(c, "tokenizer.model");

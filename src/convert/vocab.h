@@ -16,7 +16,9 @@ typedef struct Voc {
     uint32_t n, capacity;
     Span *merges; /* "a b" */
     uint32_t n_merges;
+    Span charsmap;    /* of a unigram model; empty: none */
     int space_prefix; /* -1: not said */
+    int squeeze;      /* remove_extra_whitespaces; -1: not said */
     bool nfc;         /* texts are normalised (NFC) before they are split */
 } Voc;
 
@@ -24,6 +26,11 @@ typedef struct Voc {
 bool voc_grow(Convert *c, Voc *v, uint32_t n);
 /* tokenizer.json */
 void voc_read_json(Convert *c, Voc *v);
+/* Its normalizer, or the elements of that, one level deep: each must be one that `known` takes,
+ * which writes what it means to v. Refused by name otherwise. */
+void voc_normalizer(Convert *c, Voc *v, bool (*known)(const Convert *c, JdocRef n, Voc *v));
+/* ---- vocab_unigram.c: tokenizer.json's model of type Unigram ---- */
+void voc_read_unigram(Convert *c, JdocRef model, Voc *v);
 /* A SentencePiece model (tokenizer.model); `file` outlives the plan's keys. */
 void voc_read_spm(Convert *c, Span file, Voc *v);
 /* added_tokens of tokenizer.json, or of tokenizer_config.json: control and user-defined ones. */

@@ -1,6 +1,7 @@
 /* tokenizer.json of the `tokenizers` library: vocabulary, merges, added tokens. Byte-level BPE
  * becomes GGUF's "gpt2", BPE over characters with U+2581 for spaces "llama" (by scores that fall
- * with the rank of the merge) or, for Gemma 4, "gemma4"; WordPiece "bert". Unigram is refused. */
+ * with the rank of the merge) or, for Gemma 4, "gemma4"; WordPiece "bert"; Unigram:
+ * vocab_unigram.c. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -211,19 +212,11 @@ static void score_by_merges(Convert *c, Voc *v)
 
 /* ---- normaliser ---- */
 
-/* Replace " " by U+2581, and whether one is put first. False: another normaliser. */
+/* Replace " " by U+2581, and whether one is put first. */
 static bool spaces_normalizer(const Convert *c, JdocRef n, Voc *v)
 {
     const Jdoc *d = c->tokenizer;
     JdocRef type = jdoc_get(d, n, "type");
-    if (jdoc_type(d, n) <= JDOC_NULL) return true;
-    if (jdoc_is(d, type, "Sequence")) {
-        JdocRef list = jdoc_get(d, n, "normalizers"), e = jdoc_first(d, list);
-        for (uint32_t i = 0; i < jdoc_count(d, list); i++, e = jdoc_next(d, e))
-            if (jdoc_is(d, jdoc_get(d, e, "type"), "Sequence") || !spaces_normalizer(c, e, v))
-                return false;
-        return true;
-    }
     if (jdoc_is(d, type, "Prepend") && jdoc_is(d, jdoc_get(d, n, "prepend"), LOW_LINE)) {
         v->space_prefix = 1;
         return true;
@@ -232,30 +225,32 @@ static bool spaces_normalizer(const Convert *c, JdocRef n, Voc *v)
            jdoc_is(d, jdoc_get(d, jdoc_get(d, n, "pattern"), "String"), " ");
 }
 
-/* Nothing, or NFC. */
 static bool byte_normalizer(const Convert *c, JdocRef n, Voc *v)
 {
-    const Jdoc *d = c->tokenizer;
-    JdocRef type = jdoc_get(d, n, "type");
-    if (jdoc_type(d, n) <= JDOC_NULL) return true;
-    if (jdoc_is(d, type, "Sequence")) {
-        JdocRef list = jdoc_get(d, n, "normalizers"), e = jdoc_first(d, list);
-        for (uint32_t i = 0; i < jdoc_count(d, list); i++, e = jdoc_next(d, e))
-            if (jdoc_is(d, jdoc_get(d, e, "type"), "Sequence") || !byte_normalizer(c, e, v))
-                return false;
-        return true;
-    }
-    if (!jdoc_is(d, type, "NFC")) return false;
+    if (!jdoc_is(c->tokenizer, jdoc_get(c->tokenizer, n, "type"), "NFC")) return false;
     v->nfc = true;
     return true;
 }
 
-static void unknown_normalizer(Convert *c)
+static void unknown_normalizer(Convert *c, JdocRef n)
 {
-    const Jdoc *d = c->tokenizer;
-    Span type = jdoc_text(d, jdoc_get(d, jdoc_get(d, 0, "normalizer"), "type"));
+    Span type = jdoc_text(c->tokenizer, jdoc_get(c->tokenizer, n, "type"));
     plan_fail(c, BT_E_UNSUPPORTED, "tokenizer.json: the normalizer '%.*s' is not known here",
               (int)(type.size < 40 ? type.size : 40), type.data);
+}
+
+void voc_normalizer(Convert *c, Voc *v, bool (*known)(const Convert *c, JdocRef n, Voc *v))
+{
+    const Jdoc *d = c->tokenizer;
+    JdocRef n = jdoc_get(d, 0, "normalizer"), list = jdoc_get(d, n, "normalizers");
+    bool several = jdoc_is(d, jdoc_get(d, n, "type"), "Sequence");
+    if (jdoc_type(d, n) <= JDOC_NULL) return;
+    JdocRef e = several ? jdoc_first(d, list) : n;
+    for (uint32_t i = 0; i < (several ? jdoc_count(d, list) : 1); i++, e = jdoc_next(d, e))
+        if (!known(c, e, v)) {
+            unknown_normalizer(c, e);
+            return;
+        }
 }
 
 /* ---- kinds ---- */
@@ -273,7 +268,7 @@ static void metaspace(const Convert *c, Voc *v)
 static void read_bpe(Convert *c, JdocRef model, Voc *v)
 {
     const Jdoc *d = c->tokenizer;
-    JdocRef decoder = jdoc_get(d, 0, "decoder"), normal = jdoc_get(d, 0, "normalizer");
+    JdocRef decoder = jdoc_get(d, 0, "decoder");
     bool whole = jdoc_type(d, jdoc_get(d, model, "ignore_merges")) == JDOC_TRUE;
     bool level =
         voc_has_pre(c, "ByteLevel") || jdoc_is(d, jdoc_get(d, decoder, "type"), "ByteLevel");
@@ -282,13 +277,13 @@ static void read_bpe(Convert *c, JdocRef model, Voc *v)
     if (plan_failed(c)) return;
     if (level) {
         v->model = "gpt2";
-        if (!byte_normalizer(c, normal, v)) unknown_normalizer(c);
+        voc_normalizer(c, v, byte_normalizer);
         v->pre = voc_pre(c, whole);
         return;
     }
     v->space_prefix = 0;
     metaspace(c, v);
-    if (!spaces_normalizer(c, normal, v)) unknown_normalizer(c);
+    voc_normalizer(c, v, spaces_normalizer);
     if (jdoc_type(d, jdoc_get(d, model, "byte_fallback")) != JDOC_TRUE)
         plan_fail(c, BT_E_UNSUPPORTED,
                   "tokenizer.json: BPE neither over bytes nor with a fallback to them");
@@ -309,7 +304,7 @@ static void read_wordpiece(Convert *c, JdocRef model, Voc *v)
     if (!jdoc_is(d, jdoc_get(d, normal, "type"), "BertNormalizer") ||
         jdoc_type(d, jdoc_get(d, normal, "lowercase")) != JDOC_TRUE ||
         !jdoc_is(d, jdoc_get(d, model, "continuing_subword_prefix"), "##")) {
-        unknown_normalizer(c);
+        unknown_normalizer(c, normal);
         return;
     }
     read_vocab(c, jdoc_get(d, model, "vocab"), false, v);
@@ -339,8 +334,11 @@ void voc_read_json(Convert *c, Voc *v)
         read_bpe(c, model, v);
     else if (jdoc_is(d, type, "WordPiece"))
         read_wordpiece(c, model, v);
+    else if (jdoc_is(d, type, "Unigram") || jdoc_type(d, jdoc_get(d, model, "vocab")) == JDOC_ARRAY)
+        voc_read_unigram(c, model, v);
     else
-        plan_fail(c, BT_E_UNSUPPORTED,
-                  "tokenizer.json: a model of type '%.*s' is not read (BPE and WordPiece are)",
-                  (int)(name.size < 40 ? name.size : 40), name.data);
+        plan_fail(
+            c, BT_E_UNSUPPORTED,
+            "tokenizer.json: a model of type '%.*s' is not read (BPE, WordPiece and Unigram are)",
+            (int)(name.size < 40 ? name.size : 40), name.data);
 }

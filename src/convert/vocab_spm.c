@@ -1,6 +1,5 @@
-/* A SentencePiece model: a protobuf message of which four fields matter. Wire format: Protocol
- * Buffers encoding; fields: sentencepiece_model.proto. Unigram models are refused: their texts are
- * cut by another algorithm. */
+/* A SentencePiece model: a protobuf message of which a few fields matter. Wire format: Protocol
+ * Buffers encoding; fields: sentencepiece_model.proto. BPE becomes GGUF's "llama", Unigram "t5". */
 #include "base/checked.h"
 #include "convert/vocab.h"
 
@@ -73,7 +72,7 @@ static void read_piece(Convert *c, Span bytes, Voc *v)
         plan_fail(c, BT_E_FORMAT, "tokenizer.model: piece %u is damaged; fetch it again", id);
 }
 
-static void read_trainer(Convert *c, Span bytes)
+static void read_trainer(Convert *c, Span bytes, Voc *v)
 {
     Wire w = wire_of(bytes);
     Field f;
@@ -83,24 +82,23 @@ static void read_trainer(Convert *c, Span bytes)
         if (f.number == 3 && f.type == 0) type = f.value;
         if (f.number == 24 && f.type == 0) suffix = f.value != 0;
     }
-    if (type != 2 || suffix)
-        plan_fail(c, BT_E_UNSUPPORTED, "tokenizer.model: %s, which is not read; a BPE model is",
-                  suffix      ? "spaces end its words"
-                  : type == 1 ? "a Unigram model"
-                              : "a model of words or characters");
+    v->model = type == 1 ? "t5" : "llama";
+    if (type > 2 || suffix)
+        plan_fail(c, BT_E_UNSUPPORTED,
+                  "tokenizer.model: %s, which is not read; models of kind BPE and Unigram are",
+                  suffix ? "spaces end its words" : "a model of words or characters");
 }
 
-static void read_normalizer(Convert *c, Span bytes, Voc *v)
+static void read_normalizer(Span bytes, Voc *v, Span *name)
 {
     Wire w = wire_of(bytes);
     Field f;
-    v->space_prefix = 1;
+    v->space_prefix = v->squeeze = 1;
     while (next_field(&w, &f)) {
-        if (f.number == 1 && f.type == 2 && !span_is(f.bytes, "identity") && f.bytes.size)
-            plan_fail(c, BT_E_UNSUPPORTED,
-                      "tokenizer.model: the normalizer '%.*s' is not known here (identity is)",
-                      (int)(f.bytes.size < 40 ? f.bytes.size : 40), f.bytes.data);
+        if (f.number == 1 && f.type == 2) *name = f.bytes;
+        if (f.number == 2 && f.type == 2) v->charsmap = f.bytes;
         if (f.number == 3 && f.type == 0) v->space_prefix = f.value != 0;
+        if (f.number == 4 && f.type == 0) v->squeeze = f.value != 0;
     }
 }
 
@@ -108,13 +106,23 @@ void voc_read_spm(Convert *c, Span file, Voc *v)
 {
     Wire w = wire_of(file);
     Field f;
-    v->model = "llama";
+    Span name = SPAN("");
+    v->model = "t5"; /* what a trainer that does not say trained */
     v->pre = "default";
     while (!plan_failed(c) && next_field(&w, &f)) {
         if (f.type != 2) continue;
         if (f.number == FIELD_PIECES) read_piece(c, f.bytes, v);
-        if (f.number == FIELD_TRAINER) read_trainer(c, f.bytes);
-        if (f.number == FIELD_NORMALIZER) read_normalizer(c, f.bytes, v);
+        if (f.number == FIELD_TRAINER) read_trainer(c, f.bytes, v);
+        if (f.number == FIELD_NORMALIZER) read_normalizer(f.bytes, v, &name);
+    }
+    bool plain = !name.size || span_is(name, "identity");
+    if (!plan_failed(c) && strcmp(v->model, "llama") == 0) {
+        v->charsmap = (Span){0};
+        v->squeeze = -1;
+        if (!plain)
+            plan_fail(c, BT_E_UNSUPPORTED,
+                      "tokenizer.model: the normalizer '%.*s' is not known here (identity is)",
+                      (int)(name.size < 40 ? name.size : 40), name.data);
     }
     if (!plan_failed(c) && (w.bad || !v->n))
         plan_fail(c, BT_E_FORMAT, "tokenizer.model: no SentencePiece model; fetch it again");

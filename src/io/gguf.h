@@ -14,21 +14,32 @@
 #include "base/status.h"
 
 typedef enum GgufType {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING,
-    GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64
 } GgufType;
 
 #define GGUF_MAX_DIMS 4
 
 typedef struct GgufTensor {
     Span name;
-    uint32_t type;              /* DType */
+    uint32_t type; /* DType */
     uint32_t n_dims;
     uint64_t ne[GGUF_MAX_DIMS]; /* ne[0] is the row length; unused dims are 1 */
     const void *data;           /* inside the map; NULL when only metadata was opened */
     uint64_t bytes;
-    uint64_t offset;            /* in its file */
-    int part;                   /* which file of a split model */
+    uint64_t offset; /* in its file */
+    int part;        /* which file of a split model */
 } GgufTensor;
 
 typedef struct Gguf Gguf;
@@ -76,6 +87,8 @@ bt_status gguf_get_i32s(const Gguf *g, const char *key, bool required, int32_t *
                         uint64_t capacity, uint64_t *count, bt_error *err);
 bt_status gguf_get_f32s(const Gguf *g, const char *key, bool required, float *out,
                         uint64_t capacity, uint64_t *count, bt_error *err);
+/* An array of bytes (U8 or I8), where it lies in the file's map. */
+bt_status gguf_get_bytes(const Gguf *g, const char *key, bool required, Span *out, bt_error *err);
 /* All strings of an array, in order, into out[count] (count from gguf_array_count). */
 bt_status gguf_get_spans(const Gguf *g, const char *key, Span *out, uint64_t count, bt_error *err);
 /* Human-readable value of key i for `bantam info`: arrays shortened. Returns out. */

@@ -245,6 +245,18 @@ bt_status gguf_get_spans(const Gguf *g, const char *key, Span *out, uint64_t cou
     return BT_OK;
 }
 
+bt_status gguf_get_bytes(const Gguf *g, const char *key, bool required, Span *out, bt_error *err)
+{
+    bt_status status;
+    const GgufFile *f = &g->parts[0];
+    const GgufKey *k = find(f, key, required, &status, err);
+    if (!k) return status;
+    if (k->type != GGUF_ARRAY || (k->element != GGUF_U8 && k->element != GGUF_I8))
+        return wrong_type(f, k, "an array of bytes", err);
+    *out = (Span){(const char *)k->value, k->count};
+    return BT_OK;
+}
+
 /* ---- for people ---- */
 
 typedef struct Printer {

@@ -178,6 +178,11 @@ void gguf_put_spans(GgufWriter *w, const char *key, const Span *values, uint64_t
     for (uint64_t i = 0; i < count; i++) add_string(&w->keys, values[i]);
 }
 
+void gguf_put_bytes(GgufWriter *w, const char *key, Span value)
+{
+    if (put_array(w, key, GGUF_U8, value.size)) buf_add(&w->keys, value.data, value.size);
+}
+
 void gguf_put_i32s(GgufWriter *w, const char *key, const int32_t *values, uint64_t count)
 {
     if (put_array(w, key, GGUF_I32, count)) buf_add(&w->keys, values, count * sizeof *values);

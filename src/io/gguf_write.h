@@ -17,6 +17,7 @@ void gguf_put_bool(GgufWriter *w, const char *key, bool value);
 void gguf_put_string(GgufWriter *w, const char *key, const char *value);
 void gguf_put_span(GgufWriter *w, const char *key, Span value);
 void gguf_put_spans(GgufWriter *w, const char *key, const Span *values, uint64_t count);
+void gguf_put_bytes(GgufWriter *w, const char *key, Span value); /* array of U8 */
 void gguf_put_i32s(GgufWriter *w, const char *key, const int32_t *values, uint64_t count);
 void gguf_put_bools(GgufWriter *w, const char *key, const bool *values, uint64_t count);
 void gguf_put_f32s(GgufWriter *w, const char *key, const float *values, uint64_t count);

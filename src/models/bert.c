@@ -1,8 +1,10 @@
 /* BERT (arXiv 1810.04805) and its kin: encoders, whose rows see each other both ways, with a
  * LayerNorm of the stream after each sum: x = norm(x + attention x), x = norm(x + ffn x). BERT adds
- * learned positions and the first token type to the embedding; Nomic BERT (arXiv 2402.01613) turns
- * q and k by halves instead and has a gated feed-forward part. The hidden rows are the answer:
- * there is no head. T tokens this step; D model. */
+ * learned positions and the first token type to the embedding (RoBERTa's positions are stored
+ * without the rows that it skips); Nomic BERT (arXiv 2402.01613) turns q and k by halves instead
+ * and has a gated feed-forward part; with experts (arXiv 2502.07972) every second layer is an
+ * ungated mixture by softmax, weights as they are. The hidden rows are the answer: there is no
+ * head. T tokens this step; D model. */
 #include "models/block_attention.h"
 #include "models/block_ffn.h"
 #include "models/block_rope.h"
@@ -12,6 +14,7 @@ typedef struct BertLayer {
     Attention attention;
     Ffn ffn;
     const Norm *attn_norm, *ffn_norm; /* (D) of the sums */
+    const float *ffn_bias;            /* (D) of a mixture's result, or NULL */
 } BertLayer;
 
 typedef struct Bert {
@@ -36,6 +39,21 @@ static const float *first_type(Loader *ld)
     return loader_floats(ld, -1, "token_types.weight", ld->hyper.n_embd, ne[1], REQUIRED);
 }
 
+/* What Nomic's code adds to the result of its experts. GGUF has no tensor for it: our converter
+ * writes the key expert_output_bias, (layers, D), where it is not 0. */
+static const float *output_biases(Loader *ld)
+{
+    int64_t n = (int64_t)ld->hyper.n_layers * ld->hyper.n_embd;
+    float *bias = loader_memory(ld, (size_t)n, sizeof *bias);
+    int32_t have = bias ? loader_float_array(ld, "expert_output_bias", bias, (int32_t)n) : 0;
+    if (!have) return NULL;
+    if (have != n)
+        loader_fail(ld, BT_E_FORMAT,
+                    "key '%s.expert_output_bias' has %d numbers; %lld are expected", ld->arch, have,
+                    (long long)n);
+    return bias;
+}
+
 static void load_layer(Loader *ld, int32_t l, const FfnOptions *ffn, bool turns, BertLayer *w)
 {
     w->attention = block_attention_load(ld, l, &(AttentionOptions){0});
@@ -45,8 +63,11 @@ static void load_layer(Loader *ld, int32_t l, const FfnOptions *ffn, bool turns,
     w->ffn_norm = loader_norm(ld, l, "layer_output_norm", ld->hyper.n_embd, true, REQUIRED);
 }
 
-static const void *load(Loader *ld, const FfnOptions *ffn, bool turns)
+/* Layers l with l % every == 1 are mixtures; 0: none is. */
+static Bert *load(Loader *ld, const FfnOptions *ffn, bool turns, int32_t every)
 {
+    FfnOptions mixture = *ffn;
+    mixture.experts = true;
     ld->encoder = true;
     loader_hyper(ld);
     Bert *m = loader_memory(ld, 1, sizeof *m);
@@ -61,7 +82,7 @@ static const void *load(Loader *ld, const FfnOptions *ffn, bool turns)
     m->embedding_norm = loader_norm(ld, -1, "token_embd_norm", h->n_embd, true, REQUIRED);
     m->layer = loader_memory(ld, (size_t)h->n_layers, sizeof *m->layer);
     for (int32_t l = 0; l < h->n_layers && !loader_failed(ld); l++)
-        load_layer(ld, l, ffn, turns, &m->layer[l]);
+        load_layer(ld, l, every > 0 && l % every == 1 ? &mixture : ffn, turns, &m->layer[l]);
     return loader_failed(ld) ? NULL : m;
 }
 
@@ -80,6 +101,7 @@ static Tensor bert_forward(Step *s, const void *model)
         Tensor a = op_add(s, x, block_attention(s, &w->attention, &rope, l, x));
         x = step_keep(s, mark, op_norm(s, a, w->attn_norm));
         Tensor f = op_add(s, x, block_ffn(s, &w->ffn, x));
+        if (w->ffn_bias) f = op_add_vector(s, f, w->ffn_bias);
         x = step_keep(s, mark, op_norm(s, f, w->ffn_norm));
     }
     return op_wanted(s, x);
@@ -87,13 +109,25 @@ static Tensor bert_forward(Step *s, const void *model)
 
 static const void *bert_load(Loader *ld)
 {
-    return load(ld, &(FfnOptions){.activation = ACT_GELU, .ungated = true}, false);
+    return load(ld, &(FfnOptions){.activation = ACT_GELU, .ungated = true}, false, 0);
 }
 
 static const void *nomic_bert_load(Loader *ld)
 {
-    return load(ld, &(FfnOptions){.activation = ACT_SILU}, true);
+    return load(ld, &(FfnOptions){.activation = ACT_SILU}, true, 0);
+}
+
+static const void *nomic_moe_load(Loader *ld)
+{
+    int32_t every = loader_int(ld, "moe_every_n_layers", 2, MODEL_MOST_LAYERS, LOADER_REQUIRED);
+    FfnOptions ffn = {.activation = ACT_GELU, .ungated = true};
+    Bert *m = load(ld, &ffn, true, every);
+    const float *bias = m ? output_biases(ld) : NULL;
+    for (int32_t l = 0; bias && !loader_failed(ld) && l < m->n_layers; l++)
+        if (m->layer[l].ffn.router) m->layer[l].ffn_bias = bias + (int64_t)l * ld->hyper.n_embd;
+    return loader_failed(ld) ? NULL : m;
 }
 
 const Arch arch_bert = {"bert", bert_load, bert_forward};
+const Arch arch_nomic_bert_moe = {"nomic-bert-moe", nomic_moe_load, bert_forward};
 const Arch arch_nomic_bert = {"nomic-bert", nomic_bert_load, bert_forward};

@@ -126,6 +126,7 @@ static bt_status read_keys(Reading *r, Vocab *v, bt_error *err)
     s->remove_extra_whitespaces = s->clean_spaces = -1;
     s->model = SPAN("no_vocab");
     Span normalizer = SPAN("");
+    bool unigram = false;
     bt_status status = gguf_get_span(r->g, KEY("model"), false, &s->model, err);
     if (status == BT_OK) status = gguf_get_span(r->g, KEY("pre"), false, &s->pre, err);
     if (status == BT_OK)
@@ -136,6 +137,9 @@ static bt_status read_keys(Reading *r, Vocab *v, bt_error *err)
     if (status == BT_OK) status = numbers(r, err);
     if (status == BT_OK) status = ids(r, err);
     if (status == BT_OK) status = flags(r, err);
+    unigram = span_is(s->model, "t5");
+    if (status == BT_OK && unigram)
+        status = gguf_get_bytes(r->g, KEY("precompiled_charsmap"), false, &s->charsmap, err);
     if (status != BT_OK) return status;
     s->tokens = v->tokens;
     s->merges = r->merges;

@@ -6,6 +6,7 @@
 #define TEXT_TOK_H
 
 #include "base/buf.h"
+#include "text/charsmap.h"
 #include "text/pretokenize.h"
 #include "text/tokenizer.h"
 
@@ -18,10 +19,17 @@
 #define TOK_MAX_PROBES  4096u       /* a chain this long in a hash table was made on purpose */
 #define TOK_MAX_TEXT    0xFFFF0000u /* bytes of one text */
 #define TOK_MAX_WORD    100         /* characters of a WordPiece word; more are unknown */
+#define TOK_MAX_PIECE   1024u       /* bytes of a unigram piece; bounds each look */
 
 #define TOK_WARM 96
 
-typedef enum TokKind { TOK_KIND_NONE, TOK_KIND_SPM, TOK_KIND_BPE, TOK_KIND_WPM } TokKind;
+typedef enum TokKind {
+    TOK_KIND_NONE,
+    TOK_KIND_SPM,
+    TOK_KIND_BPE,
+    TOK_KIND_WPM,
+    TOK_KIND_UNIGRAM
+} TokKind;
 
 /* Open addressing; a slot holds the high half of the hash and id + 1 (0: free). */
 typedef struct TokSlot {
@@ -45,6 +53,21 @@ typedef struct TokSpecial {
     bool lstrip; /* spaces before it, or after it, belong to it */
     bool rstrip;
 } TokSpecial;
+
+typedef struct TokPiece {
+    Span text;
+    float score;
+    uint32_t id;
+} TokPiece;
+
+typedef struct TokUnigram {
+    Charsmap map;     /* borrowed */
+    TokPiece *pieces; /* (n) sorted by text */
+    uint32_t n;
+    uint32_t first[65537]; /* pieces that begin with two bytes b: [first[b], first[b + 1]) */
+    double unknown;        /* score of a character without a piece */
+    bool by_words, squeeze, bytes; /* no piece spans words; spaces are squeezed; has byte tokens */
+} TokUnigram;
 
 struct Tokenizer {
     TokKind kind;
@@ -71,7 +94,9 @@ struct Tokenizer {
     uint32_t *result; /* symbol that a merge makes, by rank */
     uint32_t n_keys;  /* how many different ranks, or scores, there are */
 
-    Span *plain; /* SPM: tokens with ' ' for U+2581; data NULL: never matched */
+    TokUnigram *unigram; /* NULL but for that kind */
+
+    Span *plain; /* SPM, unigram: tokens with ' ' for U+2581; data NULL: never matched */
     char *plain_text;
     uint32_t *order; /* SPM: rank of a token's score, best first */
 
@@ -144,6 +169,11 @@ void tok_merge_parts(const Tokenizer *t, const char *p, size_t n, TokMerge **scr
 void tok_join_add(Tokenizer *t, Span text);
 
 /* ---- kinds ---- */
+/* Tokens hold U+2581 for a space; t->plain holds them as they are in a text. */
+static inline bool tok_writes_spaces(const Tokenizer *t)
+{
+    return t->kind == TOK_KIND_SPM || t->kind == TOK_KIND_UNIGRAM;
+}
 bt_status tok_bpe_open(Tokenizer *t, const TokSource *source, bt_error *err);
 bool tok_bpe_encode(const Tokenizer *t, const char *p, size_t n, TokMerge **scratch, TokIds *ids);
 /* Before the table is filled: the texts it shall know. */
@@ -153,6 +183,9 @@ bt_status tok_spm_open(Tokenizer *t, const TokSource *source, bt_error *err);
 bool tok_spm_encode(const Tokenizer *t, const char *p, size_t n, bool first, TokMerge **scratch,
                     TokIds *ids);
 bool tok_wpm_encode(const Tokenizer *t, const char *p, size_t n, TokIds *ids);
+bt_status tok_unigram_open(Tokenizer *t, const TokSource *source, bt_error *err);
+void tok_unigram_close(Tokenizer *t);
+bool tok_unigram_encode(const Tokenizer *t, const char *p, size_t n, TokIds *ids);
 
 /* ---- special tokens (tok_special.c) ---- */
 bt_status tok_special_open(Tokenizer *t, Span pre, bt_error *err);

@@ -12,7 +12,7 @@
 
 static bt_status find_kind(Tokenizer *t, const TokSource *source, bt_error *err)
 {
-    static const char *const others[] = {"t5", "rwkv", "plamo2", "hybriddna", "whitespace", NULL};
+    static const char *const others[] = {"rwkv", "plamo2", "hybriddna", "whitespace", NULL};
     Span model = source->model;
     if (span_is(model, "llama")) {
         t->kind = TOK_KIND_SPM;
@@ -21,6 +21,8 @@ static bt_status find_kind(Tokenizer *t, const TokSource *source, bt_error *err)
         t->raw = span_is(model, "gemma4");
     } else if (span_is(model, "bert")) {
         t->kind = TOK_KIND_WPM;
+    } else if (span_is(model, "t5")) {
+        t->kind = TOK_KIND_UNIGRAM;
     } else if (span_is(model, "no_vocab") || span_is(model, "none")) {
         t->kind = TOK_KIND_NONE;
     } else {
@@ -28,10 +30,10 @@ static bt_status find_kind(Tokenizer *t, const TokSource *source, bt_error *err)
             if (span_is(model, *other))
                 return bt_fail(err, BT_E_UNSUPPORTED,
                                "tokenizer.ggml.model is '%s', a kind that is not supported (known: "
-                               "llama, gpt2, gemma4, bert, no_vocab)",
+                               "llama, gpt2, gemma4, bert, t5, no_vocab)",
                                *other);
         return bt_fail(err, BT_E_FORMAT,
-                       "tokenizer.ggml.model is '%.*s' (known: llama, gpt2, gemma4, bert, "
+                       "tokenizer.ggml.model is '%.*s' (known: llama, gpt2, gemma4, bert, t5, "
                        "no_vocab)",
                        (int)(model.size < 64 ? model.size : 64), model.data ? model.data : "");
     }
@@ -80,17 +82,18 @@ static int32_t or_default(const Tokenizer *t, int32_t id, int32_t usual)
 static void set_defaults(Tokenizer *t, const TokSource *source)
 {
     bool spm = t->kind == TOK_KIND_SPM, wpm = t->kind == TOK_KIND_WPM;
+    bool unigram = t->kind == TOK_KIND_UNIGRAM;
     int32_t cls = source->cls >= 0 ? source->cls : source->bos;
     t->bos = wpm ? or_default(t, cls, 101) : or_default(t, source->bos, spm ? 1 : -1);
-    t->eos = or_default(t, source->eos, spm ? 2 : -1);
-    t->unk = or_default(t, source->unk, spm ? 0 : wpm ? 100 : -1);
+    t->eos = or_default(t, source->eos, spm ? 2 : unigram ? 1 : -1);
+    t->unk = or_default(t, source->unk, spm ? 0 : wpm ? 100 : unigram ? 2 : -1);
     t->sep = or_default(t, source->sep, wpm ? 102 : -1);
     bool usual = spm || wpm || (t->rule && t->rule->add_bos);
     t->add_bos = source->add_bos >= 0 ? source->add_bos != 0 : usual;
-    t->add_eos = source->add_eos > 0;
+    t->add_eos = source->add_eos >= 0 ? source->add_eos != 0 : unigram;
     if (span_is(source->model, "gemma4")) t->add_bos = true; /* released files say false, wrongly */
     t->nfc = source->nfc;
-    t->space_prefix = spm && source->add_space_prefix != 0;
+    t->space_prefix = (spm || unigram) && source->add_space_prefix != 0;
 }
 
 static bt_status open_tokens(Tokenizer *t, const TokSource *source, bt_error *err)
@@ -99,7 +102,7 @@ static bt_status open_tokens(Tokenizer *t, const TokSource *source, bt_error *er
     t->types = mem_alloc(t->n);
     t->ends = mem_zalloc(t->n / 8 + 1, 1);
     if (t->kind == TOK_KIND_BPE) room = t->n + t->n / 4 + 1024;
-    bool plain = t->kind != TOK_KIND_SPM || tok_spm_plain(t);
+    bool plain = !tok_writes_spaces(t) || tok_spm_plain(t);
     if (!t->types || !t->ends || !plain || !tok_table_open(&t->table, room))
         return bt_fail_memory(err, "the vocabulary", room * sizeof(TokSlot));
     for (uint32_t i = 0; i < t->n; i++) {
@@ -128,6 +131,7 @@ bt_status tok_open(const TokSource *source, Tokenizer **out, bt_error *err)
     if (status == BT_OK) status = open_tokens(t, source, err);
     if (status == BT_OK && t->kind == TOK_KIND_BPE) status = tok_bpe_open(t, source, err);
     if (status == BT_OK && t->kind == TOK_KIND_SPM) status = tok_spm_open(t, source, err);
+    if (status == BT_OK && t->kind == TOK_KIND_UNIGRAM) status = tok_unigram_open(t, source, err);
     if (status == BT_OK) {
         set_defaults(t, source);
         tok_mark_ends(t, source);
@@ -149,6 +153,7 @@ void tok_close(Tokenizer **tok)
     tok_table_close(&t->table);
     mem_free(t->pairs);
     mem_free(t->result);
+    tok_unigram_close(t);
     mem_free(t->plain);
     mem_free(t->plain_text);
     mem_free(t->order);
@@ -182,6 +187,7 @@ static void encode_text(Encode *e, const char *p, size_t n)
     case TOK_KIND_SPM: ok = tok_spm_encode(e->t, p, n, e->first, &e->scratch, &e->ids); break;
     case TOK_KIND_BPE: ok = tok_bpe_encode(e->t, p, n, &e->scratch, &e->ids); break;
     case TOK_KIND_WPM: ok = tok_wpm_encode(e->t, p, n, &e->ids); break;
+    case TOK_KIND_UNIGRAM: ok = tok_unigram_encode(e->t, p, n, &e->ids); break;
     case TOK_KIND_NONE: break;
     }
     e->failed = !ok || normal.failed || e->ids.failed;
@@ -267,7 +273,7 @@ bt_status tok_encode(const Tokenizer *tok, const TokPart *parts, size_t n_parts,
 
 const char *tok_kind(const Tokenizer *tok)
 {
-    static const char *const names[] = {"none", "spm", "bpe", "wpm"};
+    static const char *const names[] = {"none", "spm", "bpe", "wpm", "unigram"};
     return names[tok->kind];
 }
 
@@ -315,11 +321,11 @@ bool tok_is_special(const Tokenizer *tok, int32_t id)
 int32_t tok_find(const Tokenizer *tok, Span text)
 {
     if (!text.size || text.size > tok->longest) return -1;
-    if (tok->kind != TOK_KIND_SPM) {
+    if (!tok_writes_spaces(tok)) {
         uint32_t symbol = tok_symbol(tok, text.data, text.size);
         return symbol < tok->n ? (int32_t)symbol : -1;
     }
-    /* SPM's table knows tokens by another text: a rare question, asked of each token. */
+    /* Its table knows tokens by another text: a rare question, asked of each token. */
     char plain[TOK_MAX_SPECIAL];
     size_t n = 0;
     if (text.size <= sizeof(plain) && !memchr(text.data, ' ', text.size)) {

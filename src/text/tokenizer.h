@@ -24,7 +24,7 @@ enum {
 /* What a file says. The array of tokens, their bytes and those of the merges are borrowed and must
  * outlive the tokenizer (they point into the map); the rest is read while it opens. */
 typedef struct TokSource {
-    Span model; /* tokenizer.ggml.model: "llama", "gpt2", "bert", "gemma4", "no_vocab" ... */
+    Span model; /* tokenizer.ggml.model: "llama", "gpt2", "bert", "t5", "gemma4", "no_vocab" */
     Span pre;   /* tokenizer.ggml.pre, may be empty */
     const Span *tokens;
     uint64_t n_tokens;
@@ -33,8 +33,9 @@ typedef struct TokSource {
     const Span *merges;   /* "a b", in rank order */
     uint64_t n_merges;
     int32_t bos, eos, unk, sep, pad, cls, mask, eot, eom; /* -1: none */
-    bool nfc; /* texts are normalised (NFC) first; GGUF has no key for it, ours is
-               * tokenizer.ggml.normalizer */
+    bool nfc;      /* texts are normalised (NFC) first; GGUF has no key for it, ours is
+                    * tokenizer.ggml.normalizer */
+    Span charsmap; /* "t5": tokenizer.ggml.precompiled_charsmap, borrowed; empty: none */
     /* -1: the file does not say (the kind's own default holds), else 0 or 1 */
     int add_bos, add_eos, add_space_prefix, remove_extra_whitespaces, clean_spaces;
 } TokSource;
@@ -44,7 +45,7 @@ typedef struct Tokenizer Tokenizer;
 bt_status tok_open(const TokSource *source, Tokenizer **out, bt_error *err);
 void tok_close(Tokenizer **tok);
 
-const char *tok_kind(const Tokenizer *tok); /* "spm", "bpe", "wpm", "none" */
+const char *tok_kind(const Tokenizer *tok); /* "spm", "bpe", "wpm", "unigram", "none" */
 int32_t tok_size(const Tokenizer *tok);
 bool tok_adds_bos(const Tokenizer *tok);
 int32_t tok_bos(const Tokenizer *tok), tok_eos(const Tokenizer *tok);

@@ -24,7 +24,12 @@ import transformers
 from safetensors.torch import save_file
 from tokenizers import decoders, normalizers, pre_tokenizers, processors
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import compare_unigram as unigram  # noqa: E402
+import references  # noqa: E402
+
 BOUND = 1e-10
+DTYPE = torch.float32  # of saved weights
 TEXTS = ["a small bird", "b", "The river runs past nine old mills and then it turns to the sea",
          "zz top and other words which are longer", "1 2 3 4 5 6 7 8 9 0 and so on and so on"]
 SIZE = {"vocab_size": 96, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4,
@@ -52,6 +57,26 @@ def hub_modern(c):
     return {**c, "global_rope_theta": 160000.0, "local_rope_theta": 10000.0}
 
 
+def unigrams():
+    """A vocabulary of XLM-R's kind, and order."""
+    with tempfile.TemporaryDirectory() as scratch:
+        t = unigram.as_json(unigram.train(scratch, 200, unigram.corpus()[:400],
+                                          character_coverage=0.98))
+    return t, {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>",
+               "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}
+
+
+def bytes_of_roberta():
+    t = tokenizers.Tokenizer(tokenizers.models.BPE())
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator(TEXTS, tokenizers.trainers.BpeTrainer(
+        vocab_size=300, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"]))
+    t.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return t, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+
+
 # name: (class, arguments, pooling, what else: the shapes of dense layers after it, a config.json of
 # another form)
 CASES = {
@@ -69,6 +94,14 @@ CASES = {
         **SIZE, "num_hidden_layers": 6, "num_key_value_heads": 2, "head_dim": 16,
         "query_pre_attn_scalar": 16, "sliding_window": 8, "use_bidirectional_attention": True},
         "mean", {"dense": [(48, 32), (32, 48)]}),
+    "xlm-roberta": ("XLMRoberta", {**SIZE, "vocab_size": 260, "pad_token_id": 1,
+                                   "max_position_embeddings": 130, "type_vocab_size": 1},
+                    "mean", {"tokenizer": unigrams}),
+    "roberta": ("Roberta", {**SIZE, "vocab_size": 300, "pad_token_id": 1, "type_vocab_size": 1,
+                            "max_position_embeddings": 130}, "cls",
+                {"tokenizer": bytes_of_roberta}),
+    "nomic-bert-moe": (None, {**references.NOMIC, "vocab_size": 260}, "mean",
+                       {"tokenizer": unigrams}),
     "qwen3-embedding": ("Qwen3", {**SIZE, "num_key_value_heads": 2, "head_dim": 16}, "lasttoken",
                         {}),
 }
@@ -113,27 +146,48 @@ def modules(folder, pooling, dense):
     write_json(rows, folder, "modules.json")
 
 
-def scramble(model):
+def is_norm(name):
+    return ("norm" in name.lower() or "_ln" in name) and name.endswith("weight")
+
+
+def scramble(parameters):
     with torch.no_grad():
-        for name, p in model.named_parameters():
+        for name, p in parameters:
             if p.ndim >= 2:
                 p.normal_(0, 0.15)
-            elif "norm" in name.lower() and name.endswith("weight") and p.abs().sum() > 0:
+            elif is_norm(name) and p.abs().sum() > 0:
                 p.copy_(1 + 0.1 * torch.randn_like(p))
             else:
                 p.normal_(0, 0.1)
 
 
-def make(name, folder):
-    """Saves the case; the vectors of TEXTS."""
-    kind, arguments, pooling, more = CASES[name]
-    torch.manual_seed(0)
+def of_transformers(kind, arguments, folder):
+    """Saves a model; what gives the hidden states of ids."""
     config = getattr(transformers, kind + "Config")(**arguments)
     config._attn_implementation = "eager"
     model = getattr(transformers, kind + "Model")(config)
-    scramble(model)
-    model.save_pretrained(folder)
+    scramble(model.named_parameters())
+    model.to(DTYPE).save_pretrained(folder)
     model = getattr(transformers, kind + "Model").from_pretrained(folder).double().eval()
+    return lambda ids: model(torch.tensor([ids])).last_hidden_state[0]
+
+
+def of_references(kind, config, folder):
+    state = {n: torch.ones(shape) for n, shape in references.nomic_shapes(config).items()}
+    scramble(state.items())
+    state = {n: p.to(DTYPE) for n, p in state.items()}
+    os.mkdir(folder)
+    save_file(state, os.path.join(folder, "model.safetensors"))
+    write_json(config, folder, "config.json")
+    state = {n: p.double() for n, p in state.items()}
+    return lambda ids: references.nomic(state, config, ids)
+
+
+def make(case, folder, texts=None):
+    """Saves the case; the vectors of the texts (TEXTS), and their ids."""
+    kind, arguments, pooling, more = case
+    torch.manual_seed(0)
+    run_model = (of_transformers if kind else of_references)(kind, arguments, folder)
     tokenizer, special = more.get("tokenizer", word_pieces)()
     tokenizer.save(os.path.join(folder, "tokenizer.json"))
     write_json(special, folder, "tokenizer_config.json")
@@ -143,14 +197,15 @@ def make(name, folder):
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
             saved = json.load(f)
         write_json(more["config"](saved), folder, "config.json")
-    vectors = []
-    for text in TEXTS:
-        rows = model(torch.tensor([tokenizer.encode(text).ids])).last_hidden_state[0]
+    vectors, ids = [], []
+    for text in texts or TEXTS:
+        ids.append(tokenizer.encode(text).ids)
+        rows = run_model(ids[-1])
         one = {"mean": rows.mean(0), "cls": rows[0], "lasttoken": rows[-1]}[pooling]
         for weight in dense:
             one = weight.double() @ one
         vectors.append((one / one.norm()).numpy())
-    return np.array(vectors)
+    return np.array(vectors), ids
 
 
 def run(*arguments):
@@ -161,7 +216,7 @@ def run(*arguments):
 def check(bantam, name, folder):
     """None when all is well, else what is not."""
     with torch.no_grad():
-        want = make(name, folder)
+        want, _ = make(CASES[name], folder)
     out = folder + ".gguf"
     done = run(bantam, "convert", folder, out)
     if done.returncode:
@@ -196,4 +251,5 @@ def main():
     sys.exit(1 if bad else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,10 @@
 """Forwards of families whose makers publish code of their own on the hub and that `transformers`
-has no class for: InternLM 2, Ling 2 (bailing_moe_v2) and DeepSeek MoE 1. Written from the published
-descriptions (the technical reports; names of modules and keys of config.json as in the makers'
-modeling files), in plain PyTorch and float64.
+has no class for: InternLM 2, Ling 2 (bailing_moe_v2), DeepSeek MoE 1 and Nomic Embed v2. Written
+from the published descriptions (the technical reports; names of modules and keys of config.json as
+in the makers' modeling files), in plain PyTorch and float64.
 
 A model is its config.json and a table of shapes; `forward(state, config, ids)` gives the logits of
-one sequence.
+one sequence (of Nomic's, the hidden states).
 """
 import torch
 import torch.nn.functional as F
@@ -32,12 +32,13 @@ def rotate(x, base, width):
     return torch.cat((a * cos - b * sin, b * cos + a * sin, rest), dim=-1)
 
 
-def attend(q, k, v):
-    """Causal attention, q (T, H, E), k and v (T, K, E): query head h reads key head h / (H / K)."""
+def attend(q, k, v, causal=True):
+    """Attention, q (T, H, E), k and v (T, K, E): query head h reads key head h / (H / K)."""
     k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
     scores = torch.einsum("qhe,khe->hqk", q, k) / q.shape[-1] ** 0.5
     n = q.shape[0]
-    scores = scores.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), float("-inf"))
+    if causal:
+        scores = scores.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), float("-inf"))
     return torch.einsum("hqk,khe->qhe", scores.softmax(-1), v).flatten(1)
 
 
@@ -227,6 +228,74 @@ def ling2(s, c, ids):
         chosen, weights = ling2_choice(s, c, at, h)
         x = x + mixture(s, at + "mlp", h, chosen, weights) + gated(s, at + "mlp.shared_experts", h)
     return linear(s, "lm_head", rms(x, s["model.norm.weight"], eps))
+
+
+# ---- Nomic Embed v2 (arXiv 2502.07972): norms after the sums, biases everywhere, every second
+# layer a mixture: softmax over all experts, the best ones' weights as they are, a bias at the end
+
+NOMIC = {"model_type": "nomic_bert", "architectures": ["NomicBertModel"], "n_embd": 32,
+         "n_layer": 4, "n_head": 4, "n_inner": 48, "n_positions": 128, "vocab_size": 96,
+         "activation_function": "gelu", "layer_norm_epsilon": 1e-5, "type_vocab_size": 1,
+         "rotary_emb_base": 10000, "rotary_emb_fraction": 1.0, "rotary_emb_interleaved": False,
+         "qkv_proj_bias": True, "mlp_fc1_bias": True, "mlp_fc2_bias": True, "num_experts": 4,
+         "moe_top_k": 2, "moe_every_n_layers": 2, "moe_normalize_expert_weights": False,
+         "num_shared_experts": 0, "expert_choice_router": False, "prenorm": False,
+         "use_rms_norm": False, "causal": False, "pad_token_id": 1, "rotary_scaling_factor": None}
+
+
+def nomic_shapes(c):
+    d, f, n = c["n_embd"], c["n_inner"], c["num_experts"]
+    shapes = {"embeddings.word_embeddings.weight": (c["vocab_size"], d),
+              "embeddings.token_type_embeddings.weight": (1, d),
+              "emb_ln.weight": (d,), "emb_ln.bias": (d,)}
+    for i in range(c["n_layer"]):
+        at = f"encoder.layers.{i}."
+        shapes |= {at + "attn.Wqkv.weight": (3 * d, d), at + "attn.Wqkv.bias": (3 * d,),
+                   at + "attn.out_proj.weight": (d, d), at + "attn.out_proj.bias": (d,)}
+        for norm in ("norm1", "norm2"):
+            shapes |= {f"{at}{norm}.weight": (d,), f"{at}{norm}.bias": (d,)}
+        if i % c["moe_every_n_layers"] != 1:
+            shapes |= {at + "mlp.fc1.weight": (f, d), at + "mlp.fc1.bias": (f,),
+                       at + "mlp.fc2.weight": (d, f), at + "mlp.fc2.bias": (d,)}
+            continue
+        shapes |= {at + "mlp.router.layer.weight": (n, d), at + "mlp.experts.bias": (d,),
+                   at + "mlp.experts.mlp.w1": (n * f, d), at + "mlp.experts.mlp.w2": (n * f, d)}
+    return shapes
+
+
+def layer_norm(s, name, c, x):
+    return F.layer_norm(x, x.shape[-1:], s[name + ".weight"], s[name + ".bias"],
+                        c["layer_norm_epsilon"])
+
+
+def nomic_mixture(s, c, at, x):
+    n = c["num_experts"]
+    best, chosen = linear(s, at + "router.layer", x).softmax(-1).topk(c["moe_top_k"], dim=-1)
+    w1, w2 = (s[f"{at}experts.mlp.{w}"].view(n, c["n_inner"], -1) for w in ("w1", "w2"))
+    out = torch.zeros_like(x)
+    for t in range(x.shape[0]):
+        for e, weight in zip(chosen[t].tolist(), best[t]):
+            out[t] += weight * (F.gelu(w1[e] @ x[t]) @ w2[e])
+    return out + s[at + "experts.bias"]
+
+
+def nomic(s, c, ids):
+    """Hidden states (T, D)."""
+    x = s["embeddings.word_embeddings.weight"][ids] + s["embeddings.token_type_embeddings.weight"]
+    x = layer_norm(s, "emb_ln", c, x)
+    e = c["n_embd"] // c["n_head"]
+    for i in range(c["n_layer"]):
+        at = f"encoder.layers.{i}."
+        q, k, v = linear(s, at + "attn.Wqkv", x).view(len(ids), 3, c["n_head"], e).unbind(1)
+        q, k = rotate(q, c["rotary_emb_base"], e), rotate(k, c["rotary_emb_base"], e)
+        x = x + linear(s, at + "attn.out_proj", attend(q, k, v, causal=False))
+        x = layer_norm(s, at + "norm1", c, x)
+        if i % c["moe_every_n_layers"] == 1:
+            h = nomic_mixture(s, c, at + "mlp.", x)
+        else:
+            h = linear(s, at + "mlp.fc2", F.gelu(linear(s, at + "mlp.fc1", x)))
+        x = layer_norm(s, at + "norm2", c, x + h)
+    return x
 
 
 MODELS = {

@@ -20,10 +20,11 @@ int main(int argc, char **argv)
     while (fread(head, 1, 4, stdin) == 4) {
         size_t n = head[0] | head[1] << 8 | head[2] << 16 | (size_t)head[3] << 24;
         char *text = malloc(n + 1);
-        bt_token *ids = malloc((n + 1) * sizeof *ids);
+        size_t most = 40 * n + 8; /* a normaliser makes one character many, and each many bytes */
+        bt_token *ids = malloc(most * sizeof *ids);
         if (!text || !ids || fread(text, 1, n, stdin) != n) return 1;
-        int64_t count = bt_model_tokenize(model, text, n, 0, ids, n + 1, &err);
-        if (count < 0 || count > (int64_t)n + 1) {
+        int64_t count = bt_model_tokenize(model, text, n, 0, ids, most, &err);
+        if (count < 0 || count > (int64_t)most) {
             fprintf(stderr, "%s\n", err.text);
             return 1;
         }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -95,6 +96,53 @@ static void the_makers_reading_is_named(void **state)
     gguf_close(&g);
 }
 
+/* ---- texts to vectors ---- */
+
+static void embeds_as(const char *name, const char *path)
+{
+    bt_token ids[64];
+    bt_model *model = NULL;
+    bt_session *session = NULL;
+    bt_session_options o = {.n_ctx = 64, .embeddings = true};
+    size_t size, count, dims, line = 0;
+    char *texts = files_read(files_source("tests/data/folders/answers/texts.txt"), &size);
+    char *lines = files_read(files_source("tests/data/folders/answers/%s.ids", name), &size);
+    float *want = compare_read(files_source("tests/data/folders/answers/%s.f32", name), &count);
+    assert_true(texts && lines && want);
+    if (bt_model_open(path, NULL, &model, &err)) fail_msg("%s", err.text);
+    if (bt_session_open(model, &o, &session, &err)) fail_msg("%s", err.text);
+    dims = (size_t)bt_model_embedding(model).n_dims;
+    char *id = lines;
+    for (char *text = texts, *end; (end = strchr(text, '\n')); text = end + 1, line++) {
+        float got[64];
+        int64_t n =
+            bt_model_tokenize(model, text, (size_t)(end - text), BT_TOKENIZE_WHOLE, ids, 64, &err);
+        for (int64_t i = 0; i < n; i++) assert_int_equal(strtol(id, &id, 10), ids[i]);
+        assert_int_equal(*id++, '\n');
+        bt_ids one = {ids, (size_t)n};
+        if (bt_session_embed(session, &one, 1, NULL, got, &err)) fail_msg("%s", err.text);
+        double error = compare_nmse(got, want + line * dims, dims);
+        if (!(error <= BOUND)) fail_msg("%s, text %zu: nmse %g", path, line, error);
+    }
+    assert_int_equal(count, line * dims);
+    bt_session_close(&session);
+    bt_model_close(&model);
+    free(want);
+    free(lines);
+    free(texts);
+}
+
+static void embeds(void **state)
+{
+    const char *name = *state;
+    char folder[2048];
+    const char *out = scratch_path("out.gguf");
+    snprintf(folder, sizeof folder, "%s", files_source("tests/data/folders/%s", name));
+    embeds_as(name, folder);
+    if (bt_convert(folder, out, NULL, &err)) fail_msg("%s", err.text);
+    embeds_as(name, out);
+}
+
 static int open_scratch(void **state)
 {
     return scratch_open() ? 0 : -1;
@@ -110,10 +158,12 @@ int main(void)
 {
     static char mistral[] = "mistral-window", qwen2[] = "qwen2-window", phimoe[] = "phimoe";
     static char neox[] = "gpt-neox", vision[] = "qwen3-vl-moe";
+    static char xlm[] = "xlm-roberta", nomic[] = "nomic-moe";
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(holds, mistral),     cmocka_unit_test_prestate(holds, qwen2),
         cmocka_unit_test_prestate(holds, phimoe),      cmocka_unit_test_prestate(holds, neox),
-        cmocka_unit_test_prestate(holds, vision),      cmocka_unit_test(windows_are_kept),
+        cmocka_unit_test_prestate(holds, vision),      cmocka_unit_test_prestate(embeds, xlm),
+        cmocka_unit_test_prestate(embeds, nomic),      cmocka_unit_test(windows_are_kept),
         cmocka_unit_test(the_makers_reading_is_named),
     };
     return cmocka_run_group_tests(tests, open_scratch, close_scratch);
