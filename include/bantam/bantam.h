@@ -111,7 +111,7 @@ typedef struct bt_model_info {
     const char *name;          /* general.name, or "" */
     const char *type_summary;  /* the weight type with most bytes: "Q4_K" */
     const char *chat_template; /* the file's Jinja template, or NULL */
-    const char *vocab_kind;    /* "bpe", "spm", "wpm" or "none" */
+    const char *vocab_kind;    /* "bpe", "spm", "wpm", "unigram" or "none" */
     uint64_t file_bytes;
     uint64_t n_params;
     int32_t n_layers, n_embd, n_heads, n_kv_heads, n_ff, n_experts, n_experts_used;

@@ -152,6 +152,10 @@ static void check_fixed(Convert *c)
         {"deepseek2", "rope_interleave", true},
         {"mistral4", "rope_interleave", true},
         {"bert", "is_decoder", false},
+        {"nomic-bert", "prenorm", false},
+        {"nomic-bert", "use_rms_norm", false},
+        {"nomic-bert", "causal", false},
+        {"nomic-bert", "rotary_emb_interleaved", false},
         {"falcon", "bias", false},
     };
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)

@@ -20,19 +20,10 @@ extern const TensorRule rules_qwen_moe[], rules_qwen3vl_moe[], rules_deepseek[],
 /* rules_encoder.c */
 extern const TensorRule rules_bert[], rules_nomic[], rules_nomic_moe[], rules_modern[];
 
-/* setup.c: what no table says; called after the common keys, before RoPE and tensors */
-void setup_window(Convert *c);
-void setup_window_all(Convert *c);
-void setup_qwen(Convert *c);
-void setup_qwen2_moe(Convert *c);
-void setup_qwen3_moe(Convert *c);
-void setup_qwen_vl(Convert *c);
+/* What no table says; called after the common keys, before RoPE and tensors. setup.c: */
 void setup_gptneox(Convert *c);
 void setup_phimoe(Convert *c);
 void setup_gemma(Convert *c);
-void setup_gemma3n(Convert *c); /* setup_gemma.c */
-void setup_gemma4(Convert *c);
-bool layer_is(Convert *c, int32_t layer, const char *kind); /* layer_types of config.json */
 void setup_llama4(Convert *c);
 void setup_mistral(Convert *c);
 void setup_deepseek(Convert *c);
@@ -47,15 +38,30 @@ void setup_lfm2(Convert *c);
 void setup_ernie_moe(Convert *c);
 void setup_olmo(Convert *c);
 void setup_sections(Convert *c);
+void setup_qwen_vl(Convert *c);
 void setup_sigmoid(Convert *c);
 void setup_gpt_oss(Convert *c);
 void setup_falcon_h1(Convert *c);
 void setup_delta(Convert *c);
+void setup_smollm3(Convert *c);
+
+/* setup_gemma.c */
+void setup_gemma3n(Convert *c);
+void setup_gemma4(Convert *c);
+
+/* setup_window.c */
+bool layer_is(Convert *c, int32_t layer, const char *kind); /* layer_types of config.json */
+void setup_window(Convert *c);
+void setup_window_all(Convert *c);
+void setup_qwen(Convert *c);
+void setup_qwen2_moe(Convert *c);
+void setup_qwen3_moe(Convert *c);
+
+/* setup_encoder.c */
 void setup_encoder(Convert *c);
 void setup_modern(Convert *c);
 void setup_roberta(Convert *c);
 void setup_nomic(Convert *c);
-void setup_smollm3(Convert *c);
 
 /* setup.c: keys of some families */
 extern const KeyRule keys_moe[], keys_granite[], keys_scaled_logits[], keys_gemma[],

@@ -3,9 +3,6 @@
 #include "convert/rules.h"
 
 #include <math.h>
-#include <stdio.h>
-
-#include "convert/values.h"
 
 const KeyRule keys_moe[] = {
     {KEY_U32, "leading_dense_block_count", "first_k_dense_replace|num_dense_layers"},
@@ -47,102 +44,6 @@ const KeyRule keys_gemma[] = {
      "rope_local_base_freq|rope_parameters.sliding_attention.rope_theta"},
     {KEY_END, NULL, NULL},
 };
-
-/* ---- windows ---- */
-
-bool layer_is(Convert *c, int32_t layer, const char *kind)
-{
-    JdocRef list = conf_find(c, "layer_types");
-    return jdoc_is(c->config, jdoc_at(c->config, list, (uint32_t)layer), kind);
-}
-
-/* The window, and which layers have it where config.json lists them. */
-void setup_window(Convert *c)
-{
-    int32_t window = conf_int(c, "sliding_window", 0), n = c->size.layers;
-    JdocRef list = conf_find(c, "layer_types");
-    if (!window || !conf_bool(c, "use_sliding_window", true)) return;
-    bool *flags = plan_memory(c, (size_t)n, sizeof *flags), any = false;
-    c->windowed = true;
-    if (jdoc_type(c->config, list) == JDOC_ARRAY && jdoc_count(c->config, list) != (uint32_t)n)
-        plan_fail(c, BT_E_FORMAT, "config.json: 'layer_types' has %u kinds for %d layers",
-                  jdoc_count(c->config, list), n);
-    for (int32_t l = 0; flags && l < n; l++) {
-        flags[l] = layer_is(c, l, "sliding_attention");
-        any = any || flags[l];
-    }
-    if (plan_failed(c)) return;
-    if (jdoc_type(c->config, list) == JDOC_ARRAY && !any) return; /* all layers see everything */
-    put_int(c, "attention.sliding_window", window);
-    if (any) put_bools(c, "attention.sliding_window_pattern", flags, (uint64_t)n);
-}
-
-/* Windows of families that seldom have any: other programs read files of theirs without. */
-static void put_window(Convert *c, int32_t window, bool (*inside)(Convert *c, int32_t layer))
-{
-    int32_t n = c->size.layers;
-    c->windowed = true;
-    if (!window || window >= conf_int(c, "max_position_embeddings", 0)) return;
-    bool *flags = plan_memory(c, (size_t)n, sizeof *flags), any = false;
-    for (int32_t l = 0; flags && l < n; l++) {
-        flags[l] = !inside || inside(c, l);
-        any = any || flags[l];
-    }
-    if (plan_failed(c) || !any) return;
-    put_int(c, "attention.sliding_window", window);
-    if (inside) put_bools(c, "attention.sliding_window_pattern", flags, (uint64_t)n);
-    plan_note(c, "its window of %d tokens is kept; other programs may see beyond it", window);
-}
-
-/* Mistral, Mixtral, StarCoder 2, Phi 3.5 MoE: all layers. MistralConfig has 4,096 where the key is
- * not there at all. */
-void setup_window_all(Convert *c)
-{
-    Span type = conf_text(c, "model_type");
-    JdocRef key = jdoc_get(c->config, c->text, "sliding_window");
-    bool unsaid = jdoc_type(c->config, key) == JDOC_NONE && span_is(type, "mistral");
-    c->windowed = true;
-    if (!span_is(type, "llama")) /* whose code has no windows, whatever a config says */
-        put_window(c, unsaid ? 4096 : conf_int(c, "sliding_window", 0), NULL);
-}
-
-static bool late_layer(Convert *c, int32_t layer)
-{
-    if (conf_has(c, "layer_types")) return layer_is(c, layer, "sliding_attention");
-    return layer >= conf_int(c, "max_window_layers", 28);
-}
-
-static bool even_layer(Convert *c, int32_t layer)
-{
-    if (conf_has(c, "layer_types")) return layer_is(c, layer, "sliding_attention");
-    return layer % 2 == 0 && layer < conf_int(c, "max_window_layers", 28);
-}
-
-static bool any_layer(Convert *c, int32_t layer)
-{
-    return true;
-}
-
-/* Qwen's is off unless use_sliding_window says on, whatever sliding_window is. */
-static int32_t qwen_window(Convert *c)
-{
-    return conf_bool(c, "use_sliding_window", false) ? conf_int(c, "sliding_window", 4096) : 0;
-}
-
-void setup_qwen(Convert *c)
-{
-    put_window(c, qwen_window(c), late_layer);
-}
-
-void setup_qwen2_moe(Convert *c)
-{
-    put_window(c, qwen_window(c), even_layer);
-}
-
-void setup_qwen3_moe(Convert *c)
-{
-    put_window(c, qwen_window(c), any_layer);
-}
 
 /* ---- one function a family ---- */
 
@@ -340,89 +241,6 @@ void setup_gpt2(Convert *c)
 {
     if (!c->size.ff) c->size.ff = (int32_t)(4 * (int64_t)c->size.embd);
     c->size.rotary = 1; /* none */
-}
-
-/* ---- encoders ---- */
-
-void setup_encoder(Convert *c)
-{
-    int32_t types = conf_int(c, "type_vocab_size", 0);
-    put_bool(c, "attention.causal", false);
-    c->own |= OWN_KV;
-    if (types && !plan_failed(c))
-        gguf_put_u32(c->writer, "tokenizer.ggml.token_type_count", (uint32_t)types);
-    if (strcmp(c->family->arch, "bert") == 0) c->size.rotary = 1; /* learned positions */
-}
-
-/* Positions are counted from the padding token's id on, so the first rows are never used. */
-void setup_roberta(Convert *c)
-{
-    int32_t most = conf_int(c, "max_position_embeddings", CONF_REQUIRED);
-    c->skipped = conf_int(c, "pad_token_id", 1) + 1;
-    setup_encoder(c);
-    c->own |= OWN_CONTEXT;
-    if (!plan_failed(c) && most <= c->skipped)
-        plan_fail(c, BT_E_FORMAT, "config.json: max_position_embeddings %d leaves no position",
-                  most);
-    put_int(c, "context_length", most - c->skipped);
-}
-
-/* What is added to the result of each layer's experts: a key of ours, where it is not 0. */
-static void put_expert_biases(Convert *c)
-{
-    uint64_t d = (uint64_t)c->size.embd;
-    float *all = plan_memory(c, (uint64_t)c->size.layers * d, sizeof *all);
-    bool any = false;
-    for (int32_t l = 0; all && c->st && l < c->size.layers; l++) {
-        char name[80];
-        snprintf(name, sizeof name, "encoder.layers.%d.mlp.experts.bias", l);
-        const StTensor *t = st_find(c->st, span_of(name));
-        if (!t || t->n_dims != 1 || t->shape[0] != d || st_type_bytes(t->type) < 2) continue;
-        value_load(t, 0, 1, d, all + (uint64_t)l * d);
-        for (uint64_t i = 0; i < d; i++) any = any || all[(uint64_t)l * d + i] != 0;
-    }
-    if (any) put_reals(c, "expert_output_bias", all, (uint64_t)c->size.layers * d);
-    if (any) plan_note(c, "the biases of its experts' results are kept; other programs drop them");
-}
-
-void setup_nomic(Convert *c)
-{
-    int32_t every = conf_int(c, "moe_every_n_layers", 2);
-    bool gelu = span_is(conf_text(c, "activation_function"), "gelu");
-    setup_encoder(c);
-    if (!c->size.experts) {
-        if (gelu)
-            plan_fail(c, BT_E_UNSUPPORTED,
-                      "config.json: the activation 'gelu' is not known for nomic-bert");
-        return;
-    }
-    if (!gelu || conf_bool(c, "moe_normalize_expert_weights", false) ||
-        conf_int(c, "num_shared_experts", 0) || conf_bool(c, "expert_choice_router", false)) {
-        plan_fail(c, BT_E_UNSUPPORTED,
-                  "config.json: experts that are not plain GELU by softmax, weights as they are, "
-                  "are not known for nomic-bert");
-        return;
-    }
-    c->tensors = rules_nomic_moe;
-    put_int(c, "moe_every_n_layers", every);
-    put_expert_biases(c);
-}
-
-void setup_modern(Convert *c)
-{
-    int32_t every = conf_int(c, "global_attn_every_n_layers", 3), n = c->size.layers;
-    setup_encoder(c);
-    for (int32_t l = 0; l < n && every > 0 && conf_has(c, "layer_types"); l++)
-        if (layer_is(c, l, "full_attention") != (l % every == 0))
-            plan_fail(c, BT_E_UNSUPPORTED, "config.json: 'layer_types' has an order not known");
-    put_int(c, "attention.sliding_window", conf_int(c, "local_attention", 128));
-    put_int(c, "attention.sliding_window_pattern", every);
-    put_real(c, "attention.layer_norm_epsilon", conf_real(c, "norm_eps", 1e-5));
-    put_real(c, "rope.freq_base",
-             conf_real(c, "global_rope_theta|rope_parameters.full_attention.rope_theta", 160000));
-    put_real(c, "rope.freq_base_swa",
-             conf_real(c, "local_rope_theta|rope_parameters.sliding_attention.rope_theta", 10000));
-    c->own |= OWN_ROPE | OWN_EPS;
 }
 
 /* ---- state spaces ---- */

@@ -78,6 +78,14 @@ static int32_t or_default(const Tokenizer *t, int32_t id, int32_t usual)
     return id >= 0 ? id : usual >= 0 && (uint32_t)usual < t->n ? usual : -1;
 }
 
+/* XLM-R's is 3, T5's 2: the types say. */
+static int32_t own_unknown(const Tokenizer *t)
+{
+    for (uint32_t i = 0; i < t->n; i++)
+        if (t->types[i] == TOK_UNKNOWN) return (int32_t)i;
+    return 2;
+}
+
 /* What a kind means where the file does not say. */
 static void set_defaults(Tokenizer *t, const TokSource *source)
 {
@@ -86,7 +94,7 @@ static void set_defaults(Tokenizer *t, const TokSource *source)
     int32_t cls = source->cls >= 0 ? source->cls : source->bos;
     t->bos = wpm ? or_default(t, cls, 101) : or_default(t, source->bos, spm ? 1 : -1);
     t->eos = or_default(t, source->eos, spm ? 2 : unigram ? 1 : -1);
-    t->unk = or_default(t, source->unk, spm ? 0 : wpm ? 100 : unigram ? 2 : -1);
+    t->unk = or_default(t, source->unk, spm ? 0 : wpm ? 100 : unigram ? own_unknown(t) : -1);
     t->sep = or_default(t, source->sep, wpm ? 102 : -1);
     bool usual = spm || wpm || (t->rule && t->rule->add_bos);
     t->add_bos = source->add_bos >= 0 ? source->add_bos != 0 : usual;

@@ -77,6 +77,27 @@ def bytes_of_roberta():
     return t, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 
 
+QWEN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
+        r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+def bytes_of_qwen():
+    """Puts <|endoftext|> last, though its configuration names another end."""
+    t = tokenizers.Tokenizer(tokenizers.models.BPE())
+    t.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(tokenizers.Regex(QWEN), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator(TEXTS, tokenizers.trainers.BpeTrainer(
+        vocab_size=298, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    t.add_special_tokens(["<|endoftext|>", "<|im_end|>"])
+    end = "<|endoftext|>"
+    t.post_processor = processors.Sequence([
+        processors.ByteLevel(trim_offsets=False), processors.TemplateProcessing(
+            single=f"$A {end}", special_tokens=[(end, t.token_to_id(end))])])
+    return t, {"eos_token": "<|im_end|>", "pad_token": end}
+
+
 # name: (class, arguments, pooling, what else: the shapes of dense layers after it, a config.json of
 # another form)
 CASES = {
@@ -102,8 +123,8 @@ CASES = {
                 {"tokenizer": bytes_of_roberta}),
     "nomic-bert-moe": (None, {**references.NOMIC, "vocab_size": 260}, "mean",
                        {"tokenizer": unigrams}),
-    "qwen3-embedding": ("Qwen3", {**SIZE, "num_key_value_heads": 2, "head_dim": 16}, "lasttoken",
-                        {}),
+    "qwen3-embedding": ("Qwen3", {**SIZE, "num_key_value_heads": 2, "head_dim": 16,
+                                  "vocab_size": 300}, "lasttoken", {"tokenizer": bytes_of_qwen}),
 }
 
 

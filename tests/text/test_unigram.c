@@ -34,7 +34,7 @@ static void letters(void)
 {
     small_clear(&v, "t5", "default");
     v.source.scores = v.scores;
-    v.source.unk = small_token(&v, "<unk>", TOK_UNKNOWN, 0);
+    small_token(&v, "<unk>", TOK_UNKNOWN, 0); /* found by its type */
     v.source.eos = small_token(&v, "</s>", TOK_CONTROL, 0);
     v.source.add_space_prefix = 0;
     small_token(&v, "a", TOK_NORMAL, -2.0f);
@@ -116,6 +116,7 @@ static void unknown_characters_become_one_token_or_bytes(void **state)
     Tokenizer *t = open_small();
     assert_string_equal(show(t, "a\xC3\xA9xyzb"), "|a|\xC3\xA9|<unk>|b|");
     assert_string_equal(show(t, "x"), "|<unk>|");
+    assert_int_equal(tok_find(t, SPAN("<unk>")), 0);
     assert_string_equal(show(t, ""), "|");
     assert_string_equal(show(t, "\xC3"), "|<unk>|"); /* no UTF-8 */
     assert_string_equal(show(t, "a<unk></s>"), "|a|<unk>|");
