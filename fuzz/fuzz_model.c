@@ -310,7 +310,7 @@ static void use(bt_model *m, unsigned how)
     bt_session *s;
     int32_t any = 0;
     bt_model_info info = bt_model_describe(m);
-    promise(info.n_vocab >= 0 && info.n_layers > 0 && info.n_heads > 0 && info.n_kv_heads > 0);
+    promise(info.n_vocab >= 0 && info.n_layers > 0 && info.n_heads >= 0 && info.n_kv_heads >= 0);
     speak(m);
     if (bt_model_embedding(m).embeds || how % 3 == 0) embed(m, how);
     fine(bt_model_plan(m, &any, 1, 0, (bt_kv_type)(how % 5), &plan, &err), &err);

@@ -114,6 +114,7 @@ typedef struct bt_model_info {
     const char *vocab_kind;    /* "bpe", "spm", "wpm", "unigram" or "none" */
     uint64_t file_bytes;
     uint64_t n_params;
+    /* heads: 0 where no layer attends; experts: 0 where there are none */
     int32_t n_layers, n_embd, n_heads, n_kv_heads, n_ff, n_experts, n_experts_used;
     int32_t n_vocab;
     int32_t n_ctx_train; /* context the model was trained for */
