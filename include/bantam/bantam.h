@@ -219,6 +219,43 @@ typedef struct bt_quantize_result {
 BT_API bt_status bt_quantize(const char *from, const char *to, const bt_quantize_options *options,
                              bt_quantize_result *result, bt_error *err);
 
+typedef struct bt_imatrix_options {
+    int32_t n_ctx;       /* tokens of a window; 0: 512 */
+    size_t most;         /* windows at most; 0: all that the tokens fill */
+    const char *dataset; /* the text's name, for the file; NULL: none */
+    bt_progress_fn progress;
+    void *progress_user;
+} bt_imatrix_options;
+
+/* The model reads n tokens, window after window, and the mean square of what meets each column of
+ * its matrices is written to `path`: an importance matrix in GGUF, as other programs read it. */
+BT_API bt_status bt_imatrix(bt_model *model, const bt_token *ids, size_t n, const char *path,
+                            const bt_imatrix_options *options, bt_error *err);
+
+typedef struct bt_compare_options {
+    int32_t n_ctx; /* tokens of a window; 0: 512 */
+    size_t most;   /* windows at most; 0: all that the tokens fill */
+    bt_kv_type kv;
+    bt_progress_fn progress;
+    void *progress_user;
+} bt_compare_options;
+
+typedef struct bt_comparison {
+    size_t scored, windows;
+    struct {
+        double perplexity, error; /* exp of the mean of -log p, and its standard error */
+        double read, write;       /* tokens a second: a window, and one after another */
+    } a, b;
+    /* Kullback-Leibler divergence of b's distributions from a's, in nats a token. */
+    double kl_mean, kl_error, kl_median, kl_99, kl_most;
+    double same_top; /* share of positions where both find the same token the likeliest */
+} bt_comparison;
+
+/* Both models read n tokens in step, in windows of n_ctx of which the second half is scored (see
+ * `bantam perplexity`). BT_E_ARGUMENT: vocabularies of different size, or too few tokens. */
+BT_API bt_status bt_compare(bt_model *a, bt_model *b, const bt_token *ids, size_t n,
+                            const bt_compare_options *options, bt_comparison *out, bt_error *err);
+
 /* ---- text ---------------------------------------------------------------- */
 
 #define BT_TOKENIZE_NO_SPECIAL 1u /* text of special tokens stays text */

@@ -108,13 +108,18 @@ int cmd_quantize(Cli *cli)
     if (o->n_args < 3)
         return cli_usage(cli, "a model, the file to write and a type (as Q4_K_M) must be named");
     if (o->n_args > 3) return cli_usage(cli, "'%s' is too much", o->args[3]);
-    const char *from = o->args[0], *to = o->args[1];
+    const char *to = o->args[1];
     CliModel m = {0};
-    char *out = folder_of(to);
+    char *from = model_named(o->args[0]), *out = folder_of(to);
+    if (!from) {
+        mem_free(out);
+        return CLI_FAILED;
+    }
     interrupt_install();
     ModelWish wish = {.writes = {out}, .reads = {opts_text(o, OPT_IMATRIX)}};
     int code = out ? sandbox_as_run(cli, &wish, from, &m) : cli_fail("not enough memory");
     if (code == CLI_GOOD) code = quantize(cli, from, to, o->args[2]);
     mem_free(out);
+    mem_free(from);
     return code;
 }

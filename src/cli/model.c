@@ -45,7 +45,7 @@ char *sandbox_text(const SandboxReport *r, char *out, size_t size)
 
 /* ---- the sandbox ---- */
 
-enum { GRANTS_MOST = 64 + FIND_MAX_PARTS };
+enum { GRANTS_MOST = 64 + 2 * FIND_MAX_PARTS };
 
 typedef struct Grants {
     SandboxGrant row[GRANTS_MOST];
@@ -79,7 +79,7 @@ static void grant_folder(Grants *g, const char *folder)
 
 /* The model's files and not their folder, which may be the user's home. A link stands for the
  * file it leads to. */
-static void grant_model(Grants *g, const char *model)
+static void name_files(Grants *g, const char *model)
 {
     char path[PATH_MAX];
     struct stat st;
@@ -89,6 +89,12 @@ static void grant_model(Grants *g, const char *model)
     for (int part = 1; part <= n && !folder; part++)
         if (find_part_path(model, part, path, sizeof path))
             buf_add(&g->parts, path, strlen(path) + 1);
+}
+
+static void grant_models(Grants *g, const char *model, const char *other)
+{
+    if (model) name_files(g, model);
+    if (other) name_files(g, other);
     if (g->parts.failed) return; /* opening the model will say so */
     for (size_t at = 0; at < g->parts.size; at += strlen(g->parts.data + at) + 1)
         grant(g, g->parts.data + at, false);
@@ -101,7 +107,7 @@ int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *model, CliModel 
         fprintf(stderr, "bantam: warning: --no-sandbox: this process may open network sockets\n");
         return CLI_GOOD;
     }
-    if (model) grant_model(&g, model);
+    grant_models(&g, model, wish->other);
     grant(&g, m->cache_dir, true);
     for (int i = 0; i < 2; i++) grant(&g, wish->writes[i], true);
     for (int i = 0; i < 2; i++) grant(&g, wish->reads[i], false);
@@ -207,6 +213,28 @@ int model_open(Cli *cli, const ModelWish *wish, CliModel *m)
 failed:
     model_close(m);
     return code;
+}
+
+int model_open_other(Cli *cli, const char *path, const CliModel *first, CliModel *m)
+{
+    *m = (CliModel){0};
+    progress_start(&m->progress, cli);
+    bt_model_options options = {.n_threads = first->n_threads,
+                                .cache_dir = first->cache_dir,
+                                .no_cache = !first->cache_dir,
+                                .progress = progress_update,
+                                .progress_user = &m->progress};
+    const char *mask = opts_text(&cli->opts, OPT_CPU_MASK);
+    if (mask) options.cpu_mask = cpu_mask_parse(mask);
+    m->path = mem_strdup(path);
+    if (!m->path) return cli_fail("not enough memory");
+    bt_error err = {0};
+    bt_status status = bt_model_open(path, &options, &m->model, &err);
+    progress_end(&m->progress);
+    if (status == BT_E_CANCELLED) return cli_fail("stopped");
+    if (status != BT_OK) return model_fail(m, &err);
+    m->info = bt_model_describe(m->model);
+    return CLI_GOOD;
 }
 
 int model_fail(const CliModel *m, const bt_error *err)

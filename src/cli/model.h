@@ -25,6 +25,7 @@ typedef struct ModelWish {
     bool or_vocab;         /* no weights if they are not there or not understood: see `unusable` */
     const char *writes[2]; /* folders the command writes to; NULL: none */
     const char *reads[2];  /* files it reads besides the model; NULL: none */
+    const char *other;     /* another model it reads; NULL: none */
     enum {
         BOX_WISHED, /* go on where a system has no sandbox */
         BOX_NEEDED, /* refuse to */
@@ -36,6 +37,8 @@ typedef struct ModelWish {
  * opens must be open by then. */
 int model_open(Cli *cli, const ModelWish *wish, CliModel *out);
 void model_close(CliModel *m);
+/* wish->other, once the first model is open: with its options, in its sandbox. */
+int model_open_other(Cli *cli, const char *path, const CliModel *first, CliModel *out);
 /* The sandbox by itself: the files of `model` (NULL: none) may be read, m->cache_dir and the
  * wish's folders written. */
 int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *model, CliModel *m);
@@ -49,6 +52,8 @@ int session_open(CliModel *m, const bt_session_options *options, bt_session **ou
 
 /* Prints what a call about this model said and gives CLI_FAILED. */
 int model_fail(const CliModel *m, const bt_error *err);
+/* The file of a model by its path or name; mem_free it. NULL after a message. */
+char *model_named(const char *name);
 /* The file of the model that was named (a path, or a name that `bantam list` shows), or the only
  * one there is; *path is mem_alloc'd. */
 int model_find(Cli *cli, char **path);

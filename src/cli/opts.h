@@ -29,6 +29,8 @@ enum {
     S_CONVERT = 1 << 13,
     S_EMBED = 1 << 14,
     S_QUANTIZE = 1 << 15,
+    S_IMATRIX = 1 << 17,
+    S_COMPARE = 1 << 18,
     S_ASIDE = 1 << 16, /* a command that the first help only names */
 };
 

@@ -60,3 +60,12 @@ int model_find(Cli *cli, char **path)
     if (!name) return the_only_one(cli, path);
     return find_resolve(&places, name, path, &err) == BT_OK ? CLI_GOOD : cli_fail("%s", err.text);
 }
+
+char *model_named(const char *name)
+{
+    FindPlaces places = places_here();
+    bt_error err = {0};
+    char *path = NULL;
+    if (find_resolve(&places, name, &path, &err) != BT_OK) cli_fail("%s", err.text);
+    return path;
+}

@@ -238,7 +238,7 @@ bt_status choose_types(const Gguf *g, const ChooseOptions *o, Choice *out, bt_er
             bt_fail(err, BT_E_ARGUMENT,
                     "%s: none of its %zu entries names a matrix of %s; it was made for another "
                     "model",
-                    o->imatrix_path, imatrix_n(o->imatrix), gguf_path(g));
+                    o->imatrix_path, o->imatrix->n, gguf_path(g));
     close_patterns(patterns, o->n_tensor_types);
     mem_free(v);
     return status;

@@ -3,118 +3,11 @@
  * The older form, little-endian: i32 entries; of each, i32 length and bytes of the name, i32 calls,
  * i32 numbers, float32 sums (divided by calls they are means); then, since 2024, i32 chunks, i32
  * length and bytes of the text's name. */
-#include <math.h>
+#include "quant/imatrix.h"
 
 #include "base/mem.h"
 #include "base/os.h"
-#include "io/gguf_index.h"
-#include "quant/imatrix.h"
 #include "tensor/dtype.h"
-
-struct Imatrix {
-    ImatrixEntry *entries;
-    size_t n, capacity;
-    NameTable names;
-    char *dataset;
-    uint32_t chunks;
-};
-
-void imatrix_close(Imatrix **matrix)
-{
-    Imatrix *m = *matrix;
-    if (!m) return;
-    for (size_t i = 0; i < m->n; i++) {
-        mem_free((void *)(uintptr_t)m->entries[i].name.data);
-        mem_free(m->entries[i].mean);
-    }
-    name_table_close(&m->names);
-    mem_free(m->entries);
-    mem_free(m->dataset);
-    mem_free(m);
-    *matrix = NULL;
-}
-
-size_t imatrix_n(const Imatrix *m)
-{
-    return m->n;
-}
-
-const ImatrixEntry *imatrix_at(const Imatrix *m, size_t i)
-{
-    return i < m->n ? &m->entries[i] : NULL;
-}
-
-const ImatrixEntry *imatrix_find(const Imatrix *m, Span name)
-{
-    int64_t i = name_table_find(&m->names, name);
-    return i < 0 ? NULL : &m->entries[i];
-}
-
-const char *imatrix_dataset(const Imatrix *m)
-{
-    return m->dataset ? m->dataset : "";
-}
-
-uint32_t imatrix_chunks(const Imatrix *m)
-{
-    return m->chunks;
-}
-
-const float *imatrix_weights(const ImatrixEntry *e, uint64_t k, uint64_t n_mats, uint64_t *each)
-{
-    *each = 0;
-    if (k && e->n == k) return e->mean;
-    if (!k || e->n % k || e->n / k != n_mats) return NULL;
-    *each = k;
-    return e->mean;
-}
-
-/* Room for an entry of n numbers; its name and means are the caller's to fill. */
-static ImatrixEntry *add_entry(Imatrix *m, Span name, uint64_t n, const char *path, bt_error *err)
-{
-    if (m->n == m->capacity) {
-        size_t wanted = m->capacity ? 2 * m->capacity : 64;
-        ImatrixEntry *more = mem_realloc(m->entries, wanted * sizeof *more);
-        if (!more) {
-            bt_fail_memory(err, path, wanted * sizeof *more);
-            return NULL;
-        }
-        m->entries = more;
-        m->capacity = wanted;
-    }
-    ImatrixEntry *e = &m->entries[m->n];
-    *e = (ImatrixEntry){.n = n};
-    char *copy = mem_strndup(name.data, name.size);
-    e->name = (Span){copy, name.size};
-    e->mean = mem_alloc(n * sizeof(float));
-    m->n++;
-    if (copy && e->mean) return e;
-    bt_fail_memory(err, path, n * sizeof(float));
-    return NULL;
-}
-
-/* sums (n, in groups that share a count) to means; a group that nothing met becomes 1, and so does
- * one that met only zeros: it says nothing about which column matters. */
-static bt_status to_means(ImatrixEntry *e, const float *sums, const float *counts,
-                          uint64_t n_counts, const char *path, bt_error *err)
-{
-    uint64_t each = e->n / n_counts;
-    for (uint64_t c = 0; c < n_counts; c++) {
-        float count = counts[c], most = 0;
-        for (uint64_t i = c * each; i < (c + 1) * each; i++) {
-            if (!isfinite(sums[i]) || sums[i] < 0 || !isfinite(count) || count < 0)
-                return bt_fail(err, BT_E_FORMAT,
-                               "%s: the numbers of '%.*s' are negative or none; make the file "
-                               "again",
-                               path, (int)e->name.size, e->name.data);
-            e->mean[i] = count > 0 ? sums[i] / count : 0;
-            if (e->mean[i] > most) most = e->mean[i];
-        }
-        e->partial = e->partial || !(count > 0);
-        for (uint64_t i = c * each; i < (c + 1) * each && !(most > 0); i++) e->mean[i] = 1;
-    }
-    return BT_OK;
-}
 
 /* ---- the GGUF form ---- */
 
@@ -141,9 +34,11 @@ static bt_status read_tensor(Imatrix *m, const Gguf *g, const GgufTensor *t, con
         return bad_tensor(t, path, "and its counts are to be F32", err);
     if (!n_counts || n % n_counts || n > IMATRIX_MOST_VALUES)
         return bad_tensor(t, path, "and its counts do not go together", err);
-    ImatrixEntry *e = add_entry(m, (Span){t->name.data, stem}, n, path, err);
-    if (!e) return BT_E_MEMORY;
-    return to_means(e, t->data, counts->data, n_counts, path, err);
+    ImatrixEntry *e = imatrix_add(m, (Span){t->name.data, stem}, n, n_counts);
+    if (!e) return bt_fail_memory(err, path, n * sizeof(float));
+    memcpy(e->mean, t->data, n * sizeof(float));
+    memcpy(e->counts, counts->data, n_counts * sizeof(float));
+    return imatrix_divide(e, path, err);
 }
 
 static bt_status read_gguf(Imatrix *m, const Gguf *g, const char *path, bt_error *err)
@@ -156,6 +51,7 @@ static bt_status read_gguf(Imatrix *m, const Gguf *g, const char *path, bt_error
                        "one",
                        path, (int)kind.size, kind.data ? kind.data : "");
     if (!status) status = gguf_get_u32(g, "imatrix.chunk_count", false, &m->chunks, err);
+    if (!status) status = gguf_get_u32(g, "imatrix.chunk_size", false, &m->chunk_size, err);
     int64_t key = gguf_find_key(g, "imatrix.datasets");
     if (!status && key >= 0 && gguf_key_type(g, (size_t)key) == GGUF_ARRAY &&
         gguf_array_type(g, (size_t)key) == GGUF_STRING && gguf_array_count(g, (size_t)key) == 1) {
@@ -219,12 +115,12 @@ static void read_entry(Reader *r, Imatrix *m)
     int64_t calls = take_i32(r, 0, INT32_MAX, "calls");
     uint64_t n = (uint64_t)take_i32(r, 1, (int64_t)IMATRIX_MOST_VALUES, "numbers");
     const unsigned char *sums = take(r, n * sizeof(float));
-    ImatrixEntry *e = sums ? add_entry(m, name, n, r->path, r->err) : NULL;
-    if (!r->status && !e) r->status = BT_E_MEMORY;
+    ImatrixEntry *e = sums ? imatrix_add(m, name, n, 1) : NULL;
+    if (!r->status && !e) r->status = bt_fail_memory(r->err, r->path, n * sizeof(float));
     if (!e) return;
-    memcpy(e->mean, sums, n * sizeof(float)); /* sums lie unaligned in the file */
-    float count = calls > 0 ? (float)calls : 1;
-    r->status = to_means(e, e->mean, &count, 1, r->path, r->err);
+    memcpy(e->mean, sums, n * sizeof(float)); /* unaligned in the file */
+    e->counts[0] = calls > 0 ? (float)calls : 1;
+    r->status = imatrix_divide(e, r->path, r->err);
 }
 
 static bt_status read_old(Imatrix *m, const void *data, size_t size, const char *path,
@@ -243,23 +139,10 @@ static bt_status read_old(Imatrix *m, const void *data, size_t size, const char 
 
 /* ---- either ---- */
 
-/* The older form has no check of its own that names stand once. */
-static bt_status index_names(Imatrix *m, const char *path, bt_error *err)
-{
-    size_t twice = 0;
-    if (!m->n) return bt_fail(err, BT_E_FORMAT, "%s: an importance matrix without entries", path);
-    bt_status status =
-        name_table_build(&m->names, &m->entries[0].name, sizeof *m->entries, m->n, &twice);
-    if (status == BT_E_FORMAT)
-        return bt_fail(err, status, "%s: entry '%.*s' stands twice", path,
-                       (int)m->entries[twice].name.size, m->entries[twice].name.data);
-    return status ? bt_fail_memory(err, path, m->n * 8) : BT_OK;
-}
-
 static bt_status finish(Imatrix *m, bt_status status, const char *path, Imatrix **out,
                         bt_error *err)
 {
-    if (!status) status = index_names(m, path, err);
+    if (!status) status = imatrix_index(m, path, err);
     if (status) imatrix_close(&m);
     *out = m;
     return status;
@@ -273,7 +156,7 @@ static bool is_gguf(const void *data, size_t size)
 bt_status imatrix_open_memory(const char *path, const void *data, size_t size, Imatrix **out,
                               bt_error *err)
 {
-    Imatrix *m = mem_zalloc(1, sizeof *m);
+    Imatrix *m = imatrix_new();
     Gguf *g = NULL;
     *out = NULL;
     if (!m) return bt_fail_memory(err, path, sizeof *m);

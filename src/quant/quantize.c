@@ -155,11 +155,9 @@ static void put_keys(GgufWriter *w, const Quantize *q, int mix)
     if (!q->imatrix) return;
     const char *slash = strrchr(q->options->imatrix, '/');
     gguf_put_string(w, "quantize.imatrix.file", slash ? slash + 1 : q->options->imatrix);
-    if (*imatrix_dataset(q->imatrix))
-        gguf_put_string(w, "quantize.imatrix.dataset", imatrix_dataset(q->imatrix));
-    gguf_put_u32(w, "quantize.imatrix.entries_count", (uint32_t)imatrix_n(q->imatrix));
-    if (imatrix_chunks(q->imatrix))
-        gguf_put_u32(w, "quantize.imatrix.chunks_count", imatrix_chunks(q->imatrix));
+    if (q->imatrix->dataset) gguf_put_string(w, "quantize.imatrix.dataset", q->imatrix->dataset);
+    gguf_put_u32(w, "quantize.imatrix.entries_count", (uint32_t)q->imatrix->n);
+    if (q->imatrix->chunks) gguf_put_u32(w, "quantize.imatrix.chunks_count", q->imatrix->chunks);
 }
 
 /* Sizes of the largest run, and memory for it. */

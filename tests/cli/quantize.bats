@@ -88,3 +88,82 @@ load helpers
     [ "$(sha256sum < q.gguf)" = "$before" ]
     [ "$(ls -A | sort | tr '\n' ' ')" = 'home m.gguf q.gguf talk ' ]
 }
+
+@test "an importance matrix is gathered, and used" {
+    make_model --embd 256 --ff 512
+    head -c 6000 "$BANTAM_SOURCE/README.md" > text
+    "$bantam" imatrix m.gguf -f text -o m.imatrix.gguf -c 128 --windows 8 2> talk
+    grep -q 'm.imatrix.gguf written' talk
+    "$bantam" quantize m.gguf q.gguf Q4_0 --pure --imatrix m.imatrix.gguf -q
+    "$bantam" quantize m.gguf p.gguf Q4_0 --pure -q
+    ! cmp -s p.gguf q.gguf
+    "$bantam" info q.gguf -v | grep -q 'imatrix.dataset = text'
+    # Another model's, a damaged one, no text.
+    "$BANTAM_BUILD/tests/support/mkmodel" llama other.gguf --embd 128
+    run "$bantam" quantize other.gguf o.gguf Q4_0 --imatrix m.imatrix.gguf
+    [ "$status" -eq 1 ]
+    [[ $output == *'made for another model'* ]]
+    head -c 2000 m.imatrix.gguf > short
+    run "$bantam" quantize m.gguf o.gguf Q4_0 --imatrix short
+    [ "$status" -eq 1 ]
+    [[ $output == *short* ]]
+    run "$bantam" imatrix m.gguf -o x < /dev/null
+    [ "$status" -eq 1 ]
+    [[ $output == *'more text'* ]]
+    [ ! -e o.gguf ]
+    [ ! -e x ]
+}
+
+@test "compare gives what numpy computes from the logits" {
+    python3 -c 'import numpy' || skip 'numpy is missing'
+    make_model --vocab spm
+    "$bantam" quantize m.gguf q.gguf Q4_0 --pure -q
+    head -c 1500 "$BANTAM_SOURCE/README.md" > text
+    "$bantam" compare m.gguf q.gguf -f text -c 64 --type-kv f32 --windows 4 --json > json
+    "$bantam" tokenize m.gguf --add-bos --no-special < text > ids
+    for window in 0 1 2 3; do
+        cut -d ' ' -f $((window * 64 + 1))-$((window * 64 + 64)) ids | tr ' ' , > ids.$window
+        sed -i 's/^[0-9]*/1/' ids.$window # BOS
+        for name in m q; do
+            "$bantam" logits $name.gguf --tokens "$(cat ids.$window)" -o $name.$window -q
+        done
+    done
+    python3 - <<'PYTHON'
+import json
+import numpy as np
+kl, same, nll = [], [], [[], []]
+for window in range(4):
+    ids = [int(i) for i in open(f"ids.{window}").read().split(",")]
+    both = []
+    for name in "mq":
+        x = np.fromfile(f"{name}.{window}", "<f4").reshape(64, -1).astype(np.float64)[32:63]
+        both.append(x - np.log(np.exp(x - x.max(1, keepdims=True)).sum(1, keepdims=True))
+                    - x.max(1, keepdims=True))
+    p, q = both
+    kl += list((np.exp(p) * (p - q)).sum(1))
+    same += list(p.argmax(1) == q.argmax(1))
+    for m in range(2):
+        nll[m] += [-both[m][i, ids[33 + i]] for i in range(31)]
+got = json.load(open("json"))
+for key, want in (("kl_mean", np.mean(kl)), ("kl_99", np.percentile(kl, 99)),
+                  ("kl_median", np.median(kl)), ("same_top", np.mean(same))):
+    assert abs(got[key] - want) <= 1e-3 * abs(want) + 1e-9, (key, got[key], want)
+for m, key in enumerate("ab"):
+    want = np.exp(np.mean(nll[m]))
+    assert abs(got[key]["perplexity"] - want) <= 1e-4 * want, (key, got[key], want)
+PYTHON
+}
+
+@test "compare tells what cannot be compared" {
+    make_model
+    "$BANTAM_BUILD/tests/support/mkmodel" llama other.gguf --vocab spm
+    run "$bantam" compare m.gguf other.gguf -f "$BANTAM_SOURCE/README.md"
+    [ "$status" -eq 1 ]
+    [[ $output == *'different tokens'* ]]
+    run "$bantam" compare m.gguf
+    [ "$status" -eq 2 ]
+    run "$bantam" compare m.gguf missing.gguf -f "$BANTAM_SOURCE/README.md"
+    [ "$status" -eq 1 ]
+    [[ $output == *missing.gguf* ]]
+    "$bantam" compare m.gguf m.gguf -f "$BANTAM_SOURCE/README.md" --windows 1 | grep -q '100.00%'
+}

@@ -12,7 +12,10 @@
 typedef struct Matrix {
     double *at; /* (mats, rows, columns) */
     int columns, rows, mats;
+    char name[64];
 } Matrix;
+
+void (*reference_watch)(const char *name, int mat, const double *x, int k);
 
 typedef struct Sizes {
     const Gguf *g;
@@ -32,6 +35,7 @@ static Matrix matrix(const Gguf *g, int layer, const char *name)
     const GgufTensor *t = gguf_find_tensor(g, full);
     Matrix m = {0};
     if (!t) return m;
+    snprintf(m.name, sizeof m.name, "%.60s", full);
     m.columns = (int)t->ne[0], m.rows = (int)t->ne[1], m.mats = (int)t->ne[2];
     size_t n = (size_t)(t->ne[0] * t->ne[1] * t->ne[2]);
     float *f = malloc(n * sizeof *f);
@@ -69,6 +73,7 @@ static void norm(const double *x, const double *w, int n, double eps, double *ou
 
 static void times(Matrix m, int mat, const double *x, const double *bias, double *out)
 {
+    if (reference_watch) reference_watch(m.name, mat, x, m.columns);
     for (int r = 0; r < m.rows; r++) {
         const double *w = m.at + ((size_t)mat * (size_t)m.rows + (size_t)r) * (size_t)m.columns;
         double sum = bias ? bias[r] : 0;

@@ -10,6 +10,9 @@
  * this does not know. *n_vocab is the row length. */
 double *reference_logits(const char *path, const int32_t *tokens, int n, int *n_vocab);
 
+/* Called for every product, when set: matrix `mat` of tensor `name` reads x (k). */
+extern void (*reference_watch)(const char *name, int mat, const double *x, int k);
+
 /* Sum of squared differences over sum of squares of the reference. */
 double reference_nmse(const float *got, const double *want, long count);
 
