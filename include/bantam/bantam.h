@@ -182,7 +182,7 @@ BT_API bt_status bt_convert(const char *folder, const char *path, const bt_conve
 BT_API bool bt_quantize_type(size_t i, const char **name, const char **text);
 
 typedef struct bt_quantize_options {
-    const char *type;    /* one of bt_quantize_type, in any case; required */
+    const char *type;    /* one of bt_quantize_type, in any case; or NULL and a size in `fit` */
     const char *imatrix; /* an importance matrix (GGUF, or the older form); NULL: none */
     /* "PATTERN=TYPE": matrices whose name the pattern (POSIX extended regular expression, \d too)
      * is found in get the block type instead; the first that fits decides. */
@@ -191,12 +191,29 @@ typedef struct bt_quantize_options {
     bool pure;        /* every matrix gets the mix's base type, without its rules */
     bool keep_output; /* the output matrix (or the embedding that serves as one) stays as it is */
     bool requantize;  /* also of a file that is quantised already: its loss is added to */
-    int n_threads;    /* 0: physical cores */
+    /* Bytes that the file may take: the best types that fit are searched. The model is run for it,
+     * in variants, on `text` (NULL: a built-in one), and what was written is measured. */
+    uint64_t fit;
+    const char *text; /* UTF-8, text_length bytes */
+    size_t text_length;
+    int n_threads; /* 0: physical cores */
     bt_progress_fn progress;
     void *progress_user;
 } bt_quantize_options;
 
 #define BT_QUANTIZE_MOST_TYPES 40
+#define BT_QUANTIZE_MOST_PARTS 12
+
+/* What a search found about one part of a model: "values", "gate and up" ... */
+typedef struct bt_quantize_part {
+    const char *name;
+    int32_t n_tensors;
+    const char *probe_type; /* what its tensors were written in to see how the answers suffer */
+    double probe_kl;        /* and how far they went from the original's: nats a token */
+    double kl;              /* what the types it got are expected to cost */
+    uint64_t bytes;
+    char types[96]; /* "Q4_K 12, Q5_K 6" */
+} bt_quantize_part;
 
 typedef struct bt_quantize_result {
     uint64_t bytes_before, bytes_after; /* of all tensors */
@@ -209,6 +226,13 @@ typedef struct bt_quantize_result {
         int32_t n_tensors;
         uint64_t n_weights, bytes;
     } used[BT_QUANTIZE_MOST_TYPES]; /* most bytes first */
+    /* With `fit`: the divergence of the written file from the original, over `scored` tokens, of
+     * text that the search did not read where there was enough; and what the search expected. */
+    bool fitted, held_out;
+    size_t scored;
+    double kl_mean, kl_error, same_top, kl_expected;
+    bt_quantize_part parts[BT_QUANTIZE_MOST_PARTS];
+    int32_t n_parts;
 } bt_quantize_result;
 
 /* Writes the model `from` (a GGUF file, or a maker's folder) to `to` with other types of weights,

@@ -338,6 +338,16 @@ static bt_status check_writer(GgufWriter *w, bt_error *err)
     return status;
 }
 
+bt_status gguf_writer_header(GgufWriter *w, uint64_t *bytes, bt_error *err)
+{
+    Buf head = {0};
+    bt_status status = check_writer(w, err);
+    if (!status) status = build_header(w, &head, w->tensors, w->n_tensors, err);
+    *bytes = head.size;
+    buf_close(&head);
+    return status;
+}
+
 bt_status gguf_writer_save(GgufWriter *w, const char *path, bt_error *err)
 {
     Buf head = {0};

@@ -31,6 +31,8 @@ void gguf_put_tensor(GgufWriter *w, const char *name, uint32_t type, uint32_t n_
 typedef bt_status (*GgufTensorWrite)(void *user, int fd, bt_error *err);
 void gguf_put_tensor_made(GgufWriter *w, const char *name, uint32_t type, uint32_t n_dims,
                           const uint64_t *ne, GgufTensorWrite write, void *user);
+/* Bytes that the file would take before its first tensor. */
+bt_status gguf_writer_header(GgufWriter *w, uint64_t *bytes, bt_error *err);
 bt_status gguf_writer_save(GgufWriter *w, const char *path, bt_error *err);
 
 /* Where a tensor of an index without a file lies. */

@@ -10,6 +10,7 @@
 #include "base/team.h"
 #include "io/gguf_write.h"
 #include "kernels/kernels.h"
+#include "quant/fit_size.h"
 #include "quant/quant.h"
 #include "tensor/dtype.h"
 
@@ -93,6 +94,7 @@ typedef struct Quantize {
     unsigned char *out;
     uint64_t done, all;
     struct Put *puts;
+    FitSize fit;
 } Quantize;
 
 typedef struct Put {
@@ -153,8 +155,8 @@ static void put_keys(GgufWriter *w, const Quantize *q, int mix)
     gguf_put_u32(w, "general.quantization_version", 2);
     gguf_put_u32(w, "general.file_type", mixes[mix].number);
     if (!q->imatrix) return;
-    const char *slash = strrchr(q->options->imatrix, '/');
-    gguf_put_string(w, "quantize.imatrix.file", slash ? slash + 1 : q->options->imatrix);
+    const char *file = q->options->imatrix, *slash = file ? strrchr(file, '/') : NULL;
+    if (file) gguf_put_string(w, "quantize.imatrix.file", slash ? slash + 1 : file);
     if (q->imatrix->dataset) gguf_put_string(w, "quantize.imatrix.dataset", q->imatrix->dataset);
     gguf_put_u32(w, "quantize.imatrix.entries_count", (uint32_t)q->imatrix->n);
     if (q->imatrix->chunks) gguf_put_u32(w, "quantize.imatrix.chunks_count", q->imatrix->chunks);
@@ -181,18 +183,18 @@ static bt_status reserve(Quantize *q, bt_error *err)
         row < SIZE_MAX / sizeof(float) / members ? mem_alloc(row * members * sizeof(float)) : NULL;
     q->room = mem_alloc(room);
     q->out = mem_alloc(out);
-    q->puts = mem_zalloc(gguf_n_tensors(g) + 1, sizeof *q->puts);
-    return q->floats && q->room && q->out && q->puts
+    return q->floats && q->room && q->out
                ? BT_OK
                : bt_fail_memory(err, "quantising", row * members * sizeof(float) + room + out);
 }
 
-static bt_status write_file(Quantize *q, int mix, const char *to, bt_error *err)
+/* A writer of all keys and tensors; NULL: no memory. */
+static GgufWriter *put_all(Quantize *q, int mix)
 {
     char name[GGUF_MAX_NAME_BYTES];
     const Gguf *g = q->source.index;
     GgufWriter *w = gguf_writer_open();
-    if (!w) return bt_fail_memory(err, to, sizeof(void *));
+    if (!w) return NULL;
     put_keys(w, q, mix);
     for (size_t i = 0; i < gguf_n_tensors(g); i++) {
         const GgufTensor *t = gguf_tensor(g, i);
@@ -202,6 +204,13 @@ static bt_status write_file(Quantize *q, int mix, const char *to, bt_error *err)
         gguf_put_tensor_made(w, name, q->choices[i].type, t->n_dims, t->ne, write_tensor,
                              &q->puts[i]);
     }
+    return w;
+}
+
+static bt_status write_file(Quantize *q, int mix, const char *to, bt_error *err)
+{
+    GgufWriter *w = put_all(q, mix);
+    if (!w) return bt_fail_memory(err, to, sizeof(void *));
     bt_status status = gguf_writer_save(w, to, err);
     gguf_writer_close(&w);
     return status;
@@ -271,14 +280,12 @@ static void quantize_close(Quantize *q)
     mem_free(q->room);
     mem_free(q->out);
     mem_free(q->puts);
+    fit_size_close(&q->fit);
 }
 
 static bt_status choose(Quantize *q, int mix, bt_error *err)
 {
     const bt_quantize_options *o = q->options;
-    q->choices = mem_zalloc(gguf_n_tensors(q->source.index) + 1, sizeof *q->choices);
-    if (!q->choices)
-        return bt_fail_memory(err, "a plan", gguf_n_tensors(q->source.index) * sizeof *q->choices);
     ChooseOptions choose = {.mix = mix,
                             .tensor_types = o->tensor_types,
                             .n_tensor_types = o->n_tensor_types,
@@ -290,6 +297,31 @@ static bt_status choose(Quantize *q, int mix, bt_error *err)
     return choose_types(q->source.index, &choose, q->choices, err);
 }
 
+static bt_status plan_memory(Quantize *q, bt_error *err)
+{
+    size_t n = gguf_n_tensors(q->source.index);
+    q->choices = mem_zalloc(n + 1, sizeof *q->choices);
+    q->puts = mem_zalloc(n + 1, sizeof *q->puts);
+    return q->choices && q->puts ? BT_OK : bt_fail_memory(err, "a plan", n * sizeof *q->choices);
+}
+
+/* The search in place of a mix. */
+static bt_status fit(Quantize *q, const char *from, bt_quantize_result *result, bt_error *err)
+{
+    const Gguf *g = q->source.index;
+    uint64_t header = 0;
+    for (size_t i = 0; i < gguf_n_tensors(g); i++) q->choices[i].type = gguf_tensor(g, i)->type;
+    GgufWriter *w = put_all(q, MIX_F16);
+    if (!w) return bt_fail_memory(err, "a plan", sizeof(void *));
+    bt_status status = gguf_writer_header(w, &header, err);
+    gguf_writer_close(&w);
+    q->fit.options = q->options;
+    if (status) return status;
+    header += 512; /* keys of an importance matrix that is not there yet */
+    return fit_size(&q->fit, from, &q->source, header, q->team, &q->imatrix, q->choices, result,
+                    err);
+}
+
 static bt_status run_all(Quantize *q, int mix, const char *from, const char *to,
                          bt_quantize_result *result, bt_error *err)
 {
@@ -297,14 +329,31 @@ static bt_status run_all(Quantize *q, int mix, const char *from, const char *to,
     bt_status status = source_open(from, &q->source, err);
     if (!status) status = check_target(q, from, to, err);
     if (!status && o->imatrix) status = imatrix_open(o->imatrix, &q->imatrix, err);
-    if (!status) status = choose(q, mix, err);
+    if (!status) status = plan_memory(q, err);
     if (status) return status;
     q->team = team_open(o->n_threads > 0 ? o->n_threads : os_cores());
     if (!q->team) return bt_fail(err, BT_E_MEMORY, "the threads could not be started");
-    status = reserve(q, err);
-    if (!status) status = write_file(q, mix, to, err);
-    if (!status && result) sum_up(q, result);
+    status = mix < 0 ? fit(q, from, result, err) : choose(q, mix, err);
+    if (!status) status = reserve(q, err);
+    if (!status) status = write_file(q, mix < 0 ? q->fit.mix : mix, to, err);
+    if (!status && mix < 0) status = fit_size_check(&q->fit, to, result, err);
+    if (!status) sum_up(q, result);
     return status;
+}
+
+static bt_status check_type(const bt_quantize_options *o, int *mix, bt_error *err)
+{
+    *mix = -1;
+    if (!o->type && !o->fit) return bt_fail(err, BT_E_ARGUMENT, "a type must be named, as Q4_K_M");
+    if (o->type && o->fit)
+        return bt_fail(err, BT_E_ARGUMENT, "a type and a size to fit exclude each other");
+    if (o->fit && o->pure)
+        return bt_fail(err, BT_E_ARGUMENT, "one type for all and a size to fit exclude each other");
+    if (o->type) *mix = mix_find(o->type);
+    if (!o->type || *mix >= 0) return BT_OK;
+    return bt_fail(err, BT_E_ARGUMENT,
+                   "'%s' is no type that is written; 'bantam quantize --types' lists them",
+                   o->type);
 }
 
 bt_status bt_quantize(const char *from, const char *to, const bt_quantize_options *options,
@@ -312,18 +361,17 @@ bt_status bt_quantize(const char *from, const char *to, const bt_quantize_option
 {
     static const bt_quantize_options none;
     bt_error inner = {0};
+    bt_quantize_result unasked;
     Quantize q = {.options = options ? options : &none};
+    int mix = -1;
     bt_error_clear(err);
-    if (result) *result = (bt_quantize_result){0};
+    if (!result) result = &unasked;
+    *result = (bt_quantize_result){0};
     if (!from || !*from || !to || !*to)
         return bt_fail(err, BT_E_ARGUMENT, "a model and a file to write must be named");
-    if (!q.options->type) return bt_fail(err, BT_E_ARGUMENT, "a type must be named, as Q4_K_M");
-    int mix = mix_find(q.options->type);
-    if (mix < 0)
-        return bt_fail(err, BT_E_ARGUMENT,
-                       "'%s' is no type that is written; 'bantam quantize --help' lists them",
-                       q.options->type);
-    bt_status status = run_all(&q, mix, from, to, result, &inner);
+    bt_status status = check_type(q.options, &mix, err);
+    if (status) return status;
+    status = run_all(&q, mix, from, to, result, &inner);
     quantize_close(&q);
     return status ? bt_fail(err, status, "%s", inner.text) : BT_OK;
 }

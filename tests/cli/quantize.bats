@@ -167,3 +167,21 @@ PYTHON
     [[ $output == *missing.gguf* ]]
     "$bantam" compare m.gguf m.gguf -f "$BANTAM_SOURCE/README.md" --windows 1 | grep -q '100.00%'
 }
+
+@test "a size in place of a type" {
+    make_model --embd 256 --ff 256 --layers 1 --type f16
+    size=$(($(stat -c %s m.gguf) * 6 / 10))
+    "$bantam" quantize m.gguf q.gguf --fit $size > out
+    [ "$(stat -c %s q.gguf)" -le "$size" ]
+    grep -q 'divergence from the original' out
+    grep -q 'needs .* with 4,096 tokens of context' out
+    "$bantam" quantize m.gguf r.gguf --fit $size --json -f "$BANTAM_SOURCE/README.md" > json
+    [ "$(json fit.held_out < json)" = true ]
+    for wrong in "--fit $size Q4_0" "-f README.md Q4_0" ""; do
+        run "$bantam" quantize m.gguf x.gguf $wrong
+        [ "$status" -eq 2 ]
+    done
+    run "$bantam" quantize m.gguf x.gguf --fit 20K
+    [ "$status" -eq 1 ]
+    [ ! -e x.gguf ]
+}

@@ -43,7 +43,7 @@ static int close_scratch(void **state)
 
 static const char *model(const char *arch, const char *name, DType type)
 {
-    MakeModel o = {.arch = arch, .embd = 256, .ff = 512, .heads = 4, .head_dim = 64, .type = type};
+    MakeModel o = {.arch = arch, .embd = 256, .ff = 256, .layers = 1, .experts = 4, .type = type};
     const char *path = scratch_path(name);
     if (make_model(&o, path, &err)) fail_msg("%s", err.text);
     return path;
