@@ -69,11 +69,11 @@ static json_t *parts_json(const bt_quantize_result *r)
 static void print_search(const bt_quantize_result *r)
 {
     char size[32];
-    printf("\n%-18s %8s %10s %10s  %s\n", "part", "size", "harm of", "harm now", "types");
+    printf("\n%-18s %8s %8s %9s  %s\n", "part", "size", "probe", "expected", "types");
     for (int32_t i = 0; i < r->n_parts; i++) {
         const bt_quantize_part *p = &r->parts[i];
-        printf("%-18s %8s %10.5f %10.5f  %s (%s before)\n", p->name, bytes_text(p->bytes, size),
-               p->probe_kl, p->kl, p->types, p->probe_type ? p->probe_type : "");
+        printf("%-18s %8s %8.5f %9.5f  %s (probe: %s)\n", p->name, bytes_text(p->bytes, size),
+               p->probe_kl, p->kl, p->types, p->probe_type ? p->probe_type : "none");
     }
     printf("divergence from the original: %.5f +- %.5f over %zu tokens%s (%.5f was expected), same "
            "likeliest token %.1f%%\n",
@@ -107,11 +107,11 @@ static int print_result(Cli *cli, const bt_quantize_result *r, const char *path,
     char a[32], b[32];
     uint64_t file = stat(path, &at) == 0 ? (uint64_t)at.st_size : 0;
     if (r->n_odd)
-        cli_say(cli, "%d matrices have rows that do not fit the type: they took the next that does",
+        cli_say(cli, "matrices whose rows do not fit the type: %d; they took the next that does",
                 (int)r->n_odd);
     if (r->n_unimportant)
         cli_say(cli,
-                "the importance matrix does not know %d matrices: all their columns weigh alike",
+                "matrices that the importance matrix does not know: %d; their columns weigh alike",
                 (int)r->n_unimportant);
     if (opts_flag(&cli->opts, OPT_JSON)) return print_json(r, path, file, seconds);
     printf("%-8s %8s %14s %10s\n", "type", "tensors", "weights", "size");

@@ -256,11 +256,13 @@ static void count_tensor(const GgufTensor *t, const Choice *c, bt_quantize_resul
 static void sum_up(const Quantize *q, bt_quantize_result *r)
 {
     const Gguf *g = q->source.index;
+    bool tied = !gguf_find_tensor(g, "output.weight");
     for (size_t i = 0; i < gguf_n_tensors(g); i++) {
         const GgufTensor *t = gguf_tensor(g, i);
         count_tensor(t, &q->choices[i], r);
         r->n_unimportant += q->imatrix && !q->choices[i].importance && tensor_mutable(t) &&
-                            q->choices[i].type != t->type;
+                            q->choices[i].type != t->type &&
+                            tensor_kind(t->name, tied) != KIND_EMBEDDING;
     }
     for (int32_t i = 1; i < r->n_used; i++) /* most bytes first */
         for (int32_t j = i; j > 0 && r->used[j].bytes > r->used[j - 1].bytes; j--) {
