@@ -108,7 +108,7 @@ static const Pattern *match(Pattern *patterns, size_t n, Span name)
     const Pattern *first = NULL;
     memcpy(text, name.data, name.size);
     text[name.size] = '\0';
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; patterns && i < n; i++) {
         if (regexec(&patterns[i].regex, text, 0, NULL, 0) != 0) continue;
         patterns[i].met = true;
         if (!first) first = &patterns[i];
@@ -118,7 +118,7 @@ static const Pattern *match(Pattern *patterns, size_t n, Span name)
 
 static bt_status check_met(const Pattern *patterns, size_t n, const Gguf *g, bt_error *err)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; patterns && i < n; i++)
         if (!patterns[i].met)
             return bt_fail(err, BT_E_ARGUMENT,
                            "tensor type '%s': no matrix of %s has such a name ('bantam info "
@@ -225,7 +225,7 @@ bt_status choose_types(const Gguf *g, const ChooseOptions *o, Choice *out, bt_er
     bt_status status = mix_model(g, o->imatrix != NULL, &m, err);
     if (!status) status = open_patterns(o, &patterns, err);
     if (!status) status = count_values(g, &m, &v, err);
-    for (size_t i = 0; i < gguf_n_tensors(g) && !status; i++) {
+    for (size_t i = 0; v && i < gguf_n_tensors(g) && !status; i++) {
         status = choose_one(g, i, o, &m, v[i], patterns, &out[i], err);
         n_mutable += tensor_mutable(gguf_tensor(g, i));
         n_known += out[i].importance != NULL;

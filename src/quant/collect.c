@@ -224,7 +224,7 @@ bt_status bt_imatrix(bt_model *model, const bt_token *ids, size_t n, const char 
     bt_error_clear(err);
     if (!path || !*path) return bt_fail(err, BT_E_ARGUMENT, "a file to write must be named");
     bt_status status = collect_importance(model, ids, n, &collect, &m, &inner);
-    if (!status && o->dataset && !(m->dataset = mem_strdup(o->dataset)))
+    if (!status && m && o->dataset && !(m->dataset = mem_strdup(o->dataset)))
         status = bt_fail_memory(&inner, "a name", strlen(o->dataset));
     if (!status) status = imatrix_save(m, path, &inner);
     imatrix_close(&m);

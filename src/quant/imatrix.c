@@ -139,7 +139,7 @@ bt_status imatrix_save(const Imatrix *m, const char *path, bt_error *err)
         gguf_put_spans(w, "imatrix.datasets", &dataset, m->dataset ? 1 : 0);
         gguf_put_u32(w, "imatrix.chunk_count", m->chunks);
         gguf_put_u32(w, "imatrix.chunk_size", m->chunk_size);
-        for (size_t i = 0; i < m->n; i++) put_entry(w, &m->entries[i], &sums[i]);
+        for (size_t i = 0; sums && i < m->n; i++) put_entry(w, &m->entries[i], &sums[i]);
         status = gguf_writer_save(w, path, err);
     }
     gguf_writer_close(&w);
