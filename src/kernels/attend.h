@@ -43,7 +43,7 @@ static inline size_t attend_work_floats(size_t nq, size_t e, size_t e_v)
     size_t wide = attend_up(e, 32), deep = attend_up(e_v, 32), scores = ATTEND_RUN * 32;
     size_t tiles = attend_up(nq, 32) * wide / 2 + ATTEND_RUN * (wide + deep) / 2 +
                    (32 + 1) * deep / 2 + scores + scores / 2;
-    size_t floats = nq * ATTEND_BLOCK + ATTEND_RUN * (e + e_v);
+    size_t floats = nq * (ATTEND_BLOCK + wide / 2) + ATTEND_RUN * (e + e_v);
     return attend_up(tiles > floats ? tiles : floats, 16);
 }
 

@@ -137,8 +137,9 @@ static AttendRun rounded(Check *c, const AttendRun *whole)
     return a;
 }
 
-/* Queries, keys and values have been rounded before: m is exact within float32. Weights are rounded
- * within 2^-8, and so are their sums. */
+/* Queries, keys and values have been rounded before: m is exact within float32, and a weight is as
+ * far off, relative to itself, as its score is. Weights are rounded within 2^-8, and so are their
+ * sums. */
 static void compare(Check *c, const AttendRun *a, State want, State got)
 {
     size_t nq = a->nq, e_v = a->e_v;
@@ -153,8 +154,8 @@ static void compare(Check *c, const AttendRun *a, State want, State got)
         for (size_t d = 0; d < e_v; d++) size[i * e_v + d] += top;
     }
     float *sums = check_in(c, nq * 4, 4);
-    for (size_t i = 0; i < nq; i++) sums[i] = want.l[i] * more;
-    for (size_t i = 0; i < nq * e_v; i++) size[i] *= more;
+    for (size_t i = 0; i < nq; i++) sums[i] = want.l[i] * ones[i] * more;
+    for (size_t i = 0; i < nq * e_v; i++) size[i] *= ones[i / e_v] * more;
     const char *k = dtype_name(a->k_type), *v = dtype_name(a->v_type);
     check_equal(c, want.m, got.m, nq, ones, "%s %s m: e=%zu n=%zu nq=%zu", k, v, a->e, a->n, nq);
     check_equal(c, want.l, got.l, nq, sums, "%s %s l: e=%zu n=%zu nq=%zu", k, v, a->e, a->n, nq);

@@ -133,9 +133,13 @@ WIDE v4 vf_sum4(vf a, vf b, vf c, vf d)
     return vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
 }
 
-WIDE vf vf_sum_each(const vf *a)
+WIDE void vf_turn(vf *x)
 {
-    return vf_sum4(a[0], a[1], a[2], a[3]);
+    float32x4x2_t a = vtrnq_f32(x[0], x[1]), b = vtrnq_f32(x[2], x[3]);
+    x[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+    x[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+    x[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+    x[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
 
 WIDE v4 v4_load(const float *p)
@@ -204,6 +208,26 @@ WIDE vf vf_from_i8(const void *p)
     uint32_t four;
     memcpy(&four, p, 4);
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(four)))));
+}
+
+WIDE vf less_eight(uint8x8_t codes)
+{
+    int16x8_t wide = vsubq_s16(vreinterpretq_s16_u16(vmovl_u8(codes)), vdupq_n_s16(8));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
+
+WIDE vf vf_from_low4(const void *p)
+{
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return less_eight(vand_u8(vcreate_u8(four), vdup_n_u8(15)));
+}
+
+WIDE vf vf_from_high4(const void *p)
+{
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return less_eight(vshr_n_u8(vcreate_u8(four), 4));
 }
 
 WIDE void vf_to_bf16(void *p, vf v)

@@ -1,18 +1,18 @@
 /* Attention in flash form for any vector width (see wide.h; the meaning is ref/attend.c).
  *
  * Keys are taken in blocks of 64, counted from the start of the run. For each block:
- *   scores   LANES keys at a time are widened and laid side by side on the stack, read once from
- *            memory and then by every query: one accumulator a key, lanes along e, summed across
+ *   scores   keys are widened and turned, so that they lie across the registers: a tile of queries
+ *            by keys stays there over e, each score one sum in the order of e
  *   fold in  running maximum, exponentials, denominator; what a query does not see counts as 0
- *   values   the block of values is widened into `work`; tiles of up to 4 queries by VALUE_VECTORS
- *            vectors of e_v stay in registers over the 64 keys
- * Queries share a tile only where they see the same keys of the block, so that a key one of them
- * must not see is never multiplied in, not even by 0. Each query takes the same additions in the
- * same order in whatever tile, and whether or not the run was cut at a multiple of 64.
+ *   values   the block of values is widened; tiles of up to 4 queries by VALUE_VECTORS vectors of
+ *            e_v stay in registers over the 64 keys
+ * Queries share a tile of values only where they see the same keys of the block, so that a key one
+ * of them must not see is never multiplied in, not even by 0. Each query takes the same additions
+ * in the same order in whatever tile.
  *
- * Whoever includes this defines VALUE_VECTORS, and PAIRS where the vectors multiply bf16 (see
- * wide.h): bf16 keys and values then go the way of attend_pairs.h. Stack: LANES * E_CHUNK floats.
- */
+ * Whoever includes this defines VALUE_VECTORS (2 or more; twice as many queries are in a tile of
+ * scores), and PAIRS where the vectors multiply bf16 (see wide.h): bf16 keys and values then go the
+ * way of attend_pairs.h. */
 #ifndef KERNELS_WIDE_ATTEND_H
 #define KERNELS_WIDE_ATTEND_H
 
@@ -23,7 +23,10 @@
 
 enum {
     KEYS = ATTEND_BLOCK,
-    E_CHUNK = 512, /* e taken at once; longer heads in several */
+    SPAN_VECTORS = 2, /* of keys, in a tile of scores */
+    SPAN = SPAN_VECTORS * LANES,
+    SCORE_ROWS = 2 * VALUE_VECTORS, /* queries in one */
+    BLOCK = Q8_BLOCK,               /* of both types that have blocks */
 };
 
 /* Each with the registers to itself. */
@@ -34,9 +37,9 @@ typedef struct Block {
     uint32_t k_type, v_type;
     const unsigned char *k, *v;
     size_t k_stride, v_stride;
-    size_t n;         /* keys, at most KEYS */
     size_t low, high; /* some query sees [low, high) */
-    float *p;         /* (nq, n): scores, then weights */
+    float *p;         /* (nq, KEYS): scores, then weights */
+    float *room;      /* what keys are laid in */
 } Block;
 
 /* Up to 4 queries that see the same keys. */
@@ -44,7 +47,7 @@ typedef struct Group {
     const float *p;
     float *acc;
     float fade[4];
-    size_t p_stride, from, to;
+    size_t from, to;
     int rows;
 } Group;
 
@@ -55,7 +58,7 @@ typedef void (*ScoresFn)(const Block *b, const float *q, size_t nq, size_t e);
 /* How values of a type are multiplied. */
 typedef struct ValueWay {
     /* Scores [from, to) of one query become weights; returns what its sums so far are scaled by. */
-    float (*fold_in)(float *p, size_t n, size_t from, size_t to, float *m, float *l);
+    float (*fold_in)(float *p, size_t from, size_t to, float *m, float *l);
     /* The block's values as the tiles read them, made in `dense` or as they lie. */
     const float *(*values)(const Block *b, size_t e_v, float *dense, size_t *stride);
     /* A group of 4, of 1: weights times values added to acc. */
@@ -64,11 +67,11 @@ typedef struct ValueWay {
 } ValueWay;
 
 /* What one query sees of the block at j0: *to is 0 when that is nothing. */
-WIDE void visible(int32_t first, int32_t limit, size_t j0, size_t n, size_t *from, size_t *to)
+WIDE void visible(int32_t first, int32_t limit, size_t j0, size_t *from, size_t *to)
 {
     size_t a = (size_t)first, b = (size_t)limit;
     *from = a > j0 ? a - j0 : 0;
-    *to = b <= j0 ? 0 : b - j0 < n ? b - j0 : n;
+    *to = b <= j0 ? 0 : b - j0 < KEYS ? b - j0 : KEYS;
     if (*from >= *to) *from = *to = 0;
 }
 
@@ -86,51 +89,134 @@ WIDE void widen_any(uint32_t type, const unsigned char *src, float *dst, size_t 
         widen_row(DT_Q4_0, src, dst, step, n);
 }
 
-/* Elements [e0, e0 + e) of LANES keys from j on, as vectors (e / LANES, LANES keys). Keys beyond
- * the block are left as they are: their scores are not looked at. */
-APART void lay_keys(const Block *b, size_t j, size_t e0, size_t e, float *keys)
+/* ---- scores: tiles of up to SCORE_ROWS queries by SPAN keys, keys across ---- */
+
+/* `rows` queries of e numbers against SPAN keys laid as (e, SPAN), into rows of p. */
+typedef vf (*ProductFn)(vf key, vf query, vf sum);
+
+WIDE void score_tile(ProductFn product, int rows, const float *q, size_t e, const float *keys,
+                     float *p)
 {
-    size_t skip = row_bytes(b->k_type, e0);
-    for (size_t i = 0; i < LANES && j + i < b->n; i++) {
-        const unsigned char *row = b->k + (j + i) * b->k_stride + skip;
-        widen_any(b->k_type, row, keys + i * LANES, LANES * LANES, e);
+    vf a[SCORE_ROWS][SPAN_VECTORS];
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int c = 0; c < SPAN_VECTORS; c++) a[r][c] = vf_set(0);
+    }
+    for (size_t d = 0; d < e; d++, keys += SPAN) {
+        vf k[SPAN_VECTORS];
+        UNROLL
+        for (int c = 0; c < SPAN_VECTORS; c++) k[c] = vf_load(keys + c * LANES);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            vf x = vf_set(q[(size_t)r * e + d]);
+            UNROLL
+            for (int c = 0; c < SPAN_VECTORS; c++) a[r][c] = product(k[c], x, a[r][c]);
+        }
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int c = 0; c < SPAN_VECTORS; c++) vf_store(p + r * KEYS + c * LANES, a[r][c]);
     }
 }
 
-/* q . key for LANES keys, `e` elements; added to what `s` holds unless `start`. */
-APART void score(const float *q, const float *keys, size_t e, bool start, float *s, size_t n)
+WIDE vf product_floats(vf key, vf query, vf sum)
 {
-    vf acc[LANES];
+    return vf_fma(key, query, sum);
+}
+
+APART void score_floats_most(const float *q, size_t e, const float *keys, float *p)
+{
+    score_tile(product_floats, SCORE_ROWS, q, e, keys, p);
+}
+
+APART void score_floats_4(const float *q, size_t e, const float *keys, float *p)
+{
+    score_tile(product_floats, 4, q, e, keys, p);
+}
+
+APART void score_floats_1(const float *q, size_t e, const float *keys, float *p)
+{
+    score_tile(product_floats, 1, q, e, keys, p);
+}
+
+/* n <= LANES elements of LANES keys become n rows of LANES, SPAN apart. */
+WIDE void turn_out(vf *x, size_t n, float *to)
+{
+    vf_turn(x);
     UNROLL
-    for (int i = 0; i < LANES; i++) acc[i] = vf_set(0);
-    for (size_t d = 0; d < e; d += LANES, keys += LANES * LANES) {
-        vf x = d + LANES <= e ? vf_load(q + d) : vf_load_part(q + d, e - d);
+    for (size_t i = 0; i < LANES; i++)
+        if (i < n) vf_store(to + i * SPAN, x[i]);
+}
+
+/* e elements of LANES keys, k_stride bytes apart, become rows of `to`. */
+WIDE void turn_keys(uint32_t type, const unsigned char *rows, size_t k_stride, size_t e, float *to)
+{
+    for (size_t d = 0; d < e; d += LANES) {
+        const unsigned char *row = rows + d * element_bytes(type);
+        size_t n = e - d;
+        vf x[LANES];
         UNROLL
-        for (int i = 0; i < LANES; i++) acc[i] = vf_fma(x, vf_load(keys + i * LANES), acc[i]);
+        for (int i = 0; i < LANES; i++, row += k_stride)
+            x[i] = n >= LANES ? widen(type, row) : widen_part(type, row, n);
+        turn_out(x, n, to + d * SPAN);
     }
-    vf sums = vf_sum_each(acc);
-    if (n >= LANES)
-        vf_store(s, start ? sums : vf_add(vf_load(s), sums));
-    else
-        vf_store_part(s, start ? sums : vf_add(vf_load_part(s, n), sums), n);
+}
+
+/* The same of types in blocks of BLOCK. */
+WIDE void turn_blocks(uint32_t type, const unsigned char *rows, size_t k_stride, size_t e,
+                      float *to)
+{
+    for (size_t d = 0; d < e; d += BLOCK) {
+        _Alignas(64) float wide[LANES][BLOCK];
+        for (size_t i = 0; i < LANES; i++)
+            widen_row(type, rows + i * k_stride + row_bytes(type, d), wide[i], LANES, BLOCK);
+        for (size_t c = 0; c < BLOCK; c += LANES) {
+            vf x[LANES];
+            UNROLL
+            for (int i = 0; i < LANES; i++) x[i] = vf_load(wide[i] + c);
+            turn_out(x, LANES, to + (d + c) * SPAN);
+        }
+    }
+}
+
+/* SPAN keys of the block from j on, as (e, SPAN). */
+APART void lay_keys(const Block *b, size_t j, size_t e, float *keys)
+{
+    for (size_t i = 0; i < SPAN; i += LANES) {
+        const unsigned char *rows = b->k + (j + i) * b->k_stride;
+        if (b->k_type == DT_F32)
+            turn_keys(DT_F32, rows, b->k_stride, e, keys + i);
+        else if (b->k_type == DT_F16)
+            turn_keys(DT_F16, rows, b->k_stride, e, keys + i);
+        else if (b->k_type == DT_BF16)
+            turn_keys(DT_BF16, rows, b->k_stride, e, keys + i);
+        else if (b->k_type == DT_Q8_0)
+            turn_blocks(DT_Q8_0, rows, b->k_stride, e, keys + i);
+        else
+            turn_blocks(DT_Q4_0, rows, b->k_stride, e, keys + i);
+    }
 }
 
 static void scores_floats(const Block *b, const float *q, size_t nq, size_t e)
 {
-    _Alignas(64) float keys[LANES * E_CHUNK];
-    for (size_t j = b->low / LANES * LANES; j < b->high; j += LANES)
-        for (size_t e0 = 0; e0 < e; e0 += E_CHUNK) {
-            size_t part = e - e0 < E_CHUNK ? e - e0 : E_CHUNK;
-            lay_keys(b, j, e0, part, keys);
-            for (size_t i = 0; i < nq; i++)
-                score(q + i * e + e0, keys, part, e0 == 0, b->p + i * b->n + j, b->n - j);
-        }
+    for (size_t j = b->low / SPAN * SPAN; j < b->high; j += SPAN) {
+        size_t i = 0;
+        lay_keys(b, j, e, b->room);
+        for (; i + SCORE_ROWS <= nq; i += SCORE_ROWS)
+            score_floats_most(q + i * e, e, b->room, b->p + i * KEYS + j);
+        for (; i + 4 <= nq; i += 4) score_floats_4(q + i * e, e, b->room, b->p + i * KEYS + j);
+        for (; i < nq; i++) score_floats_1(q + i * e, e, b->room, b->p + i * KEYS + j);
+    }
 }
 
+/* ---- weights ---- */
+
 /* p[j..] with -inf for what lies outside [from, to). */
-WIDE vf seen(const float *p, size_t n, size_t j, size_t from, size_t to)
+WIDE vf seen(const float *p, size_t j, size_t from, size_t to)
 {
-    vf x = j + LANES <= n ? vf_load(p + j) : vf_load_part(p + j, n - j);
+    vf x = vf_load(p + j);
     size_t a = from > j ? from - j : 0, z = to - j;
     return a == 0 && z >= LANES ? x : vf_within(x, vf_set(-INFINITY), a, z < LANES ? z : LANES);
 }
@@ -146,21 +232,21 @@ APART void cap_scores(float *p, size_t n, float soft_cap)
 }
 
 /* `store` keeps LANES weights from j on and returns them as they were kept. */
-WIDE float fold(vf (*store)(float *p, size_t n, size_t j, vf w), float *p, size_t n, size_t from,
-                size_t to, float *m, float *l)
+WIDE float fold(vf (*store)(float *p, size_t j, vf w), float *p, size_t from, size_t to, float *m,
+                float *l)
 {
     size_t start = from / LANES * LANES;
     vf top = vf_set(*m), sum = vf_set(0);
-    for (size_t j = start; j < to; j += LANES) top = vf_max(top, seen(p, n, j, from, to));
+    for (size_t j = start; j < to; j += LANES) top = vf_max(top, seen(p, j, from, to));
     float most = vf_top(top);
     if (most == -INFINITY) { /* nothing to weigh */
-        memset(p, 0, n * sizeof *p);
+        memset(p, 0, KEYS * sizeof *p);
         return 1;
     }
     vf mosts = vf_set(most);
     for (size_t j = start; j < to; j += LANES) {
-        vf w = vf_exp(vf_sub(seen(p, n, j, from, to), mosts));
-        sum = vf_add(sum, store(p, n, j, w));
+        vf w = vf_exp(vf_sub(seen(p, j, from, to), mosts));
+        sum = vf_add(sum, store(p, j, w));
     }
     float by = vf_first(vf_exp(vf_sub(vf_set(*m), mosts)));
     *m = most;
@@ -168,18 +254,15 @@ WIDE float fold(vf (*store)(float *p, size_t n, size_t j, vf w), float *p, size_
     return by;
 }
 
-WIDE vf store_weights(float *p, size_t n, size_t j, vf w)
+WIDE vf store_weights(float *p, size_t j, vf w)
 {
-    if (j + LANES <= n)
-        vf_store(p + j, w);
-    else
-        vf_store_part(p + j, w, n - j);
+    vf_store(p + j, w);
     return w;
 }
 
-APART float fold_in(float *p, size_t n, size_t from, size_t to, float *m, float *l)
+APART float fold_in(float *p, size_t from, size_t to, float *m, float *l)
 {
-    return fold(store_weights, p, n, from, to, m, l);
+    return fold(store_weights, p, from, to, m, l);
 }
 
 /* ---- values: tiles of up to 4 queries by VALUE_VECTORS vectors ---- */
@@ -240,7 +323,7 @@ WIDE void add_floats(ValueTile t, const Group *g, const float *v, size_t v_strid
     for (size_t j = g->from; j < g->to; j++, vj += v_stride) {
         UNROLL
         for (int r = 0; r < t.rows; r++) {
-            vf w = vf_set(g->p[(size_t)r * g->p_stride + j]);
+            vf w = vf_set(g->p[(size_t)r * KEYS + j]);
             UNROLL
             for (int c = 0; c < t.width; c++) {
                 vf x = t.part ? vf_load_part(vj, t.n) : vf_load(vj + c * LANES);
@@ -288,15 +371,15 @@ static const ValueWay values_floats = {fold_in, widen_values, group_floats_4, gr
 static Group next_group(const AttendRun *run, const Block *b, const ValueWay *way, size_t j0,
                         size_t i)
 {
-    Group g = {.p = b->p + i * b->n, .p_stride = b->n, .acc = run->acc + i * run->e_v};
-    visible(run->first[i], run->limit[i], j0, b->n, &g.from, &g.to);
+    Group g = {.p = b->p + i * KEYS, .acc = run->acc + i * run->e_v};
+    visible(run->first[i], run->limit[i], j0, &g.from, &g.to);
     for (; g.rows < 4 && i < run->nq; i++, g.rows++) {
         size_t from, to;
-        float *p = b->p + i * b->n;
-        visible(run->first[i], run->limit[i], j0, b->n, &from, &to);
+        float *p = b->p + i * KEYS;
+        visible(run->first[i], run->limit[i], j0, &from, &to);
         if (from != g.from || to != g.to) break;
         if (to && run->soft_cap != 0) cap_scores(p + from, to - from, run->soft_cap);
-        if (to) g.fade[g.rows] = way->fold_in(p, b->n, from, to, run->m + i, run->l + i);
+        if (to) g.fade[g.rows] = way->fold_in(p, from, to, run->m + i, run->l + i);
     }
     return g;
 }
@@ -305,16 +388,16 @@ static void attend_block(const AttendRun *run, Block *b, size_t j0)
 {
     const ValueWay *way = VALUES_OF(run->v_type);
     size_t stride;
-    b->low = b->n;
+    b->low = KEYS;
     for (size_t i = 0; i < run->nq; i++) {
         size_t from, to;
-        visible(run->first[i], run->limit[i], j0, b->n, &from, &to);
+        visible(run->first[i], run->limit[i], j0, &from, &to);
         if (to && from < b->low) b->low = from;
         if (to > b->high) b->high = to;
     }
     if (b->high == 0) return;
     SCORES_OF(run->k_type)(b, run->q, run->nq, run->e);
-    const float *values = way->values(b, run->e_v, run->work + run->nq * b->n, &stride);
+    const float *values = way->values(b, run->e_v, b->room, &stride);
     for (size_t i = 0; i < run->nq;) {
         Group g = next_group(run, b, way, j0, i);
         i += (size_t)g.rows;
@@ -325,7 +408,7 @@ static void attend_block(const AttendRun *run, Block *b, size_t j0)
         }
         for (int r = 0; r < g.rows; r++) {
             Group one = g;
-            one.p += (size_t)r * b->n;
+            one.p += (size_t)r * KEYS;
             one.acc += (size_t)r * run->e_v;
             one.fade[0] = g.fade[r];
             way->one(&one, values, stride, run->e_v);
@@ -344,8 +427,8 @@ static void attend(const AttendRun *run)
                    .v = run->v[i],
                    .k_stride = run->k_stride,
                    .v_stride = run->v_stride,
-                   .n = run->n - j0 < KEYS ? run->n - j0 : KEYS,
-                   .p = run->work};
+                   .p = run->work,
+                   .room = run->work + run->nq * KEYS};
         attend_block(run, &b, j0);
     }
 }

@@ -2,7 +2,7 @@
  * wide.h). Queries and weights are rounded to bf16; sums, scores, maxima, exponentials and
  * denominators are float32, and the denominator sums the weights as rounded.
  *
- *   scores   keys are laid side by side as they are, pairs along e
+ *   scores   keys are turned as they are, pairs along e
  *   values   two keys are zipped together: a pair is an element of an even key and of the next,
  *            counted from the start of the block, met by the pair of their weights
  *
@@ -12,82 +12,101 @@
 
 enum { PAIR_LANES = 2 * LANES }; /* bf16 a vector */
 
-/* Elements [e0, e0 + e) of LANES keys from j on, as vectors (e / PAIR_LANES, LANES keys), zeros
- * behind the end. Keys beyond the block are left as they are. */
-APART void lay_key_pairs(const Block *b, size_t j, size_t e0, size_t e, float *keys)
+WIDE vf product_pairs(vf key, vf query, vf sum)
 {
-    for (size_t i = 0; i < LANES && j + i < b->n; i++) {
-        const unsigned char *row = b->k + (j + i) * b->k_stride + 2 * e0;
-        float *to = keys + i * LANES;
-        size_t d = 0;
-        for (; d + PAIR_LANES <= e; d += PAIR_LANES, to += LANES * LANES)
-            vf_store(to, vf_load_pairs(row + 2 * d));
-        if (d < e) vf_store(to, vf_load_pairs_part(row + 2 * d, e - d));
-    }
+    return vf_dot_pairs(key, query, sum);
 }
 
-/* q . key for LANES keys, `e` elements; added to what `s` holds unless `start`. */
-APART void score_pairs(const float *q, const float *keys, size_t e, bool start, float *s, size_t n)
+APART void score_pairs_most(const float *q, size_t e, const float *keys, float *p)
 {
-    vf acc[LANES];
-    UNROLL
-    for (int i = 0; i < LANES; i++) acc[i] = vf_set(0);
-    for (size_t d = 0; d < e; d += PAIR_LANES, keys += LANES * LANES) {
-        vf x = d + PAIR_LANES <= e ? vf_pairs_of(q + d) : vf_pairs_of_part(q + d, e - d);
-        UNROLL
-        for (int i = 0; i < LANES; i++)
-            acc[i] = vf_dot_pairs(vf_load_pairs(keys + i * LANES), x, acc[i]);
-    }
-    vf sums = vf_sum_each(acc);
-    if (n >= LANES)
-        vf_store(s, start ? sums : vf_add(vf_load(s), sums));
-    else
-        vf_store_part(s, start ? sums : vf_add(vf_load_part(s, n), sums), n);
+    score_tile(product_pairs, SCORE_ROWS, q, e, keys, p);
+}
+
+APART void score_pairs_4(const float *q, size_t e, const float *keys, float *p)
+{
+    score_tile(product_pairs, 4, q, e, keys, p);
+}
+
+APART void score_pairs_1(const float *q, size_t e, const float *keys, float *p)
+{
+    score_tile(product_pairs, 1, q, e, keys, p);
+}
+
+/* SPAN keys of the block from j on as (pairs, SPAN), zeros behind the end of an odd e. */
+APART void lay_key_pairs(const Block *b, size_t j, size_t e, float *keys)
+{
+    size_t pairs = (e + 1) / 2;
+    for (size_t i = 0; i < SPAN; i += LANES)
+        for (size_t d = 0; d < e; d += PAIR_LANES) {
+            const unsigned char *row = b->k + (j + i) * b->k_stride + 2 * d;
+            vf x[LANES];
+            UNROLL
+            for (int r = 0; r < LANES; r++, row += b->k_stride)
+                x[r] = d + PAIR_LANES <= e ? vf_load_pairs(row) : vf_load_pairs_part(row, e - d);
+            vf_turn(x);
+            UNROLL
+            for (size_t r = 0; r < LANES; r++)
+                if (d / 2 + r < pairs) vf_store(keys + (d / 2 + r) * SPAN + i, x[r]);
+        }
+}
+
+/* Queries rounded, (nq, pairs). */
+APART void pair_queries(const float *q, size_t nq, size_t e, float *to)
+{
+    for (size_t i = 0; i < nq; i++, q += e)
+        for (size_t d = 0; d < e; d += PAIR_LANES) {
+            size_t left = e - d, n = left < PAIR_LANES ? (left + 1) / 2 : LANES;
+            vf x = left >= PAIR_LANES ? vf_pairs_of(q + d) : vf_pairs_of_part(q + d, left);
+            vf_store_part(to, x, n);
+            to += n;
+        }
 }
 
 static void scores_pairs(const Block *b, const float *q, size_t nq, size_t e)
 {
-    _Alignas(64) float keys[LANES * E_CHUNK / 2];
-    for (size_t j = b->low / LANES * LANES; j < b->high; j += LANES)
-        for (size_t e0 = 0; e0 < e; e0 += E_CHUNK) {
-            size_t part = e - e0 < E_CHUNK ? e - e0 : E_CHUNK;
-            lay_key_pairs(b, j, e0, part, keys);
-            for (size_t i = 0; i < nq; i++)
-                score_pairs(q + i * e + e0, keys, part, e0 == 0, b->p + i * b->n + j, b->n - j);
-        }
+    size_t pairs = (e + 1) / 2;
+    float *x = b->room + pairs * SPAN;
+    pair_queries(q, nq, e, x);
+    for (size_t j = b->low / SPAN * SPAN; j < b->high; j += SPAN) {
+        size_t i = 0;
+        lay_key_pairs(b, j, e, b->room);
+        for (; i + SCORE_ROWS <= nq; i += SCORE_ROWS)
+            score_pairs_most(x + i * pairs, pairs, b->room, b->p + i * KEYS + j);
+        for (; i + 4 <= nq; i += 4)
+            score_pairs_4(x + i * pairs, pairs, b->room, b->p + i * KEYS + j);
+        for (; i < nq; i++) score_pairs_1(x + i * pairs, pairs, b->room, b->p + i * KEYS + j);
+    }
 }
 
-/* Weights go to the start of their row as bf16, behind the scores that are still to be read; the
- * last one gets a 0 beside it where n is odd. */
-WIDE vf store_weight_pairs(float *p, size_t n, size_t j, vf w)
+/* Weights go to the start of their row as bf16, behind the scores that are still to be read. */
+WIDE vf store_weight_pairs(float *p, size_t j, vf w)
 {
-    size_t count = n - j < LANES ? (n - j + 1) / 2 * 2 : LANES;
-    return vf_round_pairs((unsigned char *)p + 2 * j, w, count);
+    return vf_round_pairs((unsigned char *)p + 2 * j, w, LANES);
 }
 
-APART float fold_in_pairs(float *p, size_t n, size_t from, size_t to, float *m, float *l)
+APART float fold_in_pairs(float *p, size_t from, size_t to, float *m, float *l)
 {
-    return fold(store_weight_pairs, p, n, from, to, m, l);
+    return fold(store_weight_pairs, p, from, to, m, l);
 }
 
-/* Values of the pairs that some query sees, as (pairs, e_v); beside an odd last key are zeros. */
+/* Values of the pairs that some query sees, as (pairs, e_v). */
 APART const float *zip_values(const Block *b, size_t e_v, float *dense, size_t *stride)
 {
     *stride = e_v;
     for (size_t j = b->low / 2 * 2; j < b->high; j += 2) {
         const unsigned char *row = b->v + j * b->v_stride, *next = row + b->v_stride;
         float *to = dense + j / 2 * e_v;
-        vf low, high, none = vf_set(0);
+        vf low, high;
         size_t d = 0;
         for (; d + PAIR_LANES <= e_v; d += PAIR_LANES, to += PAIR_LANES) {
-            vf beside = j + 1 < b->n ? vf_load_pairs(next + 2 * d) : none;
+            vf beside = vf_load_pairs(next + 2 * d);
             vf_zip_pairs(vf_load_pairs(row + 2 * d), beside, &low, &high);
             vf_store(to, low);
             vf_store(to + LANES, high);
         }
         if (d == e_v) continue;
         size_t left = e_v - d;
-        vf beside = j + 1 < b->n ? vf_load_pairs_part(next + 2 * d, left) : none;
+        vf beside = vf_load_pairs_part(next + 2 * d, left);
         vf_zip_pairs(vf_load_pairs_part(row + 2 * d, left), beside, &low, &high);
         if (left >= LANES) {
             vf_store(to, low);
@@ -113,7 +132,7 @@ WIDE void pairs_between(Seen seen, ValueTile t, const Group *g, const float *v, 
             if (seen == SECOND) x = vf_second_of_pairs(x);
             UNROLL
             for (int r = 0; r < t.rows; r++)
-                a[r][c] = vf_dot_pairs(vf_set(g->p[(size_t)r * g->p_stride + j]), x, a[r][c]);
+                a[r][c] = vf_dot_pairs(vf_set(g->p[(size_t)r * KEYS + j]), x, a[r][c]);
         }
     }
 }

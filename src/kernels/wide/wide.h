@@ -16,9 +16,10 @@
  *   vf_first       lane 0
  *   vf_sum vf_top  of all lanes
  *   vf_sum4        v4 of the sums of four vectors
- *   vf_sum_each    lane i: the sum of vector i of LANES vectors
+ *   vf_turn        LANES vectors: rows become columns, in place
  *   v4_load v4_add v4_store v4_first
  *   vf_from_bf16 vf_from_f16 (and _part), vf_from_i8, vf_to_bf16, vf_to_f16, vf_to_i8
+ *   vf_from_low4 vf_from_high4    of LANES bytes the lower, the upper four bits, less 8
  *   vf_even_bf16 vf_odd_bf16      of 2 LANES bf16: those of even, of odd index
  *   vf_even vf_odd vf_zip_store   the same for floats, and back
  *

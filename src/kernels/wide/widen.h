@@ -44,15 +44,12 @@ WIDE void widen_q8_block(const unsigned char *block, float *dst, size_t step)
 WIDE void widen_q4_block(const unsigned char *block, float *dst, size_t step)
 {
     uint16_t d16;
-    int8_t code[Q4_BLOCK];
     memcpy(&d16, block, 2);
     vf d = vf_set(f16_to_f32(d16));
-    for (size_t i = 0; i < Q4_BLOCK / 2; i++) {
-        code[i] = (int8_t)((block[2 + i] & 15) - 8);
-        code[i + Q4_BLOCK / 2] = (int8_t)((block[2 + i] >> 4) - 8);
+    for (size_t i = 0; i < Q4_BLOCK / 2; i += LANES) {
+        vf_store(dst + i / LANES * step, vf_mul(d, vf_from_low4(block + 2 + i)));
+        vf_store(dst + (Q4_BLOCK / 2 + i) / LANES * step, vf_mul(d, vf_from_high4(block + 2 + i)));
     }
-    for (size_t i = 0; i < Q4_BLOCK / LANES; i++)
-        vf_store(dst + i * step, vf_mul(d, vf_from_i8(code + i * LANES)));
 }
 
 /* Bytes of n elements of a row, n a multiple of the type's block. */

@@ -166,20 +166,18 @@ APART void weigh(const Tiles *t, const Bunch *b, size_t tile)
  * finite. */
 WIDE vf put(const float *tile, float *acc, size_t e_v, size_t d0, size_t n)
 {
-    __m512i x[SIDE];
-    vf odd = vf_set(0);
+    vf x[SIDE], odd = vf_set(0);
     UNROLL
-    for (size_t i = 0; i < SIDE; i++) x[i] = _mm512_load_si512(tile + i * SIDE);
-    transpose(x);
+    for (size_t i = 0; i < SIDE; i++) x[i] = vf_load(tile + i * SIDE);
+    vf_turn(x);
     UNROLL
     for (size_t i = 0; i < SIDE; i++) {
         if (i >= n) break;
-        vf row = _mm512_castsi512_ps(x[i]);
-        odd = vf_fma(row, vf_set(0), odd);
+        odd = vf_fma(x[i], vf_set(0), odd);
         if (d0 + SIDE <= e_v)
-            vf_store(acc + i * e_v + d0, row);
+            vf_store(acc + i * e_v + d0, x[i]);
         else
-            vf_store_part(acc + i * e_v + d0, row, e_v - d0);
+            vf_store_part(acc + i * e_v + d0, x[i], e_v - d0);
     }
     return odd;
 }
@@ -237,13 +235,13 @@ APART bool values_of(const Tiles *t, const Bunch *b)
 APART void turn_weights(const Tiles *t, const Bunch *b)
 {
     for (size_t j = b->low / STEP; j < b->high / STEP; j++) {
-        uint16_t *tile = t->weights + j * 2 * TILE;
-        __m512i x[SIDE];
+        float *tile = (float *)(void *)(t->weights + j * 2 * TILE);
+        vf x[SIDE];
         UNROLL
-        for (size_t i = 0; i < SIDE; i++) x[i] = _mm512_load_si512(tile + i * STEP);
-        transpose(x);
+        for (size_t i = 0; i < SIDE; i++) x[i] = vf_load(tile + i * SIDE);
+        vf_turn(x);
         UNROLL
-        for (size_t i = 0; i < SIDE; i++) _mm512_store_si512(tile + i * STEP, x[i]);
+        for (size_t i = 0; i < SIDE; i++) vf_store(tile + i * SIDE, x[i]);
     }
 }
 

@@ -57,56 +57,25 @@ static void tiles_on(void)
 
 /* ---- packing ---- */
 
-/* 16 rows of 16 numbers of 32 bits become columns. */
-WIDE void transpose(__m512i *x)
-{
-    __m512i y[16];
-    UNROLL
-    for (int i = 0; i < 16; i += 2) {
-        y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-        y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-    }
-    UNROLL
-    for (int i = 0; i < 16; i += 4) {
-        x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);
-        x[i + 1] = _mm512_unpackhi_epi64(y[i], y[i + 2]);
-        x[i + 2] = _mm512_unpacklo_epi64(y[i + 1], y[i + 3]);
-        x[i + 3] = _mm512_unpackhi_epi64(y[i + 1], y[i + 3]);
-    }
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        y[i] = _mm512_shuffle_i32x4(x[i], x[i + 4], 0x88);
-        y[i + 4] = _mm512_shuffle_i32x4(x[i], x[i + 4], 0xdd);
-        y[i + 8] = _mm512_shuffle_i32x4(x[i + 8], x[i + 12], 0x88);
-        y[i + 12] = _mm512_shuffle_i32x4(x[i + 8], x[i + 12], 0xdd);
-    }
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        x[i] = _mm512_shuffle_i32x4(y[i], y[i + 8], 0x88);
-        x[i + 8] = _mm512_shuffle_i32x4(y[i], y[i + 8], 0xdd);
-        x[i + 4] = _mm512_shuffle_i32x4(y[i + 4], y[i + 12], 0x88);
-        x[i + 12] = _mm512_shuffle_i32x4(y[i + 4], y[i + 12], 0xdd);
-    }
-}
-
 APART void pack_queries(const Tiles *t)
 {
     const AttendRun *run = t->run;
     uint16_t *to = t->queries;
     for (size_t i = 0; i < run->nq; i += SIDE)
         for (size_t d = 0; d < run->e; d += STEP, to += TILE) {
-            __m512i x[SIDE];
+            vf x[SIDE];
+            UNROLL
             for (size_t j = 0; j < SIDE; j++) {
                 const float *q = run->q + (i + j) * run->e + d;
                 size_t left = run->e - d;
                 if (i + j >= run->nq)
-                    x[j] = _mm512_setzero_si512();
+                    x[j] = vf_set(0);
                 else
-                    x[j] = _mm512_castps_si512(left >= STEP ? vf_pairs_of(q)
-                                                            : vf_pairs_of_part(q, left));
+                    x[j] = left >= STEP ? vf_pairs_of(q) : vf_pairs_of_part(q, left);
             }
-            transpose(x);
-            for (size_t j = 0; j < SIDE; j++) _mm512_store_si512(to + j * STEP, x[j]);
+            vf_turn(x);
+            UNROLL
+            for (size_t j = 0; j < SIDE; j++) vf_store((float *)(void *)(to + j * STEP), x[j]);
         }
 }
 

@@ -5,6 +5,8 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "kernels/wide/unroll.h"
 #include <string.h>
 
 #define WIDE static inline __attribute__((always_inline))
@@ -146,10 +148,25 @@ WIDE v4 vf_sum4(vf a, vf b, vf c, vf d)
     return halves_sum(fold4(a, b, c, d));
 }
 
-WIDE vf vf_sum_each(const vf *a)
+WIDE void vf_turn(vf *x)
 {
-    vf p = fold4(a[0], a[1], a[2], a[3]), q = fold4(a[4], a[5], a[6], a[7]);
-    return vf_add(_mm256_permute2f128_ps(p, q, 0x20), _mm256_permute2f128_ps(p, q, 0x31));
+    vf y[8];
+    UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(x[i], x[i + 1]));
+        __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(x[i], x[i + 1]));
+        __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(x[i + 2], x[i + 3]));
+        __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(x[i + 2], x[i + 3]));
+        y[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+        y[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+        y[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+        y[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++) { /* 128-bit parts */
+        x[i] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x31);
+    }
 }
 
 WIDE v4 v4_load(const float *p)
@@ -208,6 +225,22 @@ WIDE vf vf_from_f16_part(const void *p, size_t n)
 WIDE vf vf_from_i8(const void *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p)));
+}
+
+WIDE vf less_eight(__m256i codes)
+{
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(codes, _mm256_set1_epi32(8)));
+}
+
+WIDE vf vf_from_low4(const void *p)
+{
+    __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p));
+    return less_eight(_mm256_and_si256(bytes, _mm256_set1_epi32(15)));
+}
+
+WIDE vf vf_from_high4(const void *p)
+{
+    return less_eight(_mm256_srli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p)), 4));
 }
 
 WIDE void vf_to_bf16(void *p, vf v)

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/wide/unroll.h"
+
 #define WIDE static inline __attribute__((always_inline))
 
 enum { LANES = 16 };
@@ -131,13 +133,31 @@ WIDE v4 vf_sum4(vf a, vf b, vf c, vf d)
     return _mm_add_ps(_mm256_castps256_ps128(u), _mm256_extractf128_ps(u, 1));
 }
 
-WIDE vf vf_sum_each(const vf *a)
+WIDE void vf_turn(vf *x)
 {
-    vf p = fold4(a[0], a[1], a[2], a[3]), q = fold4(a[4], a[5], a[6], a[7]);
-    vf r = fold4(a[8], a[9], a[10], a[11]), s = fold4(a[12], a[13], a[14], a[15]);
-    vf pq = vf_add(_mm512_shuffle_f32x4(p, q, 0x88), _mm512_shuffle_f32x4(p, q, 0xdd));
-    vf rs = vf_add(_mm512_shuffle_f32x4(r, s, 0x88), _mm512_shuffle_f32x4(r, s, 0xdd));
-    return vf_add(_mm512_shuffle_f32x4(pq, rs, 0x88), _mm512_shuffle_f32x4(pq, rs, 0xdd));
+    vf y[16];
+    UNROLL
+    for (int i = 0; i < 16; i += 4) {
+        __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(x[i], x[i + 1]));
+        __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(x[i], x[i + 1]));
+        __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(x[i + 2], x[i + 3]));
+        __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(x[i + 2], x[i + 3]));
+        y[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        y[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        y[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        y[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++) { /* 128-bit parts */
+        vf a = _mm512_shuffle_f32x4(y[i], y[i + 4], 0x88);
+        vf b = _mm512_shuffle_f32x4(y[i], y[i + 4], 0xdd);
+        vf c = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0x88);
+        vf d = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0xdd);
+        x[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+        x[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+        x[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        x[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
 }
 
 WIDE v4 v4_load(const float *p)
@@ -189,6 +209,22 @@ WIDE vf vf_from_f16_part(const void *p, size_t n)
 WIDE vf vf_from_i8(const void *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p)));
+}
+
+WIDE vf less_eight(__m512i codes)
+{
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(codes, _mm512_set1_epi32(8)));
+}
+
+WIDE vf vf_from_low4(const void *p)
+{
+    __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(p));
+    return less_eight(_mm512_and_si512(bytes, _mm512_set1_epi32(15)));
+}
+
+WIDE vf vf_from_high4(const void *p)
+{
+    return less_eight(_mm512_srli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(p)), 4));
 }
 
 WIDE void vf_to_bf16(void *p, vf v)
