@@ -333,6 +333,22 @@ BT_API bool bt_chat_takes_tools(const bt_chat *chat);
 
 typedef enum bt_think { BT_THINK_DEFAULT, BT_THINK_ON, BT_THINK_OFF } bt_think;
 
+typedef struct bt_tool_call {
+    const char *id, *name;
+    const char *arguments; /* JSON text of an object */
+} bt_tool_call;
+
+/* What one said. Strings are UTF-8; NULL where there is none. */
+typedef struct bt_message {
+    const char *role;               /* "system", "user", "assistant", "tool" */
+    const char *content;            /* may be NULL where there are calls */
+    const char *reasoning;          /* the assistant's thoughts */
+    const bt_tool_call *tool_calls; /* the assistant's */
+    size_t n_tool_calls;
+    const char *tool_call_id; /* of a tool's message: the call that it answers */
+    const char *name;         /* of a tool's message: the tool; few templates read it */
+} bt_message;
+
 /* JSON texts, as of the OpenAI API. */
 typedef struct bt_chat_request {
     const char *messages;  /* array of objects: role (system, developer, user, assistant, tool);
@@ -344,6 +360,9 @@ typedef struct bt_chat_request {
                             * reasoning_effort ...); NULL: none */
     bt_think think;        /* sets the variables that the template reads for it */
     bool generation;       /* end where the assistant speaks */
+    /* What was said, n_list messages, in place of `messages` (which is NULL then). */
+    const bt_message *list;
+    size_t n_list;
 } bt_chat_request;
 
 /* Renders. *ids (with *n_ids) and *text may each be NULL if not wanted; free both with bt_free.
@@ -351,12 +370,7 @@ typedef struct bt_chat_request {
 BT_API bt_status bt_chat_apply(const bt_chat *chat, const bt_chat_request *request, bt_token **ids,
                                size_t *n_ids, char **text, bt_error *err);
 
-typedef struct bt_message {
-    const char *role;    /* "system", "user", "assistant" */
-    const char *content; /* UTF-8 */
-} bt_message;
-
-/* The same in one call, for messages of text only: opens the template each time. `template_name` as
+/* The same in one call, without tools: opens the template each time. `template_name` as
  * bt_chat_options.name. *out is malloc'd: free it with bt_free. */
 BT_API bt_status bt_chat_render(const bt_model *model, const char *template_name,
                                 const bt_message *messages, size_t n, bool generation, char **out,
@@ -414,6 +428,11 @@ BT_API bt_status bt_answer_text(bt_answer *answer, const char *text, size_t leng
 BT_API bt_status bt_answer_end(bt_answer *answer);
 /* Takes the next event; false: none now. Its strings stand until more is added. */
 BT_API bool bt_answer_next(bt_answer *answer, bt_answer_event *out);
+/* The answer as a message for the next request: all that bt_answer_next has given; what it has not
+ * given yet is taken now. The strings stand until the answer takes more, or closes. After a message
+ * with calls comes one of each tool: role "tool", tool_call_id the call's id, content its result.
+ * BT_E_MEMORY. */
+BT_API bt_status bt_answer_message(bt_answer *answer, bt_message *out);
 /* Name of the form in use; the i-th of all names, NULL past the last. */
 BT_API const char *bt_answer_format(const bt_answer *answer);
 BT_API const char *bt_answer_format_name(size_t i);

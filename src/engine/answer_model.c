@@ -1,12 +1,28 @@
 /* bt_answer of bantam.h: the parser of text/answer.h fed with a model's tokens. Special tokens that
  * are markup of the form are given to it as text; others are left out, as in every text shown. Any
  * bytes may come: what is no UTF-8 becomes U+FFFD before it is read. */
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/os.h"
 #include "engine/grammar.h"
 #include "engine/model.h"
 #include "text/answer_grammar.h"
 #include "text/utf8_stream.h"
+
+/* A call that is kept: where its id, name and arguments begin in `words`. */
+typedef struct KeptCall {
+    size_t id, name, arguments;
+} KeptCall;
+
+/* What was given, for bt_answer_message. */
+typedef struct Kept {
+    Buf text, reasoning, words; /* words: of calls, each with its NUL */
+    KeptCall *calls;
+    bt_tool_call *list;
+    size_t n, capacity, list_capacity;
+    bool failed;
+} Kept;
 
 struct bt_answer {
     const Tokenizer *tok; /* NULL: text only */
@@ -17,7 +33,49 @@ struct bt_answer {
     char *bytes;
     size_t capacity;
     Buf piece;
+    Kept kept;
 };
+
+static void kept_close(Kept *k)
+{
+    buf_close(&k->text);
+    buf_close(&k->reasoning);
+    buf_close(&k->words);
+    mem_free(k->calls);
+    mem_free(k->list);
+}
+
+/* A call counts once it has ended; until then its place is the one behind the last. */
+static void keep(Kept *k, const bt_answer_event *e)
+{
+    if (e->kind == BT_ANSWER_CALL && k->n == k->capacity) {
+        size_t capacity = k->capacity * 2 + 4;
+        KeptCall *calls = mem_realloc(k->calls, capacity * sizeof *calls);
+        k->failed |= !calls;
+        if (calls) {
+            k->calls = calls;
+            k->capacity = capacity;
+        }
+    }
+    if (k->failed) return;
+    switch (e->kind) {
+    case BT_ANSWER_TEXT: buf_add(&k->text, e->text, e->length); break;
+    case BT_ANSWER_REASONING: buf_add(&k->reasoning, e->text, e->length); break;
+    case BT_ANSWER_CALL:
+        k->calls[k->n].id = k->words.size;
+        buf_add(&k->words, e->id, strlen(e->id) + 1);
+        k->calls[k->n].name = k->words.size;
+        buf_add(&k->words, e->name, strlen(e->name) + 1);
+        k->calls[k->n].arguments = k->words.size;
+        break;
+    case BT_ANSWER_ARGUMENTS: buf_add(&k->words, e->text, e->length); break;
+    case BT_ANSWER_CALL_END:
+        buf_add(&k->words, "", 1);
+        k->n++;
+        break;
+    case BT_ANSWER_CALL_VOID: k->words.size = k->calls[k->n].id; break;
+    }
+}
 
 static bt_status read_options(const bt_model *model, const bt_answer_options *options,
                               AnswerSource *out, bt_error *err)
@@ -73,6 +131,7 @@ void bt_answer_close(bt_answer **answer)
     if (!answer || !*answer) return;
     answer_close(&(*answer)->parser);
     buf_close(&(*answer)->piece);
+    kept_close(&(*answer)->kept);
     mem_free((*answer)->bytes);
     mem_free(*answer);
     *answer = NULL;
@@ -119,7 +178,36 @@ bt_status bt_answer_end(bt_answer *a)
 
 bool bt_answer_next(bt_answer *a, bt_answer_event *out)
 {
-    return answer_next(a->parser, out);
+    bool more = answer_next(a->parser, out);
+    if (more) keep(&a->kept, out);
+    return more;
+}
+
+bt_status bt_answer_message(bt_answer *a, bt_message *out)
+{
+    Kept *k = &a->kept;
+    bt_answer_event event;
+    *out = (bt_message){.role = "assistant"};
+    while (bt_answer_next(a, &event)) {
+    }
+    buf_add(&k->text, "", 0); /* there is a NUL */
+    buf_add(&k->reasoning, "", 0);
+    if (k->n > k->list_capacity) {
+        bt_tool_call *list = mem_realloc(k->list, k->n * sizeof *list);
+        if (!list) return BT_E_MEMORY;
+        k->list = list;
+        k->list_capacity = k->n;
+    }
+    if (k->failed || k->text.failed || k->reasoning.failed || k->words.failed) return BT_E_MEMORY;
+    for (size_t i = 0; i < k->n; i++)
+        k->list[i] =
+            (bt_tool_call){k->words.data + k->calls[i].id, k->words.data + k->calls[i].name,
+                           k->words.data + k->calls[i].arguments};
+    out->content = k->text.data;
+    if (k->reasoning.size) out->reasoning = k->reasoning.data;
+    if (k->n) out->tool_calls = k->list;
+    out->n_tool_calls = k->n;
+    return BT_OK;
 }
 
 const char *bt_answer_format(const bt_answer *a)

@@ -94,7 +94,9 @@ bt_status bt_chat_apply(const bt_chat *chat, const bt_chat_request *request, bt_
     if (ids) *ids = NULL;
     if (n_ids) *n_ids = 0;
     if (text) *text = NULL;
-    bt_status status = parse(request->messages, "messages", true, &messages, err);
+    bt_status status = request->list && !request->messages
+                           ? chat_messages(request->list, request->n_list, &messages, err)
+                           : parse(request->messages, "messages", true, &messages, err);
     if (!status) status = parse(request->tools, "tools", true, &tools, err);
     if (!status) status = parse(request->variables, "variables", false, &variables, err);
     const ChatAsk ask = {.messages = messages,

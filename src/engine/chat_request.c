@@ -237,26 +237,60 @@ json_t *chat_context(const Chat *chat, const ChatAsk *ask, bt_error *err)
     return NULL;
 }
 
+/* ---- messages of the library ---- */
+
+static bool put(json_t *object, const char *key, const char *text)
+{
+    return !text || json_object_set_new(object, key, json_stringn_nocheck(text, strlen(text))) == 0;
+}
+
+static json_t *call_object(const bt_tool_call *call)
+{
+    json_t *function = json_object(), *object = json_object();
+    bool good = put(function, "name", call->name) &&
+                put(function, "arguments", call->arguments ? call->arguments : "{}") &&
+                put(object, "id", call->id) && put(object, "type", "function");
+    if (good && json_object_set(object, "function", function) != 0) good = false;
+    json_decref(function);
+    if (good) return object;
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *message_object(const bt_message *m)
+{
+    json_t *object = json_object(), *calls = json_array();
+    bool good = calls && put(object, "role", m->role) && put(object, "content", m->content) &&
+                put(object, "reasoning_content", m->reasoning) &&
+                put(object, "tool_call_id", m->tool_call_id) && put(object, "name", m->name);
+    for (size_t i = 0; good && i < m->n_tool_calls; i++)
+        good = json_array_append_new(calls, call_object(&m->tool_calls[i])) == 0;
+    if (good && m->n_tool_calls) good = json_object_set(object, "tool_calls", calls) == 0;
+    json_decref(calls);
+    if (good) return object;
+    json_decref(object);
+    return NULL;
+}
+
 bt_status chat_messages(const bt_message *messages, size_t n, json_t **out, bt_error *err)
 {
     *out = NULL;
     if (!n) return bt_fail(err, BT_E_ARGUMENT, "a conversation needs at least one message");
     json_t *list = json_array();
-    for (size_t i = 0; i < n; i++) {
+    bt_status status = BT_OK;
+    for (size_t i = 0; i < n && !status; i++) {
         const bt_message *m = &messages[i];
-        if (!m->role || !m->content) {
-            json_decref(list);
-            return bt_fail(err, BT_E_ARGUMENT, "message %zu has no role or no content", i);
-        }
-        json_t *object = json_object();
-        if (json_object_set_new(object, "role", json_string(m->role)) ||
-            json_object_set_new(object, "content",
-                                json_stringn_nocheck(m->content, strlen(m->content))) ||
-            json_array_append_new(list, object)) {
-            json_decref(list);
-            return bt_fail_memory(err, "a conversation", 1);
-        }
+        if (!m->role || (!m->content && !m->n_tool_calls))
+            status = bt_fail(err, BT_E_ARGUMENT, "message %zu has no role or no content", i);
+        for (size_t k = 0; k < m->n_tool_calls && !status; k++)
+            if (!m->tool_calls[k].name)
+                status = bt_fail(err, BT_E_ARGUMENT, "call %zu of message %zu has no name", k, i);
+        if (!status && json_array_append_new(list, message_object(m)) != 0)
+            status = bt_fail_memory(err, "a conversation", 1);
     }
-    *out = list;
-    return BT_OK;
+    if (status)
+        json_decref(list);
+    else
+        *out = list;
+    return status;
 }
