@@ -1,6 +1,7 @@
 /* Grammars and schemas: the first byte says which (and whether thoughts may come first), the second
  * seeds a walk, the rest is the text. Whatever compiles is walked by random allowed tokens: each
- * set must agree with trying every token, and a text of a schema that has ended must be JSON. */
+ * set must agree with trying every token and with asking of each, and a text of a schema that has
+ * ended must be JSON. */
 #include "fuzz.h"
 
 #include <stdlib.h>
@@ -42,6 +43,9 @@ static TokenSet *tokens(void)
 static void hold_set(GrammarMask *m, RunState *at, uint64_t *copy)
 {
     uint64_t cut = m->n_cut;
+    int asked[N_TOKENS];
+    grammar_mask_wide(m, at);
+    for (uint32_t id = 0; id < m->set->n; id++) asked[id] = grammar_mask_allows(m, at, id);
     memcpy(copy, grammar_mask_of(m, at), m->set->words * sizeof *copy);
     if (m->n_cut != cut) return; /* cut short: fewer are allowed */
     for (uint32_t id = 0; id < m->set->n; id++) {
@@ -50,6 +54,7 @@ static void hold_set(GrammarMask *m, RunState *at, uint64_t *copy)
         bool takes = grammar_mask_accept(m, &trial, id);
         run_state_close(&trial);
         if (takes != token_set_has(copy, id) && !m->run->full) abort();
+        if (asked[id] >= 0 && asked[id] != (int)takes && !m->run->full) abort();
     }
 }
 

@@ -32,7 +32,8 @@ bt_status grammar_mask_open(const Grammar *g, const TokenSet *set, GrammarMask *
     m->slots = mem_zalloc(m->n_slots * set->words, sizeof *m->slots);
     m->owner = mem_zalloc(m->n_slots, sizeof *m->owner);
     m->recent = mem_zalloc(m->n_slots, 1);
-    bt_status status = m->slots && m->owner && m->recent
+    bool room = regions_open(&m->regions, set);
+    bt_status status = room && m->slots && m->owner && m->recent
                            ? run_open(g, &m->run, err)
                            : bt_fail_memory(err, "a grammar's sets of tokens", CACHE_BYTES);
     if (status != BT_OK) grammar_mask_close(&m);
@@ -45,6 +46,7 @@ void grammar_mask_close(GrammarMask **pointer)
     GrammarMask *m = *pointer;
     if (!m) return;
     run_close(&m->run);
+    regions_close(&m->regions);
     mem_free(m->slots);
     mem_free(m->owner);
     mem_free(m->recent);
@@ -52,17 +54,16 @@ void grammar_mask_close(GrammarMask **pointer)
     *pointer = NULL;
 }
 
-/* Adds the tokens of a trie that the automaton can read from `config`, looking at no more than
- * *left nodes; false: there are more. */
-static bool walk(GrammarMask *m, const Trie *trie, uint32_t config, uint32_t *left, uint64_t *out)
+/* Adds the tokens of nodes [i, end) of a trie that the automaton can read; at[d] is its config
+ * after d bytes, known up to the node before. Looks at no more than *left nodes; false: there are
+ * more. */
+static bool walk(GrammarMask *m, const Trie *trie, uint32_t i, uint32_t end, uint32_t *at,
+                 uint32_t *left, uint64_t *out)
 {
-    uint32_t at[TOKEN_SET_LONGEST + 1];
     GrammarRun *run = m->run;
     const uint8_t *class_of = run->g->class_of;
     size_t n_classes = run->g->n_classes;
-    uint64_t most = run->visits + MOST_VISITS;
-    at[0] = config;
-    for (uint32_t i = 0; i < trie->n_nodes;) {
+    while (i < end) {
         const TrieNode *node = &trie->nodes[i];
         uint32_t from = at[node->depth - 1];
         if (*left == 0) return false;
@@ -70,8 +71,8 @@ static bool walk(GrammarMask *m, const Trie *trie, uint32_t config, uint32_t *le
         uint32_t to = run->rows[from * n_classes + class_of[node->byte]];
         if (to == RUN_UNKNOWN) {
             *left -= *left < STEP ? *left : STEP;
-            to = run->visits < most ? run_step(run, from, node->byte) : RUN_DEAD;
-            if (run->full || run->visits >= most) m->n_cut++;
+            to = run->visits < m->most ? run_step(run, from, node->byte) : RUN_DEAD;
+            if (run->full || run->visits >= m->most) m->n_cut++;
         }
         if (node->skip == i + 1 && node->n == 1) { /* most nodes: without a branch on `to` */
             uint32_t id = trie->order[node->first];
@@ -90,11 +91,45 @@ static bool walk(GrammarMask *m, const Trie *trie, uint32_t config, uint32_t *le
     return true;
 }
 
+static bool walk_all(GrammarMask *m, const Trie *trie, uint32_t config, uint32_t *left,
+                     uint64_t *out)
+{
+    uint32_t at[TOKEN_SET_LONGEST + 1];
+    at[0] = config;
+    return walk(m, trie, 0, trie->n_nodes, at, left, out);
+}
+
+/* The set of a place with many bytes alike: what is made of these, and what leaves them. */
+static bool walk_region(GrammarMask *m, const Region *region, const RegionWay *way, uint32_t *left,
+                        uint64_t *out)
+{
+    const TokenSet *set = m->set;
+    const uint64_t *short_enough = set->up_to + (way->n - 1) * set->words;
+    GrammarRun *run = m->run;
+    const uint8_t *class_of = run->g->class_of;
+    size_t n_classes = run->g->n_classes;
+    uint32_t at[TOKEN_SET_LONGEST + 1];
+    memcpy(at, way->at, (way->n + 1) * sizeof *at);
+    for (size_t i = 0; i < set->words; i++) out[i] = region->inside[i] & short_enough[i];
+    for (uint32_t i = 0; i < region->n_exits; i++) {
+        RegionExit e = region->exits[i];
+        if (e.depth > way->n + 1u) continue;
+        if (run->rows[way->at[e.depth - 1] * n_classes + class_of[e.byte]] == RUN_DEAD) continue;
+        const Trie *trie = e.rest ? &set->rest : &set->plain;
+        if (!walk(m, trie, e.node, trie->nodes[e.node].skip, at, left, out)) return false;
+        memcpy(at, way->at, (way->n + 1) * sizeof *at);
+    }
+    return true;
+}
+
 /* False: it takes more than `left` nodes. */
 static bool make(GrammarMask *m, uint32_t config, uint32_t left, uint64_t *out)
 {
     const TokenSet *set = m->set;
     uint32_t at = config, length = 0;
+    RegionWay way;
+    bool whole = false;
+    m->most = m->run->visits + MOST_VISITS;
     memset(out, 0, set->words * sizeof *out);
     while (length < TOKEN_SET_PLAIN) {
         uint32_t to = run_plain(m->run, at);
@@ -102,11 +137,17 @@ static bool make(GrammarMask *m, uint32_t config, uint32_t left, uint64_t *out)
         length = to == at ? TOKEN_SET_PLAIN : length + 1;
         at = to;
     }
-    if (length) memcpy(out, set->up_to + (length - 1) * set->words, set->words * sizeof *out);
-    if (length < TOKEN_SET_PLAIN && run_plain(m->run, at) == RUN_PLAIN_MIXED &&
-        !walk(m, &set->plain, config, &left, out))
-        return false;
-    if (!walk(m, &set->rest, config, &left, out)) return false;
+    bool mixed = length < TOKEN_SET_PLAIN && run_plain(m->run, at) == RUN_PLAIN_MIXED;
+    if (mixed && region_way(m->run, config, &way)) {
+        const Region *region = region_of(&m->regions, set, way.bytes, left == UINT32_MAX);
+        if (!region && left != UINT32_MAX) return false; /* to make one takes its time */
+        if (region && !walk_region(m, region, &way, &left, out)) return false;
+        whole = region != NULL;
+    }
+    if (length && !whole)
+        memcpy(out, set->up_to + (length - 1) * set->words, set->words * sizeof *out);
+    if (mixed && !whole && !walk_all(m, &set->plain, config, &left, out)) return false;
+    if (!whole && !walk_all(m, &set->rest, config, &left, out)) return false;
     if (run_ends(m->run, config))
         for (size_t i = 0; i < set->words; i++) out[i] |= set->ends[i];
     m->n_made++;

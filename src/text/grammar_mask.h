@@ -3,6 +3,7 @@
 #ifndef TEXT_GRAMMAR_MASK_H
 #define TEXT_GRAMMAR_MASK_H
 
+#include "text/grammar_region.h"
 #include "text/grammar_run.h"
 #include "text/token_set.h"
 
@@ -13,7 +14,9 @@ typedef struct GrammarMask {
     uint32_t *owner;     /* config of a slot; 0: free */
     uint8_t *recent;
     uint32_t n_slots, hand;
+    Regions regions;
     uint64_t generation;
+    uint64_t most;          /* GrammarRun.visits at which the set being made is cut short */
     uint64_t n_made, n_cut; /* sets computed; of them cut short by the bound on work */
 } GrammarMask;
 
