@@ -24,6 +24,8 @@ typedef struct AttendRun {
      * can be read; what no query sees may be anything, NaN too, and changes nothing. A block of
      * which nothing is seen is not read. */
     const unsigned char *k[ATTEND_BLOCKS], *v[ATTEND_BLOCKS];
+    /* Keys of the run that this thread takes next, only to be fetched ahead; NULL: not known. */
+    const unsigned char *soon[ATTEND_BLOCKS];
     size_t k_stride, v_stride;
     size_t n;                     /* keys; at most ATTEND_RUN */
     const int32_t *first, *limit; /* (nq) query i sees keys [first, limit), 0 <= both <= n */

@@ -60,6 +60,7 @@ typedef struct AttendJob {
     const AttendOptions *options;
     Tensor q, out;
     size_t group;  /* query heads of a kv head */
+    bool apart;    /* runs of a piece may go to different threads */
     int64_t begin; /* with runs apart: the item that the first part is of */
 } AttendJob;
 
@@ -150,6 +151,9 @@ static void attend_run(const AttendJob *job, CpuWork *w, AttendTile tile, int32_
             block_at(kv, row->sequence, start + at) + (size_t)head * kv->head_bytes;
         r.v[at / KV_BLOCK] = r.k[at / KV_BLOCK] + kv->v_offset;
     }
+    for (int32_t at = start + ATTEND_RUN, i = 0; at < tile.end && i < ATTEND_BLOCKS && !job->apart;
+         at += KV_BLOCK, i++)
+        r.soon[i] = block_at(kv, row->sequence, at) + (size_t)head * kv->head_bytes;
     for (int32_t t = 0; t < tile.count; t++) {
         int32_t first, limit;
         sight(job->options, row->position + t, tile.last, &first, &limit);
@@ -316,7 +320,8 @@ void cpu_attend(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor q,
         work += (int64_t)(t->end - t->begin) * t->count * (int64_t)tensor_row(q) / 2;
         items += (int64_t)runs_of(*t) * kv->kv_heads;
     }
-    if (c->n_threads > 1 && tiles * kv->kv_heads < few && items > tiles * kv->kv_heads)
+    job.apart = c->n_threads > 1 && tiles * kv->kv_heads < few && items > tiles * kv->kv_heads;
+    if (job.apart)
         attend_apart(&job, items);
     else
         cpu_share(c, tiles * kv->kv_heads, 1, work, attend_pieces, &job);

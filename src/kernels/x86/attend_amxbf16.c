@@ -46,6 +46,18 @@ APART void scores_of_two(const Tiles *t, const Bunch *b)
     }
 }
 
+/* STEP rows from j on of these blocks, or of those that are read after them. The state has the
+ * blocks of a head megabytes apart: the CPU does not see them coming. */
+APART void fetch_ahead(const unsigned char *const *now, const unsigned char *const *then, size_t j,
+                       size_t stride)
+{
+    const unsigned char *const *blocks = j < ATTEND_RUN ? now : then;
+    const unsigned char *at = blocks[j % ATTEND_RUN / ATTEND_BLOCK];
+    if (!at) return;
+    at += j % ATTEND_BLOCK * stride;
+    for (size_t i = 0; i < STEP * stride; i += 64) __builtin_prefetch(at + i, 0, 2);
+}
+
 /* STEP keys from j on, for tiles. */
 WIDE const unsigned char *step_of_keys(const Tiles *t, size_t j)
 {
@@ -65,6 +77,7 @@ APART void scores_of_one(const Tiles *t, const Bunch *b)
     size_t stride = t->key_stride;
     for (size_t j = b->low; j < b->high; j += STEP, k = next) {
         float *to = t->scores + j * GROUP;
+        fetch_ahead(t->run->k, t->run->v, j + FAR, t->run->k_stride);
         if (j + STEP < b->high) next = step_of_keys(t, j + STEP);
         WRITTEN;
         _tile_zero(0);
@@ -320,6 +333,7 @@ APART bool values_of_few(const Tiles *t, const Bunch *b)
         _tile_zero(2);
         _tile_zero(3);
         for (size_t j = b->low; j < b->high; j += STEP, w += 2 * TILE, v = next) {
+            if (d == 0) fetch_ahead(t->run->v, t->run->soon, j + FAR, t->run->v_stride);
             if (j + STEP < b->high) next = step_of_values(t, b, d, j + STEP);
             WRITTEN;
             _tile_loadd(4, w, 64);

@@ -18,6 +18,7 @@ enum {
     STEP = 2 * SIDE,  /* bf16 in a row of a tile: what one product sums over */
     TILE = 512,       /* bf16 of a tile, dense */
     GROUP = 2 * SIDE, /* queries taken together */
+    FAR = 4 * STEP,   /* keys that are fetched ahead */
     RING = 4,         /* steps of keys or values that are made and read in turn */
 };
 
