@@ -154,15 +154,19 @@ static size_t first_new(size_t i, size_t m)
     return tile_row(i, m) + HALF <= i * ROWS ? HALF : 0;
 }
 
-/* One block of k, from k on: `s` and `act` of row 0. */
+/* One block of k, from k on: `s` and `act` of row 0. On the way `bytes` from `ahead` on come to L2,
+ * the codes of the next block. */
 static void run_block(const uint8_t *codes, Scales s, const PanelAct *act, size_t k, size_t m,
-                      Result *out)
+                      Result *out, const uint8_t *ahead, size_t bytes)
 {
     _Alignas(64) Sums sums;
     const float *scale = act->scale + k / GROUP, *sum = act->sum32 + k / GROUP;
-    for (size_t i = 0; i * ROWS < m; i++) {
+    const size_t tiles = (m + ROWS - 1) / ROWS, share = (bytes / tiles + 63) / 64 * 64;
+    for (size_t i = 0; i < tiles; i++) {
         size_t row = tile_row(i, m);
         const int8_t *q = act->q + row * act->q_stride + k;
+        for (size_t at = i * share; at < (i + 1) * share && at < bytes; at += 64)
+            _mm_prefetch((const char *)ahead + at, _MM_HINT_T1);
         multiply(codes, s.groups, q, act->q_stride, sums);
         for (size_t r = first_new(i, m); r < ROWS; r += HALF) {
             s.act = scale + (row + r) * act->g_stride;
@@ -209,8 +213,9 @@ static void run_slice(PanelCode code, const uint8_t *src, const float *scale, co
                     .groups = (k - at < BLOCK ? k - at : BLOCK) / GROUP};
         const uint8_t *codes = code == CODE_BYTE ? src : work; /* those lie as tiles want them */
         if (code != CODE_BYTE) unpack(code, table, src, s.groups, work);
-        src += panel_codes_bytes(code, s.groups * GROUP);
-        run_block(codes, s, act, at, m, result);
+        size_t bytes = panel_codes_bytes(code, s.groups * GROUP);
+        src += bytes;
+        run_block(codes, s, act, at, m, result, src, bytes);
     }
     for (size_t i = 0; i * ROWS < m; i++)
         for (size_t r = first_new(i, m); r < ROWS; r++) {
