@@ -70,6 +70,14 @@ static inline size_t panel_groups(const PanelType *t)
     return (size_t)(t->unit / t->group);
 }
 
+/* Under a sanitizer a kernel is compiled once for any number of activation rows, not for each:
+ * that would take minutes a file. */
+#ifdef BANTAM_SANITIZED
+enum { PANEL_ANY_M = 1 };
+#else
+enum { PANEL_ANY_M = 0 };
+#endif
+
 /* NULL: the type is not kept in panels. */
 const PanelType *panel_type(uint32_t type);
 

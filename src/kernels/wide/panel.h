@@ -66,12 +66,15 @@ INLINE void run_all(PanelCode code, int group, const Run *s, const PanelAct *act
     PanelAct a = *act;
     while (m) {
         size_t n = m < TILE_OF(code) ? m : TILE_OF(code);
-        switch (n) {
-        case 1: run(code, group, s, &a, 1, out, out_stride); break;
-        case 2: run(code, group, s, &a, 2, out, out_stride); break;
-        case 3: run(code, group, s, &a, 3, out, out_stride); break;
-        default: run(code, group, s, &a, TILE_OF(code), out, out_stride);
-        }
+        if (PANEL_ANY_M)
+            run(code, group, s, &a, (int)n, out, out_stride);
+        else
+            switch (n) {
+            case 1: run(code, group, s, &a, 1, out, out_stride); break;
+            case 2: run(code, group, s, &a, 2, out, out_stride); break;
+            case 3: run(code, group, s, &a, 3, out, out_stride); break;
+            default: run(code, group, s, &a, TILE_OF(code), out, out_stride);
+            }
         m -= n;
         a.q += n * a.q_stride;
         a.scale += n * a.g_stride;

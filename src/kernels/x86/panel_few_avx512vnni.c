@@ -272,6 +272,11 @@ INLINE void few(PanelCode code, int group, int kind, size_t unit, __m512i table,
                      size_t scales_bytes, const PanelAct *act, size_t m, float *out,               \
                      size_t out_stride)                                                            \
     {                                                                                              \
+        if (PANEL_ANY_M) {                                                                         \
+            few(code, group, kind, unit, table, src, *s, k, scales_bytes, act, (int)m, out,        \
+                out_stride);                                                                       \
+            return;                                                                                \
+        }                                                                                          \
         switch (m) {                                                                               \
         case 1:                                                                                    \
             few(code, group, kind, unit, table, src, *s, k, scales_bytes, act, 1, out,             \
