@@ -151,7 +151,7 @@ static void free_messages(Maker *m, const Messages *at)
 {
     const AnswerHeader *h = &m->form->header;
     Span first = maker_first_text(pattern_of(m->form)), stops[] = {span_of(h->close), first};
-    uint32_t call = builder_state(m->b), found, out[2];
+    uint32_t call = builder_state(m->b), found = 0, out[2] = {0};
     thinking_message(m, at, !at->needed);
     if (h->bare) { /* the text that sets calls off has opened the header */
         builder_empty(m->b, at->header, call);
@@ -180,7 +180,7 @@ static void held_message(Maker *m, const Messages *at, uint32_t held)
 {
     const AnswerHeader *h = &m->form->header;
     uint32_t said = text_of(m, text_of(m, at->header, h->says), h->close);
-    uint32_t after = builder_state(m->b), call, out[2];
+    uint32_t after = builder_state(m->b), call, out[2] = {0};
     thinking_message(m, at, false);
     builder_empty(m->b, said, at->content);
     builder_call(m->b, m->blank ? maker_blank(m, at->content) : at->content, held, after);

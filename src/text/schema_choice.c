@@ -31,7 +31,7 @@ static bool branch_set(Schema *s, const AtomList *set, uint32_t at, bool one, ui
     out->n = 0;
     out->never = false;
     if (!count_work(s, set->n)) return false;
-    if (!add_all(s, out, set)) return false;
+    if (!add_all(s, out, set) || !out->atoms) return false;
     out->atoms[at] |= one ? ATOM_ONE : ATOM_ANY;
     for (uint32_t i = 0; i < out->n; i++)
         if (atom_node(out->atoms[i]) == branch) return true;
@@ -224,10 +224,11 @@ static void one_of(Schema *s, const AtomList *set, uint32_t at, uint32_t from, u
         return;
     }
     bool *known = mem_zalloc((size_t)n * n, sizeof *known);
-    if (known)
-        tell_apart(s, set, at, list, known);
-    else
+    if (!known) {
         schema_no_memory(s);
+        return;
+    }
+    tell_apart(s, set, at, list, known);
     for (uint32_t c = s->tree.nodes[list].child; c && s->status == BT_OK;
          c = s->tree.nodes[c].next, i++) {
         if (!branch_set(s, set, at, true, c, &next)) break;
