@@ -96,14 +96,13 @@ static double bound_of(const char *name)
  * order come out 1e-4 to 1e-3 apart there. The golden row is itself 1.0e-3 from what float64 gives,
  * which alone is an error of 9.8e-9 over all rows: half of all orders of sums, however exact, are
  * on the wrong side of the bound. Plain C and x86 are on the right one; NEON, nearer to float64
- * than AVX2, is not. There the bound holds for all other rows, and the error with it may be four
- * times as large. */
-static bool beyond_float32(const char *name, FeedMode mode)
+ * than AVX2, is not: 1.8e-8. There the case does not pass: where all other rows are within the
+ * bound it is told as skipped, with its error. */
+static bool only_row_68_is_apart(const char *name, FeedMode mode)
 {
     enum { ROW = 68 };
     return !(cpu_features() & CPU_AVX2) && strcmp(name, "mamba-dense") == 0 &&
-           measure_without("arch", name, mode, 0, ROW) <= 1e-8 &&
-           measure("arch", name, mode, 0) <= 4e-8;
+           measure_without("arch", name, mode, 0, ROW) <= 1e-8;
 }
 
 static void family_is_exact(void **state)
@@ -126,7 +125,8 @@ static void family_is_exact(void **state)
     for (int mode = FEED_AT_ONCE; mode < modes; mode++) {
         double error = measure("arch", name, (FeedMode)mode, 0);
         if (!(error <= bound)) print_error("%s, mode %d: nmse %g\n", name, mode, error);
-        assert_true(error <= bound || beyond_float32(name, (FeedMode)mode));
+        if (!(error <= bound) && only_row_68_is_apart(name, (FeedMode)mode)) skip();
+        assert_true(error <= bound);
     }
     if (getenv("BANTAM_EMULATED")) return;
     static const uint32_t masks[] = {CPU_NONE, CPU_AVX2, CPU_AVX2 | CPU_AVX512};
