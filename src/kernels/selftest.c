@@ -19,7 +19,7 @@ typedef struct Scratch {
     float x[M * K], act_scale[M * K / 32], sum32[M * K / 32], sum16[M * K / 16];
     float scale[ROWS * K / 16], min[ROWS * K / 16];
     float want[M * K], got[M * K], m[M], l[M];
-    _Alignas(64) float work[1 << 16];
+    _Alignas(64) float work[(1 << 16) + (1 << 12)]; /* see try_attend */
 } Scratch;
 
 /* Without bit 6: a half or bfloat16 made of such bytes is finite and below 2. */
