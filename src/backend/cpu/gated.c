@@ -65,7 +65,7 @@ void cpu_gated_panel(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat
         quantise(c->k, result, m, g->out.twin, (size_t)row, (size_t)first, half[gate != NULL]);
         return;
     }
-    for (size_t t = 0; t < m; t++) /* NOLINTNEXTLINE(*-NonNullParamChecker): reserved */
+    for (size_t t = 0; t < m; t++) /* NOLINTNEXTLINE(*NonNullParamChecker): reserved */
         memcpy(tensor_at(g->out, row + (int64_t)t) + first, result + t * PANEL_ROWS,
                width * sizeof *result);
 }
