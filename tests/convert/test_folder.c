@@ -35,17 +35,6 @@ static char *read_file(const char *path, size_t *size)
     return data;
 }
 
-static int open_scratch(void **state)
-{
-    return scratch_open() ? 0 : -1;
-}
-
-static int close_scratch(void **state)
-{
-    scratch_close();
-    return 0;
-}
-
 /* ---- answers ---- */
 
 static void logits_of(const char *path, double bound)
@@ -273,14 +262,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folder_runs_as_it_is),
-        cmocka_unit_test_setup_teardown(converted_file_answers_the_same, open_scratch,
-                                        close_scratch),
-        cmocka_unit_test_setup_teardown(keys_are_those_that_others_read, open_scratch,
-                                        close_scratch),
-        cmocka_unit_test_setup_teardown(damage_is_refused_by_name, open_scratch, close_scratch),
-        cmocka_unit_test_setup_teardown(no_memory_is_survived, open_scratch, close_scratch),
-        cmocka_unit_test_setup_teardown(a_stopped_conversion_leaves_nothing, open_scratch,
-                                        close_scratch),
+        cmocka_unit_test_setup_teardown(converted_file_answers_the_same, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(keys_are_those_that_others_read, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(damage_is_refused_by_name, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(no_memory_is_survived, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(a_stopped_conversion_leaves_nothing, scratch_setup,
+                                        scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,17 +143,6 @@ static void embeds(void **state)
     embeds_as(name, out);
 }
 
-static int open_scratch(void **state)
-{
-    return scratch_open() ? 0 : -1;
-}
-
-static int close_scratch(void **state)
-{
-    scratch_close();
-    return 0;
-}
-
 int main(void)
 {
     static char mistral[] = "mistral-window", qwen2[] = "qwen2-window", phimoe[] = "phimoe";
@@ -166,5 +155,5 @@ int main(void)
         cmocka_unit_test_prestate(embeds, nomic),      cmocka_unit_test(windows_are_kept),
         cmocka_unit_test(the_makers_reading_is_named),
     };
-    return cmocka_run_group_tests(tests, open_scratch, close_scratch);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

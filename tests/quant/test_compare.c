@@ -20,19 +20,6 @@
 static bt_error err;
 enum { CTX = 32, WINDOWS = 3, N = CTX * WINDOWS + 7 };
 
-static int open_scratch(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 static const char *model(const char *name, DType type, int vocab)
 {
     MakeModel o = {.tokenizer = MAKE_NO_VOCAB, .type = type, .vocab = vocab};
@@ -152,7 +139,7 @@ static void what_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_scratch, close_scratch)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
         TEST(as_from_whole_logits),
         TEST(quantiles),
         TEST(what_is_refused),

@@ -19,19 +19,6 @@
 
 static bt_error err;
 
-static int open_scratch(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 static const char *model(DType type)
 {
     MakeModel o = {.arch = "llama", .embd = 256, .ff = 256, .layers = 1, .type = type};
@@ -139,7 +126,7 @@ static void allocations_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_scratch, close_scratch)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
         TEST(more_room_is_better),
         TEST(as_expected),
         TEST(what_is_refused),

@@ -20,19 +20,6 @@
 
 static bt_error err;
 
-static int open_scratch(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 /* ---- gathered ---- */
 
 enum { CTX = 24, WINDOWS = 3, MOST_SEEN = 64, MOST_SUMS = 4096 };
@@ -289,7 +276,7 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_scratch, close_scratch)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
         TEST(gathered_as_the_reference_does),
         TEST(what_is_written_is_read_back),
         TEST(the_older_form),

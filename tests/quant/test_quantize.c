@@ -28,19 +28,6 @@ static bt_error err;
 static const bt_token ids[] = {5, 9, 33, 70, 2, 64, 11, 90, 17, 28, 41, 3};
 enum { N_IDS = sizeof ids / sizeof *ids };
 
-static int open_scratch(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 static const char *model(const char *arch, const char *name, DType type)
 {
     MakeModel o = {.arch = arch, .embd = 256, .ff = 256, .layers = 1, .experts = 4, .type = type};
@@ -281,7 +268,7 @@ static void every_family_loads_quantised(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, open_scratch, close_scratch)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
         TEST(files_that_load_and_answer),
         TEST(metadata),
         TEST(what_is_refused),

@@ -62,3 +62,16 @@ int scratch_entries(void)
     closedir(dir);
     return n - 2; /* without . and .. */
 }
+
+int scratch_setup(void **state)
+{
+    (void)state;
+    return scratch_open() ? 0 : -1;
+}
+
+int scratch_teardown(void **state)
+{
+    (void)state;
+    scratch_close();
+    return 0;
+}

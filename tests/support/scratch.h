@@ -7,6 +7,9 @@
 /* Makes the folder and returns its path (static memory: one at a time); NULL on failure. */
 const char *scratch_open(void);
 void scratch_close(void);
+/* The two as cmocka calls them before and after a test or a group. */
+int scratch_setup(void **state);
+int scratch_teardown(void **state);
 /* "FOLDER/name" in static memory, valid for the next three calls. */
 const char *scratch_path(const char *name);
 /* Writes a file in the folder, making folders on the way; returns its path, NULL on failure. */
