@@ -194,6 +194,11 @@ void tok_mark_ends(Tokenizer *t, const TokSource *source);
 /* The longest special token that p[0..n) begins with, or NULL; one that is not the user's must lie
  * within the first control_n bytes. */
 const TokSpecial *tok_special_match(const Tokenizer *t, const char *p, size_t n, size_t control_n);
+/* Of items sorted by text, of which those in [low, high) share their first `depth` bytes and are
+ * longer: the first whose byte at `depth` is at least (or, `past`, more than) b. text: that of item
+ * 0; stride: bytes from one item's to the next's. */
+uint32_t tok_bound(const Span *text, size_t stride, uint32_t low, uint32_t high, size_t depth,
+                   unsigned char b, bool past);
 /* The special token of exactly this text, or NULL. */
 const TokSpecial *tok_special_find(const Tokenizer *t, Span text);
 

@@ -87,13 +87,13 @@ bt_status tok_special_open(Tokenizer *t, Span pre, bt_error *err)
     return BT_OK;
 }
 
-/* First in [low, high) whose byte at `depth` is at least (or, `past`, more than) b. */
-static uint32_t bound(const Tokenizer *t, uint32_t low, uint32_t high, size_t depth,
-                      unsigned char b, bool past)
+uint32_t tok_bound(const Span *text, size_t stride, uint32_t low, uint32_t high, size_t depth,
+                   unsigned char b, bool past)
 {
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        unsigned char c = (unsigned char)t->special[mid].text.data[depth];
+        const Span *at = (const Span *)(const void *)((const char *)text + mid * stride);
+        unsigned char c = (unsigned char)at->data[depth];
         if (c < b || (past && c == b))
             low = mid + 1;
         else
@@ -114,8 +114,8 @@ const TokSpecial *tok_special_match(const Tokenizer *t, const char *p, size_t n,
         }
         if (depth == n || low == high) break;
         unsigned char b = (unsigned char)p[depth];
-        low = bound(t, low, high, depth, b, false);
-        high = bound(t, low, high, depth, b, true);
+        low = tok_bound(&t->special->text, sizeof *t->special, low, high, depth, b, false);
+        high = tok_bound(&t->special->text, sizeof *t->special, low, high, depth, b, true);
     }
     return best;
 }

@@ -143,21 +143,6 @@ static void offer(Node *to, uint32_t from, double sum, uint32_t id)
     to->id = id;
 }
 
-/* First in [low, high) whose byte at `depth` is at least (or, `past`, more than) b. */
-static uint32_t bound(const TokUnigram *u, uint32_t low, uint32_t high, size_t depth,
-                      unsigned char b, bool past)
-{
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        unsigned char c = (unsigned char)u->pieces[mid].text.data[depth];
-        if (c < b || (past && c == b))
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 /* Offers every piece that begins at node[at]; true: one is as long as the character there. */
 static bool offer_pieces(const TokUnigram *u, const char *p, size_t n, Node *node, uint32_t at,
                          size_t character, uint64_t *work)
@@ -181,8 +166,8 @@ static bool offer_pieces(const TokUnigram *u, const char *p, size_t n, Node *nod
             high = to;
             continue;
         }
-        low = bound(u, low, high, depth, b, false);
-        high = bound(u, low, high, depth, b, true);
+        low = tok_bound(&u->pieces->text, sizeof *u->pieces, low, high, depth, b, false);
+        high = tok_bound(&u->pieces->text, sizeof *u->pieces, low, high, depth, b, true);
     }
     return single;
 }
