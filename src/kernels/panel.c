@@ -134,7 +134,7 @@ static void pack_scales(const PanelType *t, const uint8_t *block, size_t r, uint
             k_scale_min(block + 4, g, &unit[64 * g + (int)r], &unit[32 + 64 * g + (int)r]);
     if (!t->steps) return;
     t->steps(block, steps);
-    const bool pairs = kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+    const bool pairs = scale_pairs((ScaleKind)kind);
     for (size_t g = 0; g < panel_groups(t); g++)
         if (!pairs)
             unit[32 * g + r] = steps[g];

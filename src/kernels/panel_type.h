@@ -2,6 +2,8 @@
 #ifndef KERNELS_PANEL_TYPE_H
 #define KERNELS_PANEL_TYPE_H
 
+#include <stdbool.h>
+
 #include "kernels/panel.h"
 
 /* Scale streams. Each is a sequence of units; inside a unit every array has one entry a row, 32 of
@@ -19,17 +21,28 @@
  * A group of SCALE_F16_MIN and SCALE_E8M0 is a unit; the groups of a unit of SCALE_F16 share d.
  * Where a unit has no min, min = -offset scale. Products have at most 19 significant bits, so
  * every machine computes the same scale; kernels lean on that bound (24 - 2 bits). */
+#define SCALE_KINDS(X)                                                                             \
+    X(SCALE_F16)                                                                                   \
+    X(SCALE_F16_MIN)                                                                               \
+    X(SCALE_E8M0)                                                                                  \
+    X(SCALE_UE4M3)                                                                                 \
+    X(SCALE_K_MIN)                                                                                 \
+    X(SCALE_K_NIBBLES)                                                                             \
+    X(SCALE_K)                                                                                     \
+    X(SCALE_K_ODD)                                                                                 \
+    X(SCALE_K_DELTA)
+
 typedef enum ScaleKind {
-    SCALE_F16,
-    SCALE_F16_MIN,
-    SCALE_E8M0,
-    SCALE_UE4M3,
-    SCALE_K_MIN,
-    SCALE_K_NIBBLES,
-    SCALE_K,
-    SCALE_K_ODD,
-    SCALE_K_DELTA,
+#define SCALE_NAME(kind) kind,
+    SCALE_KINDS(SCALE_NAME)
+#undef SCALE_NAME
 } ScaleKind;
+
+/* Whether the steps of two groups share a byte. */
+static inline bool scale_pairs(ScaleKind kind)
+{
+    return kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+}
 
 typedef struct PanelType {
     uint32_t type; /* GGUF number */

@@ -57,7 +57,7 @@ INLINE void scales_of_steps(ScaleKind kind, const PanelType *t, const uint8_t *u
     const size_t eight = i & ~(size_t)7, half = i & 4;
     const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
     const float32x4_t d = halves(unit + 2 * i);
-    const bool pairs = kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+    const bool pairs = scale_pairs((ScaleKind)kind);
     const size_t step_bytes = kind == SCALE_K_MIN ? 64 : 32;
     const uint8_t *at = unit + (two ? 128 : 64) + step_bytes * (pairs ? g / 2 : g) + eight;
     if (kind == SCALE_K) {
@@ -122,14 +122,9 @@ void panel_scales_neon(uint32_t type, const void *scales, size_t k, float *scale
     const PanelType *t = panel_type(type);
     if (!t) return;
     switch (t->scales) {
-    case SCALE_F16: decode(SCALE_F16, t, scales, k, scale, min); break;
-    case SCALE_F16_MIN: decode(SCALE_F16_MIN, t, scales, k, scale, min); break;
-    case SCALE_E8M0: decode(SCALE_E8M0, t, scales, k, scale, min); break;
-    case SCALE_UE4M3: decode(SCALE_UE4M3, t, scales, k, scale, min); break;
-    case SCALE_K_MIN: decode(SCALE_K_MIN, t, scales, k, scale, min); break;
-    case SCALE_K_NIBBLES: decode(SCALE_K_NIBBLES, t, scales, k, scale, min); break;
-    case SCALE_K: decode(SCALE_K, t, scales, k, scale, min); break;
-    case SCALE_K_ODD: decode(SCALE_K_ODD, t, scales, k, scale, min); break;
-    case SCALE_K_DELTA: decode(SCALE_K_DELTA, t, scales, k, scale, min); break;
+#define DECODE(kind)                                                                               \
+    case kind: decode(kind, t, scales, k, scale, min); break;
+        SCALE_KINDS(DECODE)
+#undef DECODE
     }
 }

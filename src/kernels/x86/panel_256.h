@@ -176,7 +176,7 @@ INLINE void scales_of_steps(int kind, const uint8_t *unit, size_t g, size_t i, S
 {
     const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
     const __m256 d = halves(unit + 2 * i);
-    const bool pairs = kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+    const bool pairs = scale_pairs((ScaleKind)kind);
     const size_t step_bytes = kind == SCALE_K_MIN ? 64 : 32;
     const uint8_t *at = unit + (two ? 128 : 64) + step_bytes * (pairs ? g / 2 : g) + i;
     if (kind == SCALE_K) {

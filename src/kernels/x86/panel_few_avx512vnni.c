@@ -69,7 +69,7 @@ INLINE void scales_of_steps(int kind, const Source *s, size_t g, int i, __m512 *
 {
     const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
     const size_t step = kind == SCALE_K_MIN ? 64 : 32;
-    const bool pairs = kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+    const bool pairs = scale_pairs((ScaleKind)kind);
     const uint8_t *at = s->unit + (two ? 128 : 64) + step * (pairs ? g / 2 : g) + 16 * (size_t)i;
     if (kind == SCALE_K_MIN) {
         *scale = _mm512_mul_ps(s->d[i], unsigned_bytes(at));
@@ -420,14 +420,9 @@ void panel_scales_avx512(uint32_t type, const void *scales, size_t k, float *sca
     const PanelType *t = panel_type(type);
     if (!t) return;
     switch (t->scales) {
-    case SCALE_F16: decode(SCALE_F16, t, scales, k, scale, min); break;
-    case SCALE_F16_MIN: decode(SCALE_F16_MIN, t, scales, k, scale, min); break;
-    case SCALE_E8M0: decode(SCALE_E8M0, t, scales, k, scale, min); break;
-    case SCALE_UE4M3: decode(SCALE_UE4M3, t, scales, k, scale, min); break;
-    case SCALE_K_MIN: decode(SCALE_K_MIN, t, scales, k, scale, min); break;
-    case SCALE_K_NIBBLES: decode(SCALE_K_NIBBLES, t, scales, k, scale, min); break;
-    case SCALE_K: decode(SCALE_K, t, scales, k, scale, min); break;
-    case SCALE_K_ODD: decode(SCALE_K_ODD, t, scales, k, scale, min); break;
-    case SCALE_K_DELTA: decode(SCALE_K_DELTA, t, scales, k, scale, min); break;
+#define DECODE(kind)                                                                               \
+    case kind: decode(kind, t, scales, k, scale, min); break;
+        SCALE_KINDS(DECODE)
+#undef DECODE
     }
 }
