@@ -3,6 +3,7 @@
 #include "models/block_decoder.h"
 
 #include "models/block_rope.h"
+#include "ops/tape.h"
 
 /* The norm of that name, one without weights, or none. */
 static const Norm *stream_norm(Loader *ld, int32_t layer, const char *name, const DecoderOptions *o,
@@ -124,20 +125,28 @@ static Tensor maybe_scale(Step *s, Tensor x, float alpha)
     return alpha == 1 ? x : op_scale(s, x, alpha);
 }
 
-static Tensor mix(Step *s, const Decoder *m, int32_t l, const RopeTable *ropes, Tensor x)
+/* What the layers of one step share. */
+typedef struct Run {
+    const Decoder *m;
+    RopeTable ropes[DECODER_MOST_ROPES];
+    size_t mark; /* of the stream */
+} Run;
+
+static Tensor mix(Step *s, const Run *run, int32_t l, Tensor x)
 {
-    const DecoderLayer *w = &m->layer[l];
-    if (w->mixer) return w->mixer(s, m, l, ropes, x);
-    return block_attention(s, &w->attention, ropes, l, x);
+    const DecoderLayer *w = &run->m->layer[l];
+    if (w->mixer) return w->mixer(s, run->m, l, run->ropes, x);
+    return block_attention(s, &w->attention, run->ropes, l, x);
 }
 
 /* One layer: the stream x (T,D) and what attention and feed-forward add to it. */
-static Tensor layer_forward(Step *s, const Decoder *m, int32_t l, const RopeTable *ropes,
-                            size_t mark, Tensor x)
+static Tensor layer_forward(Step *s, const void *context, int32_t l, Tensor x)
 {
+    const Run *run = context;
+    const Decoder *m = run->m;
     const DecoderLayer *w = &m->layer[l];
     Tensor h = maybe_norm(s, x, w->attn_norm);
-    Tensor a = maybe_norm(s, mix(s, m, l, ropes, h), w->attn_post_norm);
+    Tensor a = maybe_norm(s, mix(s, run, l, h), w->attn_post_norm);
     a = maybe_scale(s, a, m->residual_scale);
     if (m->no_ffn) {
         x = op_add(s, x, a);
@@ -146,35 +155,42 @@ static Tensor layer_forward(Step *s, const Decoder *m, int32_t l, const RopeTabl
         Tensor f = maybe_norm(s, block_ffn(s, &w->ffn, h), w->ffn_post_norm);
         x = op_add(s, x, op_add(s, a, maybe_scale(s, f, m->residual_scale)));
     } else {
-        x = step_keep(s, mark, op_add(s, x, a));
+        x = step_keep(s, run->mark, op_add(s, x, a));
         h = maybe_norm(s, x, w->ffn_norm);
         Tensor f = maybe_norm(s, block_ffn(s, &w->ffn, h), w->ffn_post_norm);
         x = op_add(s, x, maybe_scale(s, f, m->residual_scale));
     }
-    return step_keep(s, mark, maybe_scale(s, x, w->scale));
+    return step_keep(s, run->mark, maybe_scale(s, x, w->scale));
+}
+
+/* Logits of these rows of the stream; the normed rows when the step wants hidden states. */
+static Tensor head(Step *s, const void *model, Tensor x)
+{
+    const Decoder *m = model;
+    x = maybe_norm(s, x, m->norm);
+    if (s->hidden || step_failed(s)) return x;
+    x = maybe_scale(s, op_linear(s, x, m->head), m->logit_scale); /* (wanted,V) */
+    return op_cap(s, x, m->logit_cap);
 }
 
 Tensor block_decoder_head(Step *s, const Decoder *m, Tensor x)
 {
-    x = maybe_norm(s, op_wanted(s, x), m->norm);
-    if (s->hidden || step_failed(s)) return x;
-    if (!m->head) {
+    x = op_wanted(s, x);
+    if (!s->hidden && !m->head)
         step_fail(s, BT_E_UNSUPPORTED, "the model gives embeddings and has no logits");
-        return x;
-    }
-    x = maybe_scale(s, op_linear(s, x, m->head), m->logit_scale); /* (wanted,V) */
-    return op_cap(s, x, m->logit_cap);
+    return tape_head(s, head, m, m->head ? m->head->n : 0, x);
 }
 
 Tensor block_decoder_forward(Step *s, const void *model)
 {
     const Decoder *m = model;
-    RopeTable ropes[DECODER_MOST_ROPES];
-    for (int i = 0; i < m->n_ropes; i++) ropes[i] = op_rope_table(s, &m->rope[i]);
-    size_t mark = step_mark(s);
+    Run run = {.m = m};
+    for (int i = 0; i < m->n_ropes; i++) run.ropes[i] = op_rope_table(s, &m->rope[i]);
+    run.mark = step_mark(s);
     Tensor x = op_embed(s, m->embedding, m->embedding_scale); /* (T,D) */
     if (m->positions) x = op_add(s, x, op_embed_positions(s, m->positions));
-    x = step_keep(s, mark, maybe_norm(s, x, m->embedding_norm));
-    for (int32_t l = 0; l < m->n_layers; l++) x = layer_forward(s, m, l, ropes, mark, x);
+    x = step_keep(s, run.mark, maybe_norm(s, x, m->embedding_norm));
+    for (int32_t l = 0; l < m->n_layers; l++)
+        x = step_block(s, layer_forward, &run, sizeof run, l, x);
     return block_decoder_head(s, m, x);
 }

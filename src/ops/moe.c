@@ -13,7 +13,9 @@ static bool shapes_fit(Tensor x, Tensor logits, const Weight *gate, const Weight
 Tensor op_moe(Step *s, Tensor x, Tensor chooser, const Weight *router, const Weight *gate,
               const Weight *up, const Weight *down, const MoeOptions *options)
 {
-    Tensor logits = op_linear(s, chooser, router), out = {0};
+    Tensor out = {0};
+    if (!op_may(s, OP_moe)) return out;
+    Tensor logits = op_linear(s, chooser, router);
     if (step_failed(s)) return out;
     if (!shapes_fit(x, logits, gate, up, down, options)) {
         step_fail(s, BT_E_INTERNAL, "moe: shapes of %s and %s do not fit", up->name, down->name);

@@ -14,10 +14,21 @@ const char *op_name(Op op)
     return names[op];
 }
 
+bool op_has_grad(Op op)
+{
+    enum { NO_GRAD, GRAD };
+    static const bool has[] = {
+#define X(name, inputs, backward, check) backward,
+#include "ops/ops.def"
+#undef X
+    };
+    return has[op];
+}
+
 /* A matrix that reads x must be as wide as x. */
 static bool fits(Step *s, Op op, Tensor x, const Weight *w)
 {
-    if (step_failed(s)) return false;
+    if (!op_may(s, op)) return false;
     if (!w) { /* a head that models which embed do not have */
         step_fail(s, BT_E_UNSUPPORTED, "%s: the model has no such matrix", op_name(op));
         return false;
@@ -31,8 +42,9 @@ static bool fits(Step *s, Op op, Tensor x, const Weight *w)
 /* ---- rows in ---- */
 
 /* Rows that bring their embedding take row 0 for the while. */
-static Tensor look_up(Step *s, const Weight *table, float alpha)
+static Tensor look_up(Step *s, Op op, const Weight *table, float alpha)
 {
+    if (!op_may(s, op)) return no_tensor;
     int32_t *ids = step_memory(s, (size_t)s->n_rows * sizeof *ids);
     if (step_failed(s)) return no_tensor;
     Tensor out = step_tensor(s, s->n_rows, 1, (int32_t)table->k, false);
@@ -54,7 +66,7 @@ static Tensor look_up(Step *s, const Weight *table, float alpha)
 
 Tensor op_embed(Step *s, const Weight *table, float alpha)
 {
-    Tensor out = look_up(s, table, alpha);
+    Tensor out = look_up(s, OP_embed, table, alpha);
     for (int32_t i = 0; step_computes(s) && i < s->n_rows; i++)
         if (s->rows[i].embedding)
             memcpy(tensor_at(out, i), s->rows[i].embedding, tensor_row(out) * sizeof(float));
@@ -63,11 +75,12 @@ Tensor op_embed(Step *s, const Weight *table, float alpha)
 
 Tensor op_embed_tokens(Step *s, const Weight *table, float alpha)
 {
-    return look_up(s, table, alpha);
+    return look_up(s, OP_embed_tokens, table, alpha);
 }
 
 Tensor op_embed_positions(Step *s, const Weight *table)
 {
+    if (!op_may(s, OP_embed_positions)) return no_tensor;
     int32_t *ids = step_memory(s, (size_t)s->n_rows * sizeof *ids);
     if (step_failed(s)) return no_tensor;
     Tensor out = step_tensor(s, s->n_rows, 1, (int32_t)table->k, false);
@@ -89,6 +102,7 @@ Tensor op_embed_positions(Step *s, const Weight *table)
 /* The result feeds matrices, so it gets room for its int8 form. */
 Tensor op_norm(Step *s, Tensor x, const Norm *norm)
 {
+    if (!op_may(s, OP_norm)) return no_tensor;
     Tensor out = step_tensor(s, x.rows, x.heads, x.width, true);
     if (step_computes(s)) s->backend->ops->norm(s->backend, x, norm, out);
     return out;
@@ -112,7 +126,7 @@ Tensor op_linear(Step *s, Tensor x, const Weight *w)
 
 Tensor op_linear_heads(Step *s, Tensor x, const Weight *w)
 {
-    if (step_failed(s)) return no_tensor;
+    if (!op_may(s, OP_linear_heads)) return no_tensor;
     if (w->k != x.width || w->n_mats != x.heads) {
         step_fail(s, BT_E_INTERNAL, "linear_heads: %lld matrices of %s against (%d,%d)",
                   (long long)w->n_mats, w->name, x.heads, x.width);
@@ -171,7 +185,7 @@ static KvLayer layer_of(const Step *s, int32_t l)
 KvLayer op_remember(Step *s, int32_t l, Tensor k, Tensor v)
 {
     KvLayer kv = {0};
-    if (step_failed(s)) return kv;
+    if (!op_may(s, OP_remember)) return kv;
     const LayerSpec *spec = &s->layers[l];
     bool fit = k.heads == spec->kv_heads && k.width == spec->e_k &&
                (spec->v_in_k || (v.heads == spec->kv_heads && v.width == spec->e_v));
@@ -187,12 +201,12 @@ KvLayer op_remember(Step *s, int32_t l, Tensor k, Tensor v)
 
 KvLayer op_recall(Step *s, int32_t l)
 {
-    return step_failed(s) ? (KvLayer){0} : layer_of(s, l);
+    return op_may(s, OP_recall) ? layer_of(s, l) : (KvLayer){0};
 }
 
 Tensor op_attend(Step *s, Tensor q, KvLayer kv, const AttendOptions *options)
 {
-    if (step_failed(s)) return no_tensor;
+    if (!op_may(s, OP_attend)) return no_tensor;
     if (q.width != kv.e_k || kv.kv_heads < 1 || q.heads % kv.kv_heads) {
         step_fail(s, BT_E_INTERNAL, "attend: queries (%d,%d) against keys (%d,%d)", q.heads,
                   q.width, kv.kv_heads, kv.e_k);
@@ -205,7 +219,7 @@ Tensor op_attend(Step *s, Tensor q, KvLayer kv, const AttendOptions *options)
 
 Tensor op_wanted(Step *s, Tensor x)
 {
-    if (step_failed(s) || s->n_wanted == x.rows) return x;
+    if (!op_may(s, OP_wanted) || s->n_wanted == x.rows) return x;
     Tensor out = step_tensor(s, s->n_wanted, x.heads, x.width, false);
     if (step_computes(s)) s->backend->ops->wanted(s->backend, x, s->rows, out);
     return out;

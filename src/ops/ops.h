@@ -14,6 +14,8 @@ typedef enum Op {
 } Op;
 
 const char *op_name(Op op);
+/* Whether the tape can walk back through it (column `backward`). */
+bool op_has_grad(Op op);
 
 typedef struct Qkv {
     Tensor q, k, v; /* (T,H,E) (T,K,E) (T,K,E_v) */

@@ -37,7 +37,7 @@ static bool holds(Tensor t, int64_t rows, size_t row)
 Tensor op_conv(Step *s, int32_t l, Tensor x, const float *weight, const float *bias,
                Activation activation)
 {
-    if (step_failed(s)) return no_tensor;
+    if (!op_may(s, OP_conv)) return no_tensor;
     size_t channels = tensor_row(x), conv = (size_t)s->layers[l].conv;
     if (x.rows != s->n_rows || channels < 1 || conv % channels) {
         shapes_fail(s, OP_conv, l);
@@ -65,7 +65,7 @@ static Tensor recur(Step *s, int32_t l, const Recurrence *r)
 Tensor op_scan(Step *s, int32_t l, Tensor x, Tensor dt, Tensor b, Tensor c, const float *a,
                const float *d)
 {
-    if (step_failed(s)) return no_tensor;
+    if (!op_may(s, OP_scan)) return no_tensor;
     size_t n = tensor_row(b);
     bool fit = x.rows == s->n_rows && holds(dt, x.rows, tensor_row(x)) && holds(b, x.rows, n) &&
                holds(c, x.rows, n) && tensor_stride(b) == tensor_stride(c) && !x.stride &&
@@ -91,7 +91,7 @@ Tensor op_ssd(Step *s, int32_t l, Tensor x, Tensor dt, Tensor b, Tensor c, const
               const float *d)
 {
     Recurrence r = {.kind = RECUR_SSD, .x = x, .step = dt, .b = b, .c = c, .a = a, .d = d};
-    if (step_failed(s)) return no_tensor;
+    if (!op_may(s, OP_ssd)) return no_tensor;
     if (!heads_fit(s, l, &r)) return shapes_fail(s, OP_ssd, l), no_tensor;
     return recur(s, l, &r);
 }
@@ -106,7 +106,7 @@ Tensor op_delta(Step *s, int32_t l, Tensor q, Tensor k, Tensor v, Tensor log_dec
                     .c = q,
                     .beta = beta,
                     .tiled = tiled};
-    if (step_failed(s)) return no_tensor;
+    if (!op_may(s, OP_delta)) return no_tensor;
     if (!heads_fit(s, l, &r) || !holds(beta, v.rows, (size_t)v.heads))
         return shapes_fail(s, OP_delta, l), no_tensor;
     return recur(s, l, &r);

@@ -50,7 +50,7 @@ RopeTable op_rope_table(Step *s, const Rope *rope)
 
 Tensor op_norm_rope(Step *s, Tensor x, const Norm *norm, const RopeTable *table)
 {
-    if (step_failed(s)) return no_tensor;
+    if (!op_may(s, OP_norm_rope)) return no_tensor;
     if (table->first + 2 * table->half > x.width) {
         step_fail(s, BT_E_INTERNAL, "norm_rope: %d pairs from %d in a head of %d", table->half,
                   table->first, x.width);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "ops/tape.h"
 
 void step_fail(Step *s, bt_status status, const char *format, ...)
 {
@@ -44,7 +45,8 @@ Tensor step_tensor(Step *s, int64_t rows, int32_t heads, int32_t width, bool twi
     Tensor t = {.rows = rows, .heads = heads, .width = width};
     if (step_failed(s)) return t;
     t.data = step_memory(s, (size_t)rows * tensor_row(t) * sizeof(float));
-    if (twin) t.twin = new_twin(s, rows, tensor_row(t));
+    if (twin && !s->tape) t.twin = new_twin(s, rows, tensor_row(t)); /* ops ask when they train */
+    if (tape_records(s)) tape_clear(s, t);
     return t;
 }
 
@@ -63,7 +65,8 @@ Tensor step_keep(Step *s, size_t mark, Tensor x)
 {
     if (s->cancel && atomic_load_explicit(s->cancel, memory_order_relaxed))
         step_fail(s, BT_E_CANCELLED, "cancelled");
-    if (step_failed(s)) return x;
+    if (step_failed(s) || tape_records(s)) return x;
+    if (s->tape && mark < s->tape->floor) mark = s->tape->floor;
     arena_reset(s->arena, mark);
     Tensor kept = step_tensor(s, x.rows, x.heads, x.width, false);
     if (!kept.data || (kept.data == x.data && !x.stride)) return kept;

@@ -11,10 +11,13 @@
 #include "base/status.h"
 #include "state/state.h"
 
+struct Tape;
+
 typedef struct Step {
     Backend *backend;
     Arena *arena;
-    State *state; /* NULL under the plan backend */
+    State *state;      /* NULL under the plan backend, and where there is a tape */
+    struct Tape *tape; /* NULL but in training: see ops/tape.h */
     const LayerSpec *layers;
     const StepRow *rows; /* (n_rows) */
     int32_t n_rows;
@@ -45,5 +48,11 @@ void *step_memory(Step *s, size_t bytes);
  *     size_t mark = step_mark(s);  x = op_embed(...);  for each part: x = step_keep(s, mark, x); */
 size_t step_mark(Step *s);
 Tensor step_keep(Step *s, size_t mark, Tensor x);
+
+/* A part of the forward whose only input is x and whose result has x's shape, called for layer l:
+ * what it makes in between may be thrown away and made again (see ops/tape.h). `context` (size
+ * bytes) is copied where it must last. */
+typedef Tensor (*StepBlockFn)(Step *s, const void *context, int32_t l, Tensor x);
+Tensor step_block(Step *s, StepBlockFn fn, const void *context, size_t size, int32_t l, Tensor x);
 
 #endif

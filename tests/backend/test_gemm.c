@@ -1,0 +1,181 @@
+/* Products for training against sums in double: every way the two sides can lie, on one thread and
+ * on several, which must give the same bits; through frozen weights of several types. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/gemm.h"
+#include "base/cpu.h"
+#include "support/make_blocks.h"
+#include "tensor/dtype.h"
+
+#define MOST 80
+
+static uint32_t seed;
+
+static float number(void)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (float)(seed >> 8) / 8388608.0f - 1;
+}
+
+static Team *teams[2];
+static Backend *backends[2]; /* one thread, three threads */
+
+static int open_all(void **state)
+{
+    (void)state;
+    CpuSizes sizes = {.most_k = 512, .most_head = 1, .most_group = 1, .n_batch = MOST};
+    for (int i = 0; i < 2; i++) {
+        teams[i] = team_open(i ? 3 : 1);
+        if (!teams[i]) return -1;
+        if (cpu_open(&sizes, teams[i], cpu_choose(0), &backends[i], NULL)) return -1;
+    }
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        if (backends[i]) backends[i]->ops->close(backends[i]);
+        team_close(teams[i]);
+    }
+    return 0;
+}
+
+static float a[MOST * MOST], x[MOST * MOST], c[2][MOST * MOST], before[MOST * MOST];
+
+static void fill(float *to, size_t n)
+{
+    for (size_t i = 0; i < n; i++) to[i] = number();
+}
+
+static float at(GemmMatrix m, size_t i, size_t j)
+{
+    return m.turned ? m.data[j * m.stride + i] : m.data[i * m.stride + j];
+}
+
+/* bf16 keeps 8 bits: a product of two rounded numbers is off by 2^-8 of its size at most. */
+static void one(size_t m, size_t n, size_t k, bool turn_a, bool turn_x, bool add, GemmPrecision p)
+{
+    GemmMatrix ma = {a, (turn_a ? m : k) + 3, turn_a}, mx = {x, (turn_x ? k : n) + 5, turn_x};
+    double bound = p == GEMM_BF16 ? 1.0 / 256 : 1e-6;
+    fill(a, MOST * MOST), fill(x, MOST * MOST), fill(before, MOST * MOST);
+    for (int i = 0; i < 2; i++) {
+        memcpy(c[i], before, sizeof before);
+        cpu_gemm(backends[i], m, n, k, ma, mx, c[i], n + 7, add, p);
+    }
+    assert_memory_equal(c[0], c[1], sizeof before);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n + 7; j++) {
+            double sum = add && j < n ? before[i * (n + 7) + j] : 0, size = fabs(sum);
+            for (size_t q = 0; q < k && j < n; q++) {
+                double product = (double)at(ma, i, q) * (double)at(mx, q, j);
+                sum += product;
+                size += fabs(product);
+            }
+            if (j >= n) sum = before[i * (n + 7) + j]; /* nothing beside c is touched */
+            if (fabs(c[0][i * (n + 7) + j] - sum) > bound * size)
+                fail_msg(
+                    "(%zu,%zu,%zu) turned %d %d add %d precision %d: row %zu column %zu is %g, "
+                    "not %g",
+                    m, n, k, turn_a, turn_x, add, p, i, j, (double)c[0][i * (n + 7) + j], sum);
+        }
+}
+
+static void products_are_right(void **state)
+{
+    static const size_t sizes[][3] = {{1, 1, 1},    {3, 5, 2},    {8, 16, 32}, {17, 33, 9},
+                                      {64, 48, 40}, {33, 64, 70}, {2, 70, 64}, {5, 4, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int ways = 0; ways < 16; ways++) {
+            seed = (uint32_t)(i * 16 + (size_t)ways);
+            one(sizes[i][0], sizes[i][1], sizes[i][2], ways & 1, ways & 2, ways & 4,
+                ways & 8 ? GEMM_BF16 : GEMM_F32);
+        }
+}
+
+/* A weight of this type, with panels where the type has them. */
+static void through(uint32_t type, size_t m, int64_t n, int64_t k, bool add)
+{
+    static float rows[MOST * 512], dy[MOST * MOST], out[2][MOST * 512], old[MOST * 512];
+    const float factor[] = {1, 0.5f};
+    uint64_t state = seed;
+    size_t row_bytes = (size_t)dtype_row_bytes(type, (uint64_t)k), count = (size_t)(2 * n);
+    unsigned char *blocks = calloc(count, row_bytes), *panels = NULL;
+    assert_non_null(blocks);
+    assert_true(make_blocks(type, count * (uint64_t)k, 0, 1, &state, blocks));
+    Weight w = {.name = "w",
+                .type = type,
+                .k = k,
+                .n = n,
+                .n_mats = 2,
+                .rows = blocks,
+                .row_bytes = row_bytes,
+                .mat_bytes = (size_t)n * row_bytes,
+                .scale = factor};
+    w.paneled = panel_layout(type, (size_t)k, &w.layout);
+    if (w.paneled) {
+        panels = aligned_alloc(64, weight_panel_bytes(&w));
+        assert_non_null(panels);
+        for (int64_t i = 0; i < 2 * weight_panels(&w); i++) {
+            int64_t row = i % weight_panels(&w) * PANEL_ROWS, left = n - row;
+            panel_pack(type, weight_rows(&w, i / weight_panels(&w), row), row_bytes,
+                       (size_t)(left < PANEL_ROWS ? left : PANEL_ROWS), (size_t)k,
+                       panels + (size_t)i * w.layout.bytes);
+        }
+        w.panels = panels;
+    }
+    for (int64_t r = 0; r < n; r++)
+        assert_true(dequant_row(type, weight_rows(&w, 1, r), rows + r * k, (size_t)k));
+    fill(dy, MOST * MOST), fill(old, MOST * 512);
+    for (int i = 0; i < 2; i++) {
+        memcpy(out[i], old, sizeof old);
+        cpu_gemm_weight(backends[i], m, dy, (size_t)n + 1, &w, 1, out[i], (size_t)k, add, GEMM_F32);
+    }
+    assert_memory_equal(out[0], out[1], sizeof old);
+    for (size_t i = 0; i < m * (size_t)k; i++) {
+        double sum = add ? old[i] : 0, size = fabs(sum);
+        for (int64_t r = 0; r < n; r++) {
+            double product = 0.5 * (double)dy[i / (size_t)k * (size_t)(n + 1) + (size_t)r] *
+                             (double)rows[r * k + (int64_t)(i % (size_t)k)];
+            sum += product;
+            size += fabs(product);
+        }
+        if (fabs(out[0][i] - sum) > 1e-6 * size)
+            fail_msg("type %u, %zu rows: %g at %zu, not %g", type, m, (double)out[0][i], i, sum);
+    }
+    free(blocks), free(panels);
+}
+
+static void frozen_weights_too(void **state)
+{
+    static const uint32_t types[] = {DT_F32,  DT_F16,  DT_BF16,    DT_Q8_0,
+                                     DT_Q4_0, DT_Q4_K, DT_IQ3_XXS, DT_Q6_K};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        seed = (uint32_t)i;
+        through(types[i], 7, 37, 256, false);
+        through(types[i], 40, 64, 512, true);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_are_right),
+        cmocka_unit_test(frozen_weights_too),
+    };
+    return cmocka_run_group_tests_name("gemm", tests, open_all, close_all);
+}
