@@ -10,6 +10,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/attend.h"
+#include "kernels/gemm.h"
 #include "kernels/panel.h"
 
 #define CONV_MOST_TAPS 16
@@ -123,6 +124,20 @@ typedef struct Kernels {
     void (*delta_rows)(const float *q, const float *k, size_t qk_stride, const float *v,
                        size_t stride, const float *decay, const float *beta, size_t rows, size_t n,
                        size_t width, float *s, float *out, size_t out_stride);
+
+    /* ---- products of two float32 matrices (gemm): see kernels/gemm.h ---- */
+    /* Bytes of a group of GEMM_COLUMNS columns of the right operand, packed; a multiple of 64, at
+     * most GEMM_COLUMNS floats a k. */
+    size_t (*gemm_group)(GemmPrecision p, size_t k);
+    /* Packs a (m, k) into gemm_a_bytes(m, k), 64-byte aligned. */
+    void (*gemm_pack_a)(GemmPrecision p, GemmMatrix a, size_t m, size_t k, void *packed);
+    /* Packs x (k, n), which is rows [from, from + k) of a right operand of `total` rows, into the
+     * groups of its columns, 64-byte aligned. `from` is a multiple of GEMM_STEP. */
+    void (*gemm_pack_x)(GemmPrecision p, GemmMatrix x, size_t n, size_t from, size_t k,
+                        size_t total, void *packed);
+    /* c (m, n) = a x, plus c where `add`. */
+    void (*gemm)(GemmPrecision p, size_t m, size_t n, size_t k, const void *a, const void *x,
+                 float *c, size_t c_stride, bool add);
 } Kernels;
 
 /* The best table for these CPU features (CPU_* bits of base/cpu.h; CPU_NONE: ref). */

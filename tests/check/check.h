@@ -78,7 +78,11 @@ typedef struct CheckRow {
     X(conv_rows)                                                                                   \
     X(scan_rows)                                                                                   \
     X(ssd_rows)                                                                                    \
-    X(delta_rows)
+    X(delta_rows)                                                                                  \
+    X(gemm_group)                                                                                  \
+    X(gemm_pack_a)                                                                                 \
+    X(gemm_pack_x)                                                                                 \
+    X(gemm)
 
 #define CHECK_EXTERN(member) extern const CheckRow check_##member;
 CHECK_ROWS(CHECK_EXTERN)

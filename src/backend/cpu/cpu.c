@@ -11,6 +11,7 @@ static void cpu_close(Backend *b)
     Cpu *c = (Cpu *)b;
     if (!c) return;
     mem_free(c->memory);
+    mem_free(c->gemm);
     mem_free(c->work);
     mem_free(c->tiles);
     mem_free(c);

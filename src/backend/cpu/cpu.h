@@ -56,6 +56,7 @@ typedef struct Cpu {
     float *sums;       /* slots: CPU_FEW_PIECES, then CPU_PARTS a thread */
     size_t slot, slot_rows;
     void *memory;
+    unsigned char *gemm; /* work memory of products (gemm.c), once there has been one */
 } Cpu;
 
 /* Runs fn(arg, member, begin, end) over [0, total) in chunks on the team, or right here when the

@@ -1,26 +1,37 @@
-/* Products for training in plain loops over the kernels that inference has (see gemm.h): a piece of
- * work is a tile of c, and every number of it is summed in the order of k. Both precisions compute
- * in float32. */
+/* Products for training (see gemm.h). The right operand is packed once, by all members, as much of
+ * it as the shared memory holds; then members take runs of rows of the left one, pack them into
+ * memory of their own that stays in the second cache, and multiply. k is cut at fixed places, rows
+ * and columns do not matter to the bits (kernels/gemm.h): so neither does the number of threads.
+ *
+ * A frozen weight is dequantised as it is packed, a panel at a time: there is no copy of it. */
 #include "backend/cpu/gemm.h"
 
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/mem.h"
 #include "tensor/dtype.h"
 
-#define TILE_ROWS    8
-#define TILE_COLUMNS 256
+enum {
+    SHARED_BYTES = 4 << 20, /* of the right operand */
+    OWN_BYTES = 640 << 10,  /* of a member: rows of the left one; 32 rows of a weight */
+    MOST_K = 1024,          /* k a pass */
+    MOST_ROWS = 224,        /* rows a member takes at a time */
+    FEW_ROWS = 32,
+    FEW_K = 64 /* without work memory */
+};
 
 typedef struct GemmJob {
-    const Cpu *c;
-    size_t m, n, k;
+    Cpu *c;
+    GemmPrecision p;
+    size_t m, n, k; /* of this pass */
     GemmMatrix a, x;
-    float *out;
-    size_t out_stride;
-    bool add;
-    int64_t across; /* tiles side by side */
-    const Weight *w;
+    const Weight *w; /* in place of x: rows [row, row + k), columns [column, column + n) */
     int64_t mat;
+    size_t row, column;
+    float *out;
+    size_t stride, rows; /* rows: a piece */
+    bool add;
 } GemmJob;
 
 static size_t least(size_t a, size_t b)
@@ -28,78 +39,34 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static float a_at(const GemmJob *job, size_t i, size_t p)
+static bool work_memory(Cpu *c)
 {
-    return job->a.turned ? job->a.data[p * job->a.stride + i] : job->a.data[i * job->a.stride + p];
+    if (!c->gemm) c->gemm = mem_aligned(SHARED_BYTES + (size_t)c->n_threads * OWN_BYTES, 4096);
+    return c->gemm != NULL;
 }
 
-/* Both sides have k along their rows: dot products. */
-static void dots(const GemmJob *job, size_t i, size_t first, size_t n, float *out)
+static unsigned char *own_memory(const GemmJob *job, int member)
 {
-    const float *a = job->a.data + i * job->a.stride;
-    for (size_t j = 0; j < n; j++) {
-        const float *x = job->x.data + (first + j) * job->x.stride;
-        out[j] = (job->add ? out[j] : 0) + job->c->k->dot(a, x, job->k);
-    }
+    return job->c->gemm + SHARED_BYTES + (size_t)member * OWN_BYTES;
 }
 
-static void strided(const GemmJob *job, size_t i, size_t first, size_t n, float *out)
-{
-    for (size_t j = 0; j < n; j++) {
-        const float *x = job->x.data + (first + j) * job->x.stride;
-        float sum = 0;
-        for (size_t p = 0; p < job->k; p++) sum += a_at(job, i, p) * x[p];
-        out[j] = (job->add ? out[j] : 0) + sum;
-    }
-}
+/* ---- the right operand ---- */
 
-static void tile(const GemmJob *job, size_t row, size_t column)
-{
-    size_t rows = least(job->m - row, TILE_ROWS), n = least(job->n - column, TILE_COLUMNS);
-    for (size_t i = row; i < row + rows; i++) {
-        float *out = job->out + i * job->out_stride + column;
-        if (job->x.turned && !job->a.turned) {
-            dots(job, i, column, n, out);
-        } else if (job->x.turned) {
-            strided(job, i, column, n, out);
-        } else {
-            if (!job->add) memset(out, 0, n * sizeof *out);
-            for (size_t p = 0; p < job->k; p++)
-                job->c->k->axpy(a_at(job, i, p), job->x.data + p * job->x.stride + column, n, out);
-        }
-    }
-}
-
-static void gemm_tiles(void *arg, int member, int64_t begin, int64_t end)
+/* Pieces are groups of columns where k lies along the lines, else steps of k. */
+static void pack_pieces(void *arg, int member, int64_t begin, int64_t end)
 {
     const GemmJob *job = arg;
+    const Kernels *k = job->c->k;
     (void)member;
-    for (int64_t t = begin; t < end; t++)
-        tile(job, (size_t)(t / job->across) * TILE_ROWS, (size_t)(t % job->across) * TILE_COLUMNS);
-}
-
-static void share_tiles(Cpu *c, GemmJob *job, CpuPieceFn fn, size_t tile_rows)
-{
-    job->across = (int64_t)((job->n + TILE_COLUMNS - 1) / TILE_COLUMNS);
-    int64_t down = (int64_t)((job->m + tile_rows - 1) / tile_rows);
-    int64_t work = (int64_t)(job->m * job->n * (job->k + 7) / 8);
-    cpu_share(c, down * job->across, 1, work, fn, job);
-}
-
-void cpu_gemm(Backend *b, size_t m, size_t n, size_t k, GemmMatrix a, GemmMatrix x, float *c,
-              size_t c_stride, bool add, GemmPrecision precision)
-{
-    GemmJob job = {.c = (Cpu *)b,
-                   .m = m,
-                   .n = n,
-                   .k = k,
-                   .a = a,
-                   .x = x,
-                   .out = c,
-                   .out_stride = c_stride,
-                   .add = add};
-    (void)precision;
-    share_tiles((Cpu *)b, &job, gemm_tiles, TILE_ROWS);
+    if (job->x.turned) {
+        size_t from = (size_t)begin * GEMM_COLUMNS, to = least((size_t)end * GEMM_COLUMNS, job->n);
+        k->gemm_pack_x(job->p, gemm_from(job->x, 0, from), to - from, 0, job->k, job->k,
+                       job->c->gemm + (size_t)begin * k->gemm_group(job->p, job->k));
+    } else {
+        size_t from = (size_t)begin * GEMM_STEP, to = least((size_t)end * GEMM_STEP, job->k);
+        k->gemm_pack_x(job->p, gemm_from(job->x, from, 0), job->n, from, to - from, job->k,
+                       job->c->gemm);
+    }
 }
 
 /* Row `row` of the weight as floats: where it lies, or dequantised into `to`. */
@@ -117,40 +84,190 @@ static const float *weight_row(const Weight *w, int64_t mat, int64_t row, float 
     return to;
 }
 
-/* Piece p is rows [from, to) of c: each weight row is dequantised once for all of them. */
+/* A piece is GEMM_STEP rows of the weight, which are as many k. */
 static void weight_pieces(void *arg, int member, int64_t begin, int64_t end)
 {
     const GemmJob *job = arg;
     const Weight *w = job->w;
-    float factor = w->scale ? w->scale[job->mat] : 1, *raw = job->c->work[member].raw;
+    float *rows = (float *)(void *)own_memory(job, member), *raw = job->c->work[member].raw;
     for (int64_t p = begin; p < end; p++) {
-        size_t from = (size_t)(p * (int64_t)job->m / job->across);
-        size_t to = (size_t)((p + 1) * (int64_t)job->m / job->across);
-        for (size_t i = from; i < to && !job->add; i++)
-            memset(job->out + i * job->out_stride, 0, job->n * sizeof(float));
-        for (int64_t r = 0; r < w->n && from < to; r++) {
-            const float *row = weight_row(w, job->mat, r, raw);
-            for (size_t i = from; i < to; i++)
-                job->c->k->axpy(factor * job->a.data[i * job->a.stride + (size_t)r], row, job->n,
-                                job->out + i * job->out_stride);
+        size_t from = (size_t)p * GEMM_STEP, n = least(job->k - from, GEMM_STEP);
+        for (size_t r = 0; r < n; r++) {
+            const float *row = weight_row(w, job->mat, (int64_t)(job->row + from + r), raw);
+            if (w->scale)
+                job->c->k->scale(w->scale[job->mat], row + job->column, job->n, rows + r * job->n);
+            else
+                memcpy(rows + r * job->n, row + job->column, job->n * sizeof *rows);
         }
+        job->c->k->gemm_pack_x(job->p, (GemmMatrix){rows, job->n, false}, job->n, from, n, job->k,
+                               job->c->gemm);
     }
+}
+
+static void pack_right(GemmJob *job)
+{
+    int64_t steps = (int64_t)((job->k + GEMM_STEP - 1) / GEMM_STEP);
+    int64_t groups = (int64_t)((job->n + GEMM_COLUMNS - 1) / GEMM_COLUMNS);
+    int64_t work = (int64_t)(job->n * job->k);
+    if (job->w)
+        cpu_share(job->c, steps, 1, work, weight_pieces, job);
+    else
+        cpu_share(job->c, job->x.turned ? groups : steps, 4, work / 2, pack_pieces, job);
+}
+
+/* ---- the left one ---- */
+
+static void row_pieces(void *arg, int member, int64_t begin, int64_t end)
+{
+    const GemmJob *job = arg;
+    const Kernels *k = job->c->k;
+    unsigned char *own = own_memory(job, member);
+    for (int64_t p = begin; p < end; p++) {
+        size_t from = (size_t)p * job->rows, m = least(job->m - from, job->rows);
+        k->gemm_pack_a(job->p, gemm_from(job->a, from, 0), m, job->k, own);
+        k->gemm(job->p, m, job->n, job->k, own, job->c->gemm, job->out + from * job->stride,
+                job->stride, job->add);
+    }
+}
+
+/* Rows of a piece: four pieces a member where that leaves enough of them, as many as fit the
+ * member's memory; whole tiles of the kernels, nearly: 28 is 2 strips of AVX-512, 32 of AMX. */
+static size_t piece_rows(const GemmJob *job)
+{
+    size_t unit = job->p == GEMM_BF16 ? 32 : 28, rows = job->m / (size_t)(4 * job->c->n_threads);
+    size_t room = OWN_BYTES / (gemm_up(job->k, GEMM_STEP) * sizeof(float)) - GEMM_COLUMNS;
+    rows = (least(rows, least(room, MOST_ROWS)) + unit / 2) / unit * unit;
+    return rows < unit ? unit : rows > room ? rows - unit : rows;
+}
+
+static void multiply(GemmJob *job)
+{
+    pack_right(job);
+    job->rows = piece_rows(job);
+    cpu_share(job->c, (int64_t)((job->m + job->rows - 1) / job->rows), 1,
+              (int64_t)(job->m * job->n * job->k / 8), row_pieces, job);
+}
+
+/* ---- without work memory: the same bits, a little at a time ---- */
+
+static void pinched_part(const GemmJob *job, size_t i, size_t j, size_t from)
+{
+    enum { SIDE = FEW_ROWS };
+    _Alignas(64) unsigned char a[2 * SIDE * FEW_K * sizeof(float)];
+    _Alignas(64) unsigned char x[GEMM_COLUMNS * FEW_K * sizeof(float)];
+    float rows[GEMM_STEP][SIDE];
+    const Kernels *t = job->c->k;
+    size_t m = least(job->m - i, SIDE), n = least(job->n - j, SIDE);
+    size_t k = least(job->k - from, job->w ? GEMM_STEP : FEW_K);
+    GemmMatrix right = job->w ? (GemmMatrix){rows[0], SIDE, false} : gemm_from(job->x, from, j);
+    for (size_t r = 0; job->w && r < k; r++) {
+        const float *row =
+            weight_row(job->w, job->mat, (int64_t)(job->row + from + r), job->c->work[0].raw);
+        float factor = job->w->scale ? job->w->scale[job->mat] : 1;
+        for (size_t l = 0; l < n; l++) rows[r][l] = factor * row[job->column + j + l];
+    }
+    t->gemm_pack_a(job->p, gemm_from(job->a, i, from), m, k, a);
+    t->gemm_pack_x(job->p, right, n, 0, k, k, x);
+    t->gemm(job->p, m, n, k, a, x, job->out + i * job->stride + j, job->stride, job->add || from);
+}
+
+static void pinched(const GemmJob *job)
+{
+    size_t step = job->w ? GEMM_STEP : FEW_K;
+    for (size_t i = 0; i < job->m; i += FEW_ROWS)
+        for (size_t j = 0; j < job->n; j += GEMM_COLUMNS)
+            for (size_t from = 0; from < job->k; from += step) pinched_part(job, i, j, from);
+}
+
+/* ---- whole products ---- */
+
+/* Columns of a pass over `k` that the shared memory holds. */
+static size_t columns_a_pass(const Cpu *c, GemmPrecision p, size_t k)
+{
+    return SHARED_BYTES / c->k->gemm_group(p, k) * GEMM_COLUMNS;
+}
+
+static void clear(const GemmJob *job)
+{
+    for (size_t i = 0; i < job->m && !job->add; i++)
+        memset(job->out + i * job->stride, 0, job->n * sizeof(float));
+}
+
+void cpu_gemm(Backend *b, size_t m, size_t n, size_t k, GemmMatrix a, GemmMatrix x, float *c,
+              size_t c_stride, bool add, GemmPrecision precision)
+{
+    Cpu *cpu = (Cpu *)b;
+    GemmJob all = {.c = cpu,
+                   .p = precision,
+                   .m = m,
+                   .n = n,
+                   .k = k,
+                   .a = a,
+                   .x = x,
+                   .out = c,
+                   .stride = c_stride,
+                   .add = add};
+    if (m == 0 || n == 0) return;
+    if (k == 0) {
+        clear(&all);
+        return;
+    }
+    if (!work_memory(cpu)) {
+        pinched(&all);
+        return;
+    }
+    size_t deep = least(k, MOST_K), wide = columns_a_pass(cpu, precision, deep);
+    for (size_t j = 0; j < n; j += wide)
+        for (size_t from = 0; from < k; from += deep) {
+            GemmJob job = all;
+            job.n = least(n - j, wide), job.k = least(k - from, deep);
+            job.a = gemm_from(a, 0, from);
+            job.x = gemm_from(x, from, j);
+            job.out = c + j;
+            job.add = add || from > 0;
+            multiply(&job);
+        }
 }
 
 void cpu_gemm_weight(Backend *b, size_t m, const float *dy, size_t stride, const Weight *w,
                      int64_t mat, float *c, size_t c_stride, bool add, GemmPrecision precision)
 {
     Cpu *cpu = (Cpu *)b;
-    GemmJob job = {.c = cpu,
+    size_t n = (size_t)w->k, k = (size_t)w->n;
+    GemmJob all = {.c = cpu,
+                   .p = precision,
                    .m = m,
-                   .n = (size_t)w->k,
-                   .a = {.data = dy, .stride = stride},
+                   .n = n,
+                   .k = k,
+                   .a = {dy, stride, false},
                    .out = c,
-                   .out_stride = c_stride,
+                   .stride = c_stride,
                    .add = add,
-                   .across = cpu->n_threads,
                    .w = w,
                    .mat = mat};
-    (void)precision;
-    cpu_share(cpu, job.across, 1, (int64_t)m * w->n * w->k / 8, weight_pieces, &job);
+    if (m == 0 || n == 0) return;
+    if (k == 0) {
+        clear(&all);
+        return;
+    }
+    if (!work_memory(cpu)) {
+        pinched(&all);
+        return;
+    }
+    /* Rows of a weight are dequantised whole: rather all columns and less k a pass. */
+    size_t most = OWN_BYTES / (GEMM_STEP * sizeof(float)) / GEMM_COLUMNS * GEMM_COLUMNS;
+    size_t deep = least(k, MOST_K), wide = least(gemm_up(n, GEMM_COLUMNS), most);
+    while (deep > 4 * GEMM_STEP && columns_a_pass(cpu, precision, deep) < wide)
+        deep = gemm_up(deep / 2, GEMM_STEP);
+    wide = least(wide, columns_a_pass(cpu, precision, deep));
+    for (size_t j = 0; j < n; j += wide)
+        for (size_t from = 0; from < k; from += deep) {
+            GemmJob job = all;
+            job.n = least(n - j, wide), job.k = least(k - from, deep);
+            job.a.data = dy + from;
+            job.row = from, job.column = j;
+            job.out = c + j;
+            job.add = add || from > 0;
+            multiply(&job);
+        }
 }
