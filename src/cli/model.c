@@ -111,6 +111,7 @@ int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *model, CliModel 
     grant(&g, m->cache_dir, true);
     for (int i = 0; i < 2; i++) grant(&g, wish->writes[i], true);
     for (int i = 0; i < 2; i++) grant(&g, wish->reads[i], false);
+    for (size_t i = 0; i < wish->n_data; i++) grant(&g, wish->data[i], false);
     /* What the engine asks the machine: memory, cgroup limits, cores. */
     static const char *const machine[] = {"/proc/meminfo", "/proc/cpuinfo", "/proc/self",
                                           "/sys/fs/cgroup", "/sys/devices/system"};

@@ -26,6 +26,8 @@ typedef struct ModelWish {
     const char *writes[2]; /* folders the command writes to; NULL: none */
     const char *reads[2];  /* files it reads besides the model; NULL: none */
     const char *other;     /* another model it reads; NULL: none */
+    const char *const *data; /* n_data files and folders it learns from; NULL: none */
+    size_t n_data;
     enum {
         BOX_WISHED, /* go on where a system has no sandbox */
         BOX_NEEDED, /* refuse to */

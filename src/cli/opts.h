@@ -31,6 +31,10 @@ enum {
     S_QUANTIZE = 1 << 15,
     S_IMATRIX = 1 << 17,
     S_COMPARE = 1 << 18,
+    S_VOCAB = 1 << 19,
+    S_EVAL = 1 << 20,
+    S_DISTILL = 1 << 21,
+    S_DATA = 1 << 22, /* commands that learn from data */
     S_ASIDE = 1 << 16, /* a command that the first help only names */
 };
 

@@ -1,0 +1,37 @@
+/* The chat template of vocabularies made here: ChatML, with tools and their calls in the form that
+ * Hermes models brought up and many families read (docs/answers.md). A conversation's text is the
+ * same whether or not an answer follows, so that its prefixes are prefixes of its text. */
+#include "train/vocab_learn.h"
+
+const char vocab_template[] =
+    "{%- set first = messages[0] if messages else {} %}\n"
+    "{%- if tools or first.role == 'system' %}\n"
+    "{{- '<|im_start|>system\\n' }}\n"
+    "{%- if first.role == 'system' %}{{- first.content }}{%- endif %}\n"
+    "{%- if tools %}\n"
+    "{%- if first.role == 'system' %}{{- '\\n\\n' }}{%- endif %}\n"
+    "{{- 'Functions that may be called, one JSON schema a line:\\n<tools>' }}\n"
+    "{%- for tool in tools %}{{- '\\n' + (tool | tojson) }}{%- endfor %}\n"
+    "{{- '\\n</tools>\\nA call is written as:\\n<tool_call>\\n{\"name\": NAME, \"arguments\": "
+    "OBJECT}\\n</tool_call>' }}\n"
+    "{%- endif %}\n"
+    "{{- '<|im_end|>\\n' }}\n"
+    "{%- endif %}\n"
+    "{%- for message in messages %}\n"
+    "{%- if message.role == 'tool' %}\n"
+    "{{- '<|im_start|>tool\\n<tool_response>\\n' + message.content +\n"
+    "    '\\n</tool_response><|im_end|>\\n' }}\n"
+    "{%- elif message.role != 'system' or not loop.first %}\n"
+    "{{- '<|im_start|>' + message.role + '\\n' + (message.content or '') }}\n"
+    "{%- for call in message.tool_calls or [] %}\n"
+    "{%- set function = call.function or call %}\n"
+    "{%- if message.content or not loop.first %}{{- '\\n' }}{%- endif %}\n"
+    "{{- '<tool_call>\\n{\"name\": \"' + function.name + '\", \"arguments\": ' }}\n"
+    "{%- if function.arguments is string %}{{- function.arguments }}\n"
+    "{%- else %}{{- function.arguments | tojson }}{%- endif %}\n"
+    "{{- '}\\n</tool_call>' }}\n"
+    "{%- endfor %}\n"
+    "{{- '<|im_end|>\\n' }}\n"
+    "{%- endif %}\n"
+    "{%- endfor %}\n"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}\n";
