@@ -64,11 +64,12 @@ bool chat_takes_tools(const Chat *chat)
 
 /* ---- rendering ---- */
 
-bt_status chat_run(const Chat *chat, const json_t *context, const JinjaLimits *limits, Buf *out,
-                   ChatParts *parts, bt_error *err)
+bt_status chat_run(const Chat *chat, const json_t *context, int64_t now, const JinjaLimits *limits,
+                   Buf *out, ChatParts *parts, bt_error *err)
 {
     JinjaParts runs = {0};
-    JinjaInput input = {.context = context, .own = chat_own_words, .now = (int64_t)time(NULL)};
+    JinjaInput input = {
+        .context = context, .own = chat_own_words, .now = now ? now : (int64_t)time(NULL)};
     if (limits) input.limits = *limits;
     bt_status status = jinja_render(chat->jinja, &input, out, &runs, err);
     chat_parts_close(parts);
@@ -77,11 +78,11 @@ bt_status chat_run(const Chat *chat, const json_t *context, const JinjaLimits *l
 }
 
 /* "21 Nov 2026", whatever the locale. */
-static Span today(char *out, size_t size)
+static Span today(int64_t at, char *out, size_t size)
 {
     static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    time_t now = time(NULL);
+    time_t now = at ? (time_t)at : time(NULL);
     struct tm tm;
     if (!gmtime_r(&now, &tm)) return (Span){NULL, 0};
     snprintf(out, size, "%02d %s %d", tm.tm_mday, months[tm.tm_mon % 12], tm.tm_year + 1900);
@@ -89,8 +90,8 @@ static Span today(char *out, size_t size)
 }
 
 /* The simple formats know text of three roles and no tools. */
-static bt_status by_format(const Chat *chat, const json_t *context, Buf *out, ChatParts *parts,
-                           bt_error *err)
+static bt_status by_format(const Chat *chat, const json_t *context, int64_t now, Buf *out,
+                           ChatParts *parts, bt_error *err)
 {
     char date[32], bos[256];
     const json_t *list = json_object_get(context, "messages");
@@ -114,7 +115,7 @@ static bt_status by_format(const Chat *chat, const json_t *context, Buf *out, Ch
                            .n = n,
                            .generation =
                                json_is_true(json_object_get(context, "add_generation_prompt"))};
-    if (chat->format.clock) request.date = today(date, sizeof date);
+    if (chat->format.clock) request.date = today(now, date, sizeof date);
     int64_t size = tok_text(chat->tok, tok_bos(chat->tok), true, false, bos, sizeof bos);
     if (size > 0 && size <= (int64_t)sizeof bos) request.bos = (Span){bos, (size_t)size};
     if (!status) status = chat_render(&chat->format, &request, out, parts, err);
@@ -131,9 +132,9 @@ bt_status chat_apply(const Chat *chat, const ChatAsk *ask, Buf *out, ChatParts *
     json_t *context = chat_context(chat, ask, &why);
     bt_status status = context ? BT_OK : why.status;
     if (!status && chat->jinja)
-        status = chat_run(chat, context, NULL, out, parts, &why);
+        status = chat_run(chat, context, ask->now, NULL, out, parts, &why);
     else if (!status)
-        status = by_format(chat, context, out, parts, &why);
+        status = by_format(chat, context, ask->now, out, parts, &why);
     json_decref(context);
     if (!status) return BT_OK;
     bool template = context && chat->jinja && status != BT_E_MEMORY;

@@ -48,6 +48,7 @@ typedef struct ChatAsk {
     const json_t *variables; /* object, or NULL */
     bt_think think;
     bool generation;
+    int64_t now; /* seconds since 1970, for templates that ask for the date; 0: the clock's */
 } ChatAsk;
 
 /* Appends the text; `parts` are set to its runs. BT_E_ARGUMENT (what is asked, or the template's
@@ -64,8 +65,8 @@ bt_status chat_encode(const Chat *chat, const ChatParts *parts, bt_token **ids, 
 json_t *chat_context(const Chat *chat, const ChatAsk *ask, bt_error *err);
 /* Names of variables that are the template's own words. */
 extern const char *const chat_own_words[];
-bt_status chat_run(const Chat *chat, const json_t *context, const JinjaLimits *limits, Buf *out,
-                   ChatParts *parts, bt_error *err);
+bt_status chat_run(const Chat *chat, const json_t *context, int64_t now, const JinjaLimits *limits,
+                   Buf *out, ChatParts *parts, bt_error *err);
 /* Fills in what trials find. Fails with BT_E_LIMIT if the template is out of bounds. */
 bt_status chat_try(Chat *chat, bt_error *err);
 /* Messages as a JSON array. BT_E_ARGUMENT, BT_E_MEMORY. */

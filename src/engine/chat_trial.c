@@ -15,7 +15,8 @@ static bt_status attempt(const Chat *chat, json_t *messages, const json_t *tools
     const ChatAsk ask = {.messages = messages, .tools = tools, .generation = true};
     buf_clear(out);
     json_t *context = messages ? chat_context(chat, &ask, err) : NULL;
-    bt_status status = context ? chat_run(chat, context, &limits, out, &parts, err) : BT_E_MEMORY;
+    bt_status status =
+        context ? chat_run(chat, context, 0, &limits, out, &parts, err) : BT_E_MEMORY;
     chat_parts_close(&parts);
     json_decref(context);
     json_decref(messages);
