@@ -34,6 +34,7 @@ typedef struct KvLayer {
      * the entries that a row of this step can see. */
     const int32_t *tables;
     int32_t table_stride;
+    Tensor k, v; /* in training there is no state: the keys and values of the step's own rows */
 } KvLayer;
 
 /* The recurrent state of one layer: of each sequence `conv` floats, the tail of a convolution, then
@@ -178,6 +179,8 @@ typedef struct Recurrence {
 
 typedef struct Backend Backend;
 
+struct BackendTraining;
+
 typedef struct BackendOps {
     const char *name;
     bool computes; /* false: plan; the calls below are not made and data pointers are NULL */
@@ -213,6 +216,7 @@ typedef struct BackendOps {
                   const RowChains *chains, const Recurrence *r, Tensor out);
     /* out (wanted rows, D) = the rows of x whose logits are wanted. */
     void (*wanted)(Backend *b, Tensor x, const StepRow *rows, Tensor out);
+    const struct BackendTraining *training; /* see training.h; NULL: it cannot train */
 } BackendOps;
 
 struct Backend {

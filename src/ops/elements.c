@@ -1,11 +1,12 @@
 /* Ops on elements and shapes (see ops.h). */
-#include "ops/shapes.h"
+#include "ops/back.h"
 
 static Tensor element(Step *s, Op op, Tensor x, Tensor y, const ElementOptions *options)
 {
     if (!op_may(s, op)) return no_tensor;
     Tensor out = step_tensor(s, x.rows, x.heads, x.width, false);
     if (step_computes(s)) s->backend->ops->element(s->backend, x, y, options, out);
+    record_element(s, x, y, options, out);
     return out;
 }
 
@@ -14,6 +15,7 @@ Tensor op_add(Step *s, Tensor x, Tensor y)
     if (!same_shape(s, OP_add, x, y)) return no_tensor;
     Tensor out = step_tensor(s, x.rows, x.heads, x.width, false);
     if (step_computes(s)) s->backend->ops->add(s->backend, x, y, out);
+    record_add(s, x, y, out);
     return out;
 }
 
@@ -153,10 +155,10 @@ Tensor op_part(Step *s, Tensor x, int32_t first, int32_t width)
         x.twin = NULL;
         return x;
     }
+    ElementOptions o = {.op = ELEMENT_PART, .first = first};
     Tensor out = step_tensor(s, x.rows, x.heads, width, false);
-    if (step_computes(s))
-        s->backend->ops->element(s->backend, x, x,
-                                 &(ElementOptions){.op = ELEMENT_PART, .first = first}, out);
+    if (step_computes(s)) s->backend->ops->element(s->backend, x, x, &o, out);
+    record_element(s, x, x, &o, out);
     return out;
 }
 
@@ -167,8 +169,9 @@ Tensor op_join(Step *s, Tensor x, Tensor y)
         step_fail(s, BT_E_INTERNAL, "join: %d heads and %d heads", x.heads, y.heads);
         return no_tensor;
     }
+    ElementOptions o = {.op = ELEMENT_JOIN};
     Tensor out = step_tensor(s, x.rows, x.heads, x.width + y.width, false);
-    if (step_computes(s))
-        s->backend->ops->element(s->backend, x, y, &(ElementOptions){.op = ELEMENT_JOIN}, out);
+    if (step_computes(s)) s->backend->ops->element(s->backend, x, y, &o, out);
+    record_element(s, x, y, &o, out);
     return out;
 }

@@ -1,5 +1,5 @@
 /* op_moe: memory of the routing and of the gathered rows; the backend does the rest. */
-#include "ops/shapes.h"
+#include "ops/back.h"
 
 static bool shapes_fit(Tensor x, Tensor logits, const Weight *gate, const Weight *up,
                        const Weight *down, const MoeOptions *o)
@@ -21,6 +21,7 @@ Tensor op_moe(Step *s, Tensor x, Tensor chooser, const Weight *router, const Wei
         step_fail(s, BT_E_INTERNAL, "moe: shapes of %s and %s do not fit", up->name, down->name);
         return out;
     }
+    if (s->tape) return train_moe(s, x, logits, gate, up, down, options);
     x = step_twin(s, x);
     size_t pairs = (size_t)x.rows * (size_t)options->n_used;
     out = step_tensor(s, x.rows, 1, (int32_t)down->n, false);

@@ -2,7 +2,7 @@
  * ops.h). */
 #include <string.h>
 
-#include "ops/shapes.h"
+#include "ops/back.h"
 
 const char *op_name(Op op)
 {
@@ -48,6 +48,8 @@ static Tensor look_up(Step *s, Op op, const Weight *table, float alpha)
     int32_t *ids = step_memory(s, (size_t)s->n_rows * sizeof *ids);
     if (step_failed(s)) return no_tensor;
     Tensor out = step_tensor(s, s->n_rows, 1, (int32_t)table->k, false);
+    train_by_gemm(s, table); /* refuses what cannot change */
+    record_embed(s, table, ids, alpha, out);
     if (!step_computes(s)) return out;
     for (int32_t i = 0; i < s->n_rows; i++) {
         ids[i] = s->rows[i].embedding ? 0 : s->rows[i].token;
@@ -61,6 +63,8 @@ static Tensor look_up(Step *s, Op op, const Weight *table, float alpha)
     if (alpha != 1)
         s->backend->ops->element(s->backend, out, out,
                                  &(ElementOptions){.op = ELEMENT_SCALE, .alpha = alpha}, out);
+    for (int32_t i = 0; op == OP_embed && i < s->n_rows; i++)
+        if (s->rows[i].embedding) ids[i] = -1; /* the table has no part in it */
     return out;
 }
 
@@ -84,6 +88,8 @@ Tensor op_embed_positions(Step *s, const Weight *table)
     int32_t *ids = step_memory(s, (size_t)s->n_rows * sizeof *ids);
     if (step_failed(s)) return no_tensor;
     Tensor out = step_tensor(s, s->n_rows, 1, (int32_t)table->k, false);
+    train_by_gemm(s, table);
+    record_embed(s, table, ids, 1, out);
     if (!step_computes(s)) return out;
     for (int32_t i = 0; i < s->n_rows; i++) {
         ids[i] = s->rows[i].position;
@@ -105,6 +111,7 @@ Tensor op_norm(Step *s, Tensor x, const Norm *norm)
     if (!op_may(s, OP_norm)) return no_tensor;
     Tensor out = step_tensor(s, x.rows, x.heads, x.width, true);
     if (step_computes(s)) s->backend->ops->norm(s->backend, x, norm, out);
+    record_norm(s, x, norm, out);
     return out;
 }
 
@@ -115,9 +122,23 @@ Tensor op_rmsnorm(Step *s, Tensor x, const float *weight, float eps)
 
 /* ---- matrices ---- */
 
+static Tensor train_linear(Step *s, Tensor x, const Weight *w)
+{
+    bool gemm = train_by_gemm(s, w);
+    x = train_twin(s, x, w, NULL, NULL);
+    Tensor out = step_tensor(s, x.rows, 1, (int32_t)w->n, false);
+    if (step_computes(s) && gemm)
+        training_of(s)->linear(s->backend, x, w, out, s->tape->precision);
+    else if (step_computes(s))
+        s->backend->ops->linear(s->backend, x, &w, &out, 1);
+    record_linear(s, x, w, out);
+    return out;
+}
+
 Tensor op_linear(Step *s, Tensor x, const Weight *w)
 {
     if (!fits(s, OP_linear, x, w)) return no_tensor;
+    if (s->tape) return train_linear(s, x, w);
     x = step_twin(s, x);
     Tensor out = step_tensor(s, x.rows, 1, (int32_t)w->n, false);
     if (step_computes(s)) s->backend->ops->linear(s->backend, x, &w, &out, 1);
@@ -143,6 +164,13 @@ Qkv op_qkv(Step *s, Tensor x, const Weight *wq, const Weight *wk, const Weight *
 {
     Qkv p = {no_tensor, no_tensor, no_tensor};
     if (!fits(s, OP_qkv, x, wq) || !fits(s, OP_qkv, x, wk) || !fits(s, OP_qkv, x, wv)) return p;
+    if (s->tape) {
+        x = train_twin(s, x, wq, wk, wv);
+        p.q = op_split(s, train_linear(s, x, wq), (int32_t)(wq->n / e_q));
+        p.k = op_split(s, train_linear(s, x, wk), (int32_t)(wk->n / e_k));
+        p.v = op_split(s, train_linear(s, x, wv), (int32_t)(wv->n / e_v));
+        return p;
+    }
     x = step_twin(s, x);
     p.q = step_tensor(s, x.rows, (int32_t)(wq->n / e_q), e_q, false);
     p.k = step_tensor(s, x.rows, (int32_t)(wk->n / e_k), e_k, false);
@@ -154,6 +182,20 @@ Qkv op_qkv(Step *s, Tensor x, const Weight *wq, const Weight *wk, const Weight *
     return p;
 }
 
+/* The same in parts: the way back reads what each gave. */
+static Tensor train_gated(Step *s, Tensor x, const Weight *gate, const Weight *up,
+                          const Weight *down, Activation activation)
+{
+    if (activation == ACT_GATE_CLAMPED) {
+        step_fail(s, BT_E_UNSUPPORTED, "op gated cannot be trained through with clamped gates");
+        return no_tensor;
+    }
+    x = train_twin(s, x, gate, up, NULL);
+    Tensor g = gate ? op_linear(s, x, gate) : no_tensor, u = op_linear(s, x, up);
+    Tensor hidden = gate ? op_gate(s, u, g, activation) : op_activate(s, u, activation);
+    return op_linear(s, hidden, down);
+}
+
 Tensor op_gated(Step *s, Tensor x, const Weight *gate, const Weight *up, const Weight *down,
                 Activation activation)
 {
@@ -163,6 +205,7 @@ Tensor op_gated(Step *s, Tensor x, const Weight *gate, const Weight *up, const W
                   (long long)gate->n, up->name, (long long)up->n);
         return no_tensor;
     }
+    if (s->tape) return train_gated(s, x, gate, up, down, activation);
     x = step_twin(s, x);
     Tensor hidden = step_tensor(s, x.rows, 1, (int32_t)up->n, true);
     if (step_failed(s)) return no_tensor;
@@ -194,6 +237,12 @@ KvLayer op_remember(Step *s, int32_t l, Tensor k, Tensor v)
                   spec->kv_heads, spec->e_k, spec->kv_heads, spec->e_v);
         return kv;
     }
+    if (s->tape && spec->v_in_k) {
+        step_fail(s, BT_E_UNSUPPORTED, "op remember cannot be trained through with values in keys");
+        return kv;
+    }
+    if (s->tape)
+        return (KvLayer){.kv_heads = k.heads, .e_k = k.width, .e_v = v.width, .k = k, .v = v};
     kv = layer_of(s, l);
     if (step_computes(s)) s->backend->ops->remember(s->backend, &kv, s->rows, k, v);
     return kv;
@@ -212,6 +261,7 @@ Tensor op_attend(Step *s, Tensor q, KvLayer kv, const AttendOptions *options)
                   q.width, kv.kv_heads, kv.e_k);
         return no_tensor;
     }
+    if (s->tape) return train_attend(s, q, &kv, options);
     Tensor out = step_tensor(s, q.rows, q.heads, kv.e_v, true);
     if (step_computes(s)) s->backend->ops->attend(s->backend, &kv, s->rows, q, options, out);
     return out;
@@ -222,5 +272,6 @@ Tensor op_wanted(Step *s, Tensor x)
     if (!op_may(s, OP_wanted) || s->n_wanted == x.rows) return x;
     Tensor out = step_tensor(s, s->n_wanted, x.heads, x.width, false);
     if (step_computes(s)) s->backend->ops->wanted(s->backend, x, s->rows, out);
+    record_wanted(s, x, out);
     return out;
 }

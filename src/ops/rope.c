@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/shapes.h"
+#include "ops/back.h"
 
 /* The axis that pair j turns by. */
 static int axis_of(const Rope *rope, int32_t j)
@@ -56,7 +56,12 @@ Tensor op_norm_rope(Step *s, Tensor x, const Norm *norm, const RopeTable *table)
                   table->first, x.width);
         return no_tensor;
     }
+    if (s->tape && norm) { /* the norm's way back needs what it read */
+        x = op_norm(s, x, norm);
+        norm = NULL;
+    }
     if (step_computes(s)) s->backend->ops->norm_rope(s->backend, x, norm, table);
+    record_rope(s, x, table);
     return x;
 }
 

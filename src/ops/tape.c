@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/shapes.h"
+#include "ops/back.h"
 
 #define LOGITS_BYTES ((size_t)32 << 20)
 
@@ -50,8 +50,7 @@ Tensor tape_grad(const Step *s, Tensor x)
 void tape_clear(Step *s, Tensor x)
 {
     Tensor d = tape_grad(s, x);
-    if (d.data && step_computes(s))
-        memset(d.data, 0, (size_t)x.rows * tensor_row(x) * sizeof(float));
+    if (d.data && step_computes(s)) training_of(s)->clear(s->backend, d);
 }
 
 void tape_record(Step *s, TapeBackFn back, const void *saved, size_t size)
@@ -93,6 +92,8 @@ void tape_begin(Step *s)
     t->last = NULL;
     t->floor = 0;
     t->recording = !t->forward_only;
+    if (s->backend->ops->computes && !training_of(s))
+        step_fail(s, BT_E_UNSUPPORTED, "backend %s cannot train", s->backend->ops->name);
 }
 
 void tape_back(Step *s)

@@ -1,5 +1,5 @@
 /* Opening the CPU backend, its work memory, and sharing pieces among the team (see cpu.h). */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/back.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
@@ -35,6 +35,7 @@ static const BackendOps cpu_ops = {
     .conv = cpu_conv,
     .recur = cpu_recur,
     .wanted = cpu_wanted,
+    .training = &cpu_training,
 };
 
 /* Cuts the memory of one member; base NULL only counts. */

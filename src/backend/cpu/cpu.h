@@ -97,6 +97,12 @@ void cpu_gated_panel(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat
                      CpuInput in, size_t m, int64_t row);
 /* Whether it fills out's twin, and not its floats; the caller sets `ready` at the end. */
 bool cpu_gated_quantises(Tensor out);
+/* Chooses experts and sorts the pairs: fills all of work but its tensors. Returns how many experts
+ * have pairs; work->active lists them. */
+int64_t cpu_moe_route(Cpu *c, Tensor logits, const MoeOptions *options, const MoeWork *work);
+/* out (P, n of w) = in (P, K) times each pair's matrix of w transposed. active > 0. */
+void cpu_moe_product(Cpu *c, const MoeWork *work, int64_t active, Tensor in, const Weight *w,
+                     Tensor out);
 /* Pieces small enough that members finish together, large enough to stream. */
 int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows);
 

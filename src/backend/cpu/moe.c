@@ -149,22 +149,36 @@ static int32_t list_active(const MoeOptions *o, const MoeWork *w)
 
 typedef struct MoeJob {
     Cpu *c;
-    Tensor x, logits, out;
-    const Weight *gate, *up, *down;
+    Tensor x, out;
+    const Weight *gate, *up;
     const MoeOptions *options;
     const MoeWork *work;
     bool floats; /* some matrix reads the rows as they are */
 } MoeJob;
 
+typedef struct RouteJob {
+    Tensor logits;
+    const MoeOptions *options;
+    const MoeWork *work;
+} RouteJob;
+
 static void choose_rows(void *arg, int member, int64_t begin, int64_t end)
 {
-    const MoeJob *job = arg;
+    const RouteJob *job = arg;
     const MoeWork *w = job->work;
     const MoeOptions *o = job->options;
     (void)member;
     for (int64_t i = begin; i < end; i++)
         choose(tensor_at(job->logits, i), o, w->score + i * o->n_experts, w->expert + i * o->n_used,
                w->share + i * o->n_used);
+}
+
+int64_t cpu_moe_route(Cpu *c, Tensor logits, const MoeOptions *options, const MoeWork *work)
+{
+    RouteJob job = {logits, options, work};
+    cpu_share(c, logits.rows, 8, logits.rows * options->n_experts * 16, choose_rows, &job);
+    sort_pairs(options, work, logits.rows);
+    return list_active(options, work);
 }
 
 static void gather_rows(void *arg, int member, int64_t begin, int64_t end)
@@ -212,18 +226,34 @@ static void hidden_panels(void *arg, int member, int64_t begin, int64_t end)
     }
 }
 
-static void result_panels(void *arg, int member, int64_t begin, int64_t end)
+typedef struct ProductJob {
+    const Cpu *c;
+    const MoeWork *work;
+    const Weight *w;
+    Tensor in, out;
+} ProductJob;
+
+static void product_panels(void *arg, int member, int64_t begin, int64_t end)
 {
-    const MoeJob *job = arg;
-    const MoeWork *w = job->work;
-    int64_t panels = weight_panels(job->down), row;
+    const ProductJob *job = arg;
+    int64_t panels = weight_panels(job->w), row;
     for (int64_t p = begin; p < end; p++) {
-        int64_t e = w->active[p / panels];
-        size_t m = rows_of(w, e, &row);
-        cpu_product(job->c, &job->c->work[member], job->down, e, p % panels,
-                    cpu_input(w->hidden, row, 0), m,
-                    tensor_at(w->result, row) + p % panels * PANEL_ROWS, tensor_row(w->result));
+        int64_t e = job->work->active[p / panels];
+        size_t m = rows_of(job->work, e, &row);
+        cpu_product(job->c, &job->c->work[member], job->w, e, p % panels,
+                    cpu_input(job->in, row, 0), m,
+                    tensor_at(job->out, row) + p % panels * PANEL_ROWS, tensor_row(job->out));
     }
+}
+
+void cpu_moe_product(Cpu *c, const MoeWork *work, int64_t active, Tensor in, const Weight *w,
+                     Tensor out)
+{
+    ProductJob job = {c, work, w, in, out};
+    if (w->paneled) cpu_quantise(c, in);
+    int64_t rows = (in.rows + active - 1) / active, panels = active * weight_panels(w);
+    cpu_share(c, panels, cpu_panel_chunk(c, panels, rows), in.rows * w->n * w->k / 8,
+              product_panels, &job);
 }
 
 static void add_up(void *arg, int member, int64_t begin, int64_t end)
@@ -247,32 +277,25 @@ void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weig
     Cpu *c = (Cpu *)b;
     MoeJob job = {.c = c,
                   .x = x,
-                  .logits = logits,
                   .out = out,
                   .gate = gate,
                   .up = up,
-                  .down = down,
                   .options = options,
                   .work = work,
                   .floats = (gate && !gate->paneled) || !up->paneled};
     int64_t pairs = x.rows * options->n_used;
     if (pairs <= 0) return;
     bool quantised = (gate && gate->paneled) || up->paneled;
-    cpu_share(c, x.rows, 8, x.rows * options->n_experts * 16, choose_rows, &job);
-    sort_pairs(options, work, x.rows);
+    int64_t active = cpu_moe_route(c, logits, options, work);
     if (quantised && !options->weigh_input) cpu_quantise(c, x);
     cpu_share(c, pairs, 8, pairs * (int64_t)tensor_row(x) / 4, gather_rows, &job);
     if (work->in.twin && x.twin) work->in.twin->ready = x.twin->ready && !options->weigh_input;
     if (quantised) cpu_quantise(c, work->in);
-    int64_t active = list_active(options, work);
     /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a pair has an expert, and it is active */
     int64_t rows = (pairs + active - 1) / active, panels = active * weight_panels(up);
     cpu_share(c, panels, cpu_panel_chunk(c, panels, rows), pairs * up->n * up->k / 4, hidden_panels,
               &job);
     if (cpu_gated_quantises(work->hidden)) work->hidden.twin->ready = true;
-    if (down->paneled) cpu_quantise(c, work->hidden);
-    panels = active * weight_panels(down);
-    cpu_share(c, panels, cpu_panel_chunk(c, panels, rows), pairs * down->n * down->k / 8,
-              result_panels, &job);
+    cpu_moe_product(c, work, active, work->hidden, down, work->result);
     cpu_share(c, x.rows, 4, pairs * (int64_t)tensor_row(out), add_up, &job);
 }
