@@ -37,6 +37,18 @@ bt_status convert_open(const char *folder, const ConvertOptions *options, Conver
                        bt_error *err);
 void convert_close(Convert **c);
 
+/* A model that is yet to be trained. */
+typedef struct ConvertScratch {
+    const char *path;      /* of config.json, for messages */
+    const char *name;      /* general.name */
+    Span config;           /* its text */
+    const Gguf *tokenizer; /* whose vocabulary and chat template it gets */
+} ConvertScratch;
+
+/* The plan of such a model: convert_view gives its keys and shapes; it has no numbers, so that it
+ * cannot be written. What `scratch` points to must live until the plan closes. */
+bt_status convert_open_scratch(const ConvertScratch *scratch, Convert **out, bt_error *err);
+
 /* Writes the plan to `path`, replaced as a whole at the end. Needs some tens of megabytes besides
  * the vocabulary, however large the model is. */
 bt_status convert_write(Convert *c, const char *path, bt_error *err);

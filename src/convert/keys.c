@@ -204,8 +204,9 @@ static Span base_name(const char *folder)
 static void put_general(Convert *c)
 {
     Span path = jdoc_text(c->config, jdoc_get(c->config, 0, "_name_or_path"));
-    Span name = base_name(c->folder);
-    if (path.size > 1 && path.size < 200 && path.data[0] != '/' && path.data[0] != '.') {
+    Span name = c->scratch ? span_of(c->scratch->name) : base_name(c->folder);
+    if (!c->scratch && path.size > 1 && path.size < 200 && path.data[0] != '/' &&
+        path.data[0] != '.') {
         name = path;
         for (size_t i = path.size; i > 0; i--)
             if (path.data[i - 1] == '/') {

@@ -209,18 +209,23 @@ static void open_plan(Convert *c)
     c->writer = gguf_writer_open();
     if (!c->writer) plan_fail(c, BT_E_MEMORY, "not enough memory for a GGUF header");
     read_config(c);
-    if (!plan_failed(c) && !c->options.vocab_only) open_weights(c);
+    if (!plan_failed(c) && !c->options.vocab_only && !c->scratch) open_weights(c);
     plan_keys(c);
+    if (c->scratch) plan_scratch(c);
     plan_pooling(c);
     plan_tensors(c);
     put_file_type(c);
-    plan_vocab(c);
+    if (c->scratch)
+        plan_vocab_copy(c);
+    else
+        plan_vocab(c);
     for (int i = 0; c->st && i < st_n_shards(c->st) && !plan_failed(c); i++)
         c->status = os_map_check(st_shard(c->st, i), st_shard_path(c->st, i), c->err);
 }
 
 static bt_status open_new(const char *folder, const ConvertFiles *files,
-                          const ConvertOptions *options, Convert **out, bt_error *err)
+                          const ConvertScratch *scratch, const ConvertOptions *options,
+                          Convert **out, bt_error *err)
 {
     bt_error ignored;
     size_t n = strlen(folder);
@@ -231,6 +236,7 @@ static bt_status open_new(const char *folder, const ConvertFiles *files,
     c->err = err ? err : &ignored;
     c->folder = mem_strndup(folder, n);
     c->files = files;
+    c->scratch = scratch;
     if (options) c->options = *options;
     if (c->folder)
         open_plan(c);
@@ -246,13 +252,22 @@ static bt_status open_new(const char *folder, const ConvertFiles *files,
 bt_status convert_open(const char *folder, const ConvertOptions *options, Convert **out,
                        bt_error *err)
 {
-    return open_new(folder, NULL, options, out, err);
+    return open_new(folder, NULL, NULL, options, out, err);
 }
 
 bt_status convert_open_memory(const ConvertFiles *files, const ConvertOptions *options,
                               Convert **out, bt_error *err)
 {
-    return open_new("memory", files, options, out, err);
+    return open_new("memory", files, NULL, options, out, err);
+}
+
+bt_status convert_open_scratch(const ConvertScratch *scratch, Convert **out, bt_error *err)
+{
+    ConvertFiles files = {.config = scratch->config};
+    ConvertOptions options = {.type = CONVERT_F32};
+    bt_status status = open_new(scratch->path, &files, scratch, &options, out, err);
+    if (!status) (*out)->files = NULL; /* read by now */
+    return status;
 }
 
 void convert_close(Convert **convert)

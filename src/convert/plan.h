@@ -109,7 +109,8 @@ bt_status convert_open_memory(const ConvertFiles *files, const ConvertOptions *o
                               Convert **out, bt_error *err);
 
 struct Convert {
-    const ConvertFiles *files; /* NULL: a folder on disk */
+    const ConvertFiles *files;     /* NULL: a folder on disk */
+    const ConvertScratch *scratch; /* NULL: there are weights */
     char *folder;
     ConvertOptions options;
     const Family *family;
@@ -219,6 +220,12 @@ bt_status out_rows(const ConvOut *o, uint64_t row, uint64_t n, void *dst, float 
 const void *out_plain(const ConvOut *o);
 uint64_t out_bytes(const ConvOut *o);
 uint64_t out_row_bytes(const ConvOut *o);
+
+/* ---- scratch.c: a model without weights ---- */
+/* Opens c->st over a header that lists its tensors. After plan_keys. */
+void plan_scratch(Convert *c);
+/* The vocabulary's keys as the tokenizer's file has them. */
+void plan_vocab_copy(Convert *c);
 
 /* ---- vocab.c, pooling.c ---- */
 void plan_vocab(Convert *c);

@@ -35,9 +35,10 @@ static void summarise(bt_model *m)
     }
 }
 
-static bt_status load_weights(bt_model *m, bt_error *err)
+static bt_status load_weights(bt_model *m, bool live, bt_error *err)
 {
-    Loader ld = {.gguf = m->gguf, .arch = m->architecture, .store = &m->store, .err = err};
+    Loader ld = {
+        .gguf = m->gguf, .arch = m->architecture, .borrow = live, .store = &m->store, .err = err};
     m->arch = arch_find(span_of(m->architecture));
     if (!m->arch)
         return bt_fail(err, BT_E_UNSUPPORTED, "%s: architecture '%s' is not known; known: %s",
@@ -49,6 +50,7 @@ static bt_status load_weights(bt_model *m, bt_error *err)
     m->n_matrices = ld.n_weights;
     m->embedding = ld.embedding;
     if (ld.status) return ld.status;
+    for (size_t i = 0; i < m->n_matrices && live; i++) m->matrices[i]->paneled = false;
     int32_t words = tok_size(model_tokenizer(m));
     if (words > m->hyper.n_vocab)
         return bt_fail(
@@ -71,7 +73,7 @@ static void read_sizes(bt_model *m)
 }
 
 /* What the file says, in the order in which it is needed. */
-static bt_status read_model(bt_model *m, const bt_model_options *o, bt_error *err)
+static bt_status read_model(bt_model *m, const bt_model_options *o, bool live, bt_error *err)
 {
     bt_status status = BT_OK;
     if (o->cache_dir && !o->no_cache && !(m->cache_dir = mem_strdup(o->cache_dir)))
@@ -83,13 +85,14 @@ static bt_status read_model(bt_model *m, const bt_model_options *o, bt_error *er
         status = prefixes_read(m->gguf, m->architecture, m->name, &m->query_prefix,
                                &m->document_prefix, err);
     if (!status) status = vocab_load(m->gguf, &m->vocab, err);
-    if (!status && !o->vocab_only) status = load_weights(m, err);
+    if (!status && !o->vocab_only) status = load_weights(m, live, err);
     if (!status && o->vocab_only) read_sizes(m);
     bt_status lost = model_check_files(m, err);
     return lost ? lost : status; /* what is read of a file that is no more is nonsense */
 }
 
-bt_status model_open_gguf(Gguf **gguf, const bt_model_options *o, bt_model **out, bt_error *err)
+static bt_status open_index(Gguf **gguf, const bt_model_options *o, bool live, bt_model **out,
+                            bt_error *err)
 {
     *out = NULL;
     bt_model *m = mem_zalloc(1, sizeof *m);
@@ -104,7 +107,7 @@ bt_status model_open_gguf(Gguf **gguf, const bt_model_options *o, bt_model **out
     m->progress = o->progress;
     m->progress_user = o->progress_user;
     pthread_mutex_init(&m->lock, NULL);
-    bt_status status = read_model(m, o, err);
+    bt_status status = read_model(m, o, live, err);
     if (status) {
         bt_model_close(&m);
         return status;
@@ -112,6 +115,16 @@ bt_status model_open_gguf(Gguf **gguf, const bt_model_options *o, bt_model **out
     summarise(m);
     *out = m;
     return BT_OK;
+}
+
+bt_status model_open_gguf(Gguf **gguf, const bt_model_options *o, bt_model **out, bt_error *err)
+{
+    return open_index(gguf, o, false, out, err);
+}
+
+bt_status model_open_live(Gguf **gguf, const bt_model_options *o, bt_model **out, bt_error *err)
+{
+    return open_index(gguf, o, true, out, err);
 }
 
 bt_status bt_model_open(const char *path, const bt_model_options *options, bt_model **out,

@@ -41,6 +41,11 @@ struct bt_model {
 /* bt_model_open on a file that is open. Takes *gguf over and clears it, also on failure. */
 bt_status model_open_gguf(Gguf **gguf, const bt_model_options *options, bt_model **out,
                           bt_error *err);
+/* The same on an index in memory whose float32 tensors are the weights themselves: matrices and
+ * vectors are read where they lie, without panels, so that changing the numbers changes the model.
+ * The memory outlives the model. */
+bt_status model_open_live(Gguf **gguf, const bt_model_options *options, bt_model **out,
+                          bt_error *err);
 /* Starts the team and prepares the weights, the first time. */
 bt_status model_prepare(bt_model *model, bt_error *err);
 /* BT_E_IO when a mapped file of the model was cut short under us. */

@@ -298,6 +298,7 @@ static const float *floats_of(Loader *ld, const GgufTensor *t, int64_t ne0, int6
                     (int)t->name.size, t->name.data, dtype_name(t->type));
         return NULL;
     }
+    if (ld->borrow && t->type == DT_F32 && t->data) return t->data;
     float *out = loader_memory(ld, (size_t)n, sizeof *out);
     if (!out || !t->data) return out;
     dequant_row(t->type, t->data, out, (size_t)n);
@@ -363,6 +364,10 @@ static void read_sides(Loader *ld, Weight *w, int32_t layer, const char *name, i
     const float *all = bias ? floats_of(ld, bias, total, w->n_mats) : NULL;
     w->bias = all;
     if (!all || total == w->n) return;
+    if (w->n_mats == 1) {
+        w->bias = all + first;
+        return;
+    }
     float *own = loader_memory(ld, (size_t)(w->n * w->n_mats), sizeof *own);
     for (int64_t m = 0; m < w->n_mats && own; m++)
         memcpy(own + m * w->n, all + m * total + first, (size_t)w->n * sizeof *own);

@@ -48,6 +48,8 @@ typedef struct ModelStore {
 typedef struct Loader {
     const Gguf *gguf;
     const char *arch; /* prefix of its keys */
+    bool borrow;      /* float32 vectors are read where they lie, which outlives the model: training
+                       * changes them there */
     bool encoder;     /* its rows see each other both ways, unless the file says otherwise */
     ModelStore *store;
     Hyper hyper;
