@@ -280,6 +280,21 @@ typedef struct bt_comparison {
 BT_API bt_status bt_compare(bt_model *a, bt_model *b, const bt_token *ids, size_t n,
                             const bt_compare_options *options, bt_comparison *out, bt_error *err);
 
+/* ---- training ------------------------------------------------------------- */
+
+typedef struct bt_train_report bt_train_report;
+/* After each step; false: a checkpoint is written and the run ends with BT_E_CANCELLED. */
+typedef bool (*bt_train_fn)(void *user, const bt_train_report *report);
+
+struct bt_train_report {
+    int64_t step, steps;
+    double loss, smooth_loss; /* nats a token: of this step, and a running mean */
+    double rate, grad_norm;
+    double eval_loss; /* NaN where held-out data was not read */
+    uint64_t tokens;  /* that counted so far */
+    double tokens_per_s, seconds_left;
+};
+
 /* ---- text ---------------------------------------------------------------- */
 
 #define BT_TOKENIZE_NO_SPECIAL 1u /* text of special tokens stays text */
