@@ -11,6 +11,32 @@
 #include "support/make_blocks.h"
 #include "tensor/dtype.h"
 
+#define ARENA_BYTES ((size_t)8 << 20)
+
+void back_begin(Back *b, Backend *backend, uint64_t seed)
+{
+    *b = (Back){.seed = seed};
+    assert_true(arena_open(&b->arena, ARENA_BYTES));
+    b->tape.grad = aligned_alloc(64, ARENA_BYTES);
+    assert_non_null(b->tape.grad);
+    memset(b->tape.grad, 0xff, ARENA_BYTES); /* NaN where nobody cleared */
+    b->step = (Step){.backend = backend,
+                     .arena = &b->arena,
+                     .tape = &b->tape,
+                     .rows = b->rows,
+                     .layers = &b->layer,
+                     .n_ctx = 64,
+                     .err = &b->err};
+    tape_begin(&b->step);
+}
+
+void back_end(Back *b)
+{
+    for (int i = 0; i < b->n_memory; i++) free(b->memory[i]);
+    free(b->tape.grad);
+    arena_close(&b->arena);
+}
+
 static float *memory(Back *b, size_t n, float mean, float spread)
 {
     float *at = calloc(n ? n : 1, sizeof *at);

@@ -43,6 +43,10 @@ typedef struct BackCase {
     void (*reference)(const Back *b, double *const *arg, double *out);
 } BackCase;
 
+/* A step under a tape that records, over inputs from `seed`. */
+void back_begin(Back *b, Backend *backend, uint64_t seed);
+void back_end(Back *b);
+
 /* For cases. Numbers are about normal, of this spread around `mean`. */
 Tensor back_input(Back *b, int64_t rows, int32_t heads, int32_t width);
 Weight *back_weight(Back *b, int64_t n, int64_t k, int64_t n_mats); /* an arg, trained */

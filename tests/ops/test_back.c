@@ -18,9 +18,8 @@
 #include "ops/back.h"
 #include "support/make_blocks.h"
 
-#define ARENA_BYTES ((size_t)4 << 20)
-#define BOUND       5e-6 /* of the largest gradient of an argument */
-#define MOST_OUT    4096
+#define BOUND    5e-6 /* of the largest gradient of an argument */
+#define MOST_OUT 4096
 
 enum {
     OPS = 0
@@ -29,8 +28,10 @@ enum {
 #undef X
 };
 
-static Team *teams[2];
-static Backend *backends[2]; /* one thread, three threads */
+#define WAYS 3
+
+static Team *teams[WAYS];
+static Backend *backends[WAYS]; /* one thread, three threads, plain C */
 static double worst;
 
 #define MOST_CASES 128
@@ -46,10 +47,10 @@ static int open_all(void **state)
 {
     CpuSizes sizes = {.most_k = 128, .most_head = 32, .most_group = 4, .n_batch = 64};
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        teams[i] = team_open(i ? 3 : 1);
-        if (!teams[i]) return -1;
-        if (cpu_open(&sizes, teams[i], cpu_choose(0), &backends[i], NULL)) return -1;
+    for (int i = 0; i < WAYS; i++) {
+        uint32_t features = i < 2 ? cpu_choose(0) : CPU_NONE;
+        teams[i] = team_open(i == 1 ? 3 : 1);
+        if (!teams[i] || cpu_open(&sizes, teams[i], features, &backends[i], NULL)) return -1;
     }
     return 0;
 }
@@ -57,35 +58,11 @@ static int open_all(void **state)
 static int close_all(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < WAYS; i++) {
         if (backends[i]) backends[i]->ops->close(backends[i]);
         team_close(teams[i]);
     }
     return 0;
-}
-
-static void begin(Back *b, Backend *backend, uint64_t seed)
-{
-    *b = (Back){.seed = seed};
-    assert_true(arena_open(&b->arena, ARENA_BYTES));
-    b->tape.grad = aligned_alloc(64, ARENA_BYTES);
-    assert_non_null(b->tape.grad);
-    memset(b->tape.grad, 0xff, ARENA_BYTES); /* NaN where nobody cleared */
-    b->step = (Step){.backend = backend,
-                     .arena = &b->arena,
-                     .tape = &b->tape,
-                     .rows = b->rows,
-                     .layers = &b->layer,
-                     .n_ctx = 64,
-                     .err = &b->err};
-    tape_begin(&b->step);
-}
-
-static void end(Back *b)
-{
-    for (int i = 0; i < b->n_memory; i++) free(b->memory[i]);
-    free(b->tape.grad);
-    arena_close(&b->arena);
 }
 
 static size_t count_of(Tensor t)
@@ -135,59 +112,67 @@ static void results_agree(const Back *b, const BackCase *x, double *const *arg, 
                      out[i]);
 }
 
-static void gradients_agree(const Back *b, const BackCase *x, double *const *arg, const float *c,
-                            size_t n)
+/* Central differences of argument a. */
+static double *differences(const Back *b, const BackCase *x, double *const *arg, int a,
+                           const float *c, size_t n)
 {
     const double h = 1e-5;
-    for (int a = 0; a < b->n_args; a++) {
-        size_t m = b->arg[a].n;
-        double *want = calloc(m, sizeof *want), most = 0;
-        for (size_t i = 0; i < m; i++) {
-            double at = arg[a][i];
-            arg[a][i] = at + h;
-            double up = loss(b, x, arg, c, n);
-            arg[a][i] = at - h;
-            want[i] = (up - loss(b, x, arg, c, n)) / (2 * h);
-            arg[a][i] = at;
-            most = fmax(most, fabs(want[i]));
-        }
-        for (size_t i = 0; i < m; i++) {
-            double got = (double)b->arg[a].grad[i] - (double)b->arg[a].before;
-            double off = fabs(got - want[i]) / (most > 0 ? most : 1);
-            if (!(off <= BOUND))
-                fail_msg("%s, %s: gradient %zu of argument %d is %g, not %g", op_name(x->op),
-                         x->what, i, a, got, want[i]);
-            worst = fmax(worst, off);
-        }
-        free(want);
+    double *want = calloc(b->arg[a].n, sizeof *want);
+    assert_non_null(want);
+    for (size_t i = 0; i < b->arg[a].n; i++) {
+        double at = arg[a][i];
+        arg[a][i] = at + h;
+        double up = loss(b, x, arg, c, n);
+        arg[a][i] = at - h;
+        want[i] = (up - loss(b, x, arg, c, n)) / (2 * h);
+        arg[a][i] = at;
+    }
+    return want;
+}
+
+static void gradient_agrees(const BackCase *x, int a, const Arg *arg, const double *want)
+{
+    double most = 0;
+    for (size_t i = 0; i < arg->n; i++) most = fmax(most, fabs(want[i]));
+    for (size_t i = 0; i < arg->n; i++) {
+        double got = (double)arg->grad[i] - (double)arg->before;
+        double off = fabs(got - want[i]) / (most > 0 ? most : 1);
+        if (!(off <= BOUND))
+            fail_msg("%s, %s: gradient %zu of argument %d is %g, not %g", op_name(x->op), x->what,
+                     i, a, got, want[i]);
+        worst = fmax(worst, off);
     }
 }
 
 static void check(void **state)
 {
     const BackCase *x = *(const BackCase **)*state;
-    static float c[MOST_OUT], out[2][MOST_OUT];
-    Back b[2];
+    static float c[MOST_OUT], out[WAYS][MOST_OUT];
+    static Back b[WAYS];
     double *arg[BACK_MOST_ARGS];
     size_t n = 0;
     uint64_t seed = 77;
     for (int i = 0; i < MOST_OUT; i++) c[i] = make_normal(&seed);
-    for (int i = 0; i < 2; i++) {
-        begin(&b[i], backends[i], (uint64_t)x->op * 100 + strlen(x->what));
+    for (int i = 0; i < WAYS; i++) {
+        back_begin(&b[i], backends[i], (uint64_t)x->op * 100 + strlen(x->what));
         n = run(&b[i], x, c, out[i]);
     }
-    assert_memory_equal(out[0], out[1], n * sizeof **out);
     for (int a = 0; a < b->n_args; a++) {
-        const Arg *one = &b->arg[a];
-        assert_memory_equal(one->grad, b[1].arg[a].grad, one->n * sizeof(float));
-        arg[a] = calloc(one->n, sizeof **arg);
-        for (size_t i = 0; i < one->n; i++) arg[a][i] = (double)one->first[i];
+        arg[a] = calloc(b->arg[a].n, sizeof **arg);
+        for (size_t i = 0; i < b->arg[a].n; i++) arg[a][i] = (double)b->arg[a].first[i];
     }
     results_agree(b, x, arg, out[0], n);
-    gradients_agree(b, x, arg, c, n);
+    results_agree(b, x, arg, out[2], n);
+    assert_memory_equal(out[0], out[1], n * sizeof **out); /* whatever the number of threads */
+    for (int a = 0; a < b->n_args; a++) {
+        double *want = differences(b, x, arg, a, c, n);
+        gradient_agrees(x, a, &b[0].arg[a], want);
+        gradient_agrees(x, a, &b[2].arg[a], want);
+        assert_memory_equal(b[0].arg[a].grad, b[1].arg[a].grad, b->arg[a].n * sizeof(float));
+        free(want);
+    }
     for (int a = 0; a < b->n_args; a++) free(arg[a]);
-    end(&b[0]);
-    end(&b[1]);
+    for (int i = 0; i < WAYS; i++) back_end(&b[i]);
 }
 
 /* ---- ops without a way back ---- */
@@ -217,13 +202,13 @@ static void others_refuse_by_name(void **state)
         if (op_has_grad((Op)op)) continue;
         Back b;
         char name[64];
-        begin(&b, backends[0], 1);
+        back_begin(&b, backends[0], 1);
         back_rows(&b, 2, 1);
         call(&b.step, (Op)op);
         snprintf(name, sizeof name, "op %s cannot", op_name((Op)op));
         assert_int_equal(b.step.status, BT_E_UNSUPPORTED);
         assert_non_null(strstr(b.err.text, name));
-        end(&b);
+        back_end(&b);
     }
 }
 
