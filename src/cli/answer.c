@@ -67,7 +67,7 @@ static bool end_call(AnswerView *v)
 {
     json_t *call = call_object(v);
     if (!call || json_array_append_new(v->calls, call) != 0) return false;
-    if (v->collect) return true;
+    if (v->collect || v->carried) return true;
     json_t *name = json_bytes(v->name.data, v->name.size);
     char *quoted = name ? json_dumps(name, JSON_ENCODE_ANY) : NULL;
     Buf line = {0};

@@ -12,6 +12,7 @@ typedef struct AnswerView {
     const Cli *cli;
     bool collect; /* nothing is printed */
     bool hide;    /* no reasoning is printed */
+    bool carried; /* calls are carried out by the program: they are kept, not shown */
     bool thought; /* the last thing printed was reasoning */
     char last;    /* the last byte printed on standard output, 0: none */
     Buf text, reasoning;

@@ -47,7 +47,10 @@ static bool forget_oldest(Chat *c, Ids *ids)
     size_t first = c->system ? 1 : 0, forgotten = 0;
     size_t most = (size_t)bt_session_context(c->r->session) * 3 / 4;
     while (ids->n > most && c->messages.n > first + 2) {
-        messages_drop(&c->messages, first, 2);
+        size_t n = 1; /* a question and all that answered it */
+        while (first + n < c->messages.n && strcmp(c->messages.list[first + n].role, "user") != 0)
+            n++;
+        messages_drop(&c->messages, first, n);
         forgotten++;
         if (!ids_of_messages(c->r, c->messages.list, c->messages.n, ids)) return false;
     }
@@ -94,12 +97,38 @@ static void after_answer(Chat *c, TalkEnd end)
     interrupt_take();
 }
 
+/* The assistant's calls are carried out, answered, and kept with what came of them. */
+static bool carry_out(Chat *c)
+{
+    Run *r = c->r;
+    size_t n = json_array_size(c->view.calls), before = c->messages.n;
+    const char **outcomes = mem_zalloc(n + 1, sizeof *outcomes);
+    Buf answers = {0};
+    bool kept =
+        outcomes && messages_add_calls(&c->messages, kept_text(&c->view.text), c->view.calls);
+    if (kept) {
+        assistant_answer(r->assistant, c->view.calls, &answers, outcomes);
+        for (size_t i = 0; i < n && kept; i++)
+            kept = messages_add(&c->messages, "tool", outcomes[i]);
+        if (answers.data) fwrite(answers.data, 1, answers.size, stdout);
+        kept = kept && !answers.failed;
+    }
+    if (!kept) {
+        messages_drop(&c->messages, before, c->messages.n - before);
+        cli_fail("not enough memory for the conversation");
+    }
+    buf_close(&answers);
+    mem_free(outcomes);
+    return kept;
+}
+
 /* Answers the last message, which is the user's. False: the message is to be forgotten. */
 static bool answer(Chat *c)
 {
     Run *r = c->r;
     Ids ids = {0};
     view_begin(&c->view, r->cli, false);
+    c->view.carried = r->assistant != NULL;
     const char *last = c->messages.list[c->messages.n - 1].content;
     bool raw = opts_flag(&r->cli->opts, OPT_RAW), kept = false;
     if (raw ? !raw_ids(c, last, &ids) : !ids_of_messages(r, c->messages.list, c->messages.n, &ids))
@@ -109,9 +138,11 @@ static bool answer(Chat *c)
     r->talk.sampling.seed = c->base_seed + c->turn++;
     if (!run_answer(r)) goto done;
     TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
-    if (end != END_FAILED && end != END_CLOSED) view_end(&c->view, true);
+    bool calls = r->assistant && end == END_STOP && json_array_size(c->view.calls);
+    if (end != END_FAILED && end != END_CLOSED) view_end(&c->view, !calls);
+    if (calls) kept = carry_out(c);
     fflush(stdout);
-    if (c->view.text.size || end == END_STOP || end == END_LENGTH) {
+    if (!calls && (c->view.text.size || end == END_STOP || end == END_LENGTH)) {
         kept = messages_add(&c->messages, "assistant", kept_text(&c->view.text));
         if (!kept) cli_fail("not enough memory for the conversation");
     }
@@ -341,6 +372,7 @@ int chat(Run *r, LineInput *input)
     r->talk.user = &c.view;
     if (system && messages_add(&c.messages, "system", system)) c.system = true;
     cli_say(r->cli, "/help lists what else you can type; Ctrl-D ends");
+    if (r->assistant) assistant_ring(r->assistant, input);
     while (!c.ended) {
         LineResult result = read_message(&c, &text);
         if (result == LINE_END) {
@@ -363,6 +395,7 @@ int chat(Run *r, LineInput *input)
         else
             ask(&c, text.data);
     }
+    if (r->assistant) assistant_ring(r->assistant, NULL);
     messages_close(&c.messages);
     view_close(&c.view);
     buf_close(&text);

@@ -48,7 +48,9 @@ static bt_answer_options answer_options(const Run *r)
 {
     return (bt_answer_options){.prompt = r->prompt,
                                .jinja = r->jinja.size ? r->jinja.data : NULL,
-                               .tools = r->tools.size ? r->tools.data : NULL,
+                               .tools = r->assistant    ? assistant_tools()
+                                        : r->tools.size ? r->tools.data
+                                                        : NULL,
                                .whole_calls = true};
 }
 
@@ -58,7 +60,7 @@ bool run_answer(Run *r)
     if (opts_flag(&r->cli->opts, OPT_RAW)) return true;
     r->answer = answer_options(r);
     r->talk.answer = &r->answer;
-    if (!r->tools.size || r->talk.grammar) return true;
+    if (!r->answer.tools || r->talk.grammar) return true;
     if (bt_answer_grammar(r->m.model, &r->answer, false, &r->calls, &err) != BT_OK) {
         cli_fail("--tools: %s", err.text);
         return false;
@@ -102,6 +104,23 @@ static int print_object(const Run *r, const AnswerView *a, TalkEnd end)
         "reasoning", json_bytes(a->reasoning.data, a->reasoning.size), "tool_calls", a->calls,
         "finish_reason", calls ? "tool_calls" : talk_end_name(end), "usage", usage, "timings",
         timings, "seed", (json_int_t)t->seed, "model", json_text(r->m.path)));
+}
+
+/* The assistant's calls are carried out; what it then says is the answer. False after a message. */
+static bool carry_out(Run *r, AnswerView *a, bool json)
+{
+    size_t n = json_array_size(a->calls);
+    const char **outcomes = mem_zalloc(n + 1, sizeof *outcomes);
+    Buf answers = {0};
+    bool good = outcomes && assistant_answer(r->assistant, a->calls, &answers, outcomes);
+    if (!outcomes || answers.failed)
+        good = cli_fail("not enough memory for the answer") == CLI_GOOD;
+    if (!json && answers.data) fwrite(answers.data, 1, answers.size, stdout);
+    if (a->text.size && answers.size) buf_char(&a->text, '\n');
+    buf_add(&a->text, answers.data, answers.size);
+    buf_close(&answers);
+    mem_free(outcomes);
+    return good && !a->text.failed;
 }
 
 static int end_code(const Run *r, TalkEnd end)
@@ -148,6 +167,7 @@ static int answer_once(Run *r, Buf *text)
     Ids ids = {0};
     int code = CLI_FAILED;
     view_begin(&a, r->cli, json);
+    a.carried = r->assistant != NULL;
     r->talk.show = show_piece;
     r->talk.event = view_event;
     r->talk.user = &a;
@@ -155,6 +175,11 @@ static int answer_once(Run *r, Buf *text)
     if (opts_flag(&r->cli->opts, OPT_RAW) && !echo_prompt(r, &ids, &a)) goto done;
     if (!run_answer(r)) goto done;
     TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
+    bool carried = true;
+    if (r->assistant && end == END_STOP) {
+        if (!json) view_end(&a, false);
+        carried = carry_out(r, &a, json);
+    }
     if (json && end != END_FAILED) {
         code = print_object(r, &a, end);
         if (code == CLI_GOOD) code = end_code(r, end);
@@ -162,6 +187,7 @@ static int answer_once(Run *r, Buf *text)
         if (end != END_CLOSED) view_end(&a, false);
         code = end_code(r, end);
     }
+    if (!carried) code = CLI_FAILED;
     if (!r->talk.complete && (end == END_STOP || end == END_LENGTH || end == END_CONTEXT))
         cli_say(r->cli, "bantam: the answer ended before it was whole by %s%s",
                 r->constraint.name ? r->constraint.name : "--tools",
@@ -190,15 +216,29 @@ static int hold_answers(Run *r)
     return constraint_open(&r->m, raw ? NULL : &options, &r->constraint);
 }
 
+/* What the file says of itself decides; --raw makes it a model like any other, and so does a person
+ * who brings tools or a form of their own. */
+static int open_assistant(Run *r)
+{
+    const Opts *o = &r->cli->opts;
+    if (!assistant_is(r->m.model) || opts_flag(o, OPT_RAW) || r->tools.size || r->constraint.name)
+        return CLI_GOOD;
+    int code = assistant_open(r->cli, r->folder, &r->assistant);
+    if (code == CLI_GOOD && o->value[OPT_TEMP].source == FROM_DEFAULT)
+        r->talk.sampling.greedy = true;
+    return code;
+}
+
 static int open_all(Run *r, bt_logit_bias **bias)
 {
     Cli *cli = r->cli;
     bool open = opts_flag(&cli->opts, OPT_NO_SANDBOX);
-    const ModelWish wish = {.box = open ? BOX_REFUSED : BOX_NEEDED};
+    const ModelWish wish = {.writes = {r->folder}, .box = open ? BOX_REFUSED : BOX_NEEDED};
     int code = sampling_read(cli, &r->talk.sampling, bias);
     if (code == CLI_GOOD) code = model_open(cli, &wish, &r->m);
     if (code != CLI_GOOD) return code;
     code = run_open_chat(r);
+    if (code == CLI_GOOD) code = open_assistant(r);
     if (code == CLI_GOOD) code = hold_answers(r);
     if (code != CLI_GOOD) return code;
     bt_session_options options = session_options(cli);
@@ -237,9 +277,13 @@ int cmd_run(Cli *cli)
     if (code == CLI_GOOD && talks && !(input = line_open()))
         code = cli_fail("the terminal cannot be opened");
     if (code == CLI_GOOD) code = constraint_read(cli, &r.constraint);
+    if (code == CLI_GOOD && !opts_flag(o, OPT_RAW)) r.folder = assistant_folder();
     if (code == CLI_GOOD) code = open_all(&r, &bias);
+    if (code == CLI_GOOD && r.assistant) assistant_due(r.assistant);
     if (code == CLI_GOOD) code = talks ? chat(&r, input) : answer_once(&r, &text);
 
+    assistant_close(&r.assistant);
+    mem_free(r.folder);
     talk_close(&r.talk);
     bt_chat_close(&r.chat);
     bt_free(r.prompt);

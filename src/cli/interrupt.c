@@ -14,6 +14,10 @@
 static volatile sig_atomic_t seen, final;
 static _Atomic(bt_session *) watched;
 static int wake[2] = {-1, -1}; /* non-blocking pipe */
+static void (*idle)(void *user);
+static void *idle_user;
+
+enum { IDLE_MS = 500 };
 
 static void on_signal(int number)
 {
@@ -65,15 +69,23 @@ bool interrupt_final(void)
     return final;
 }
 
+void interrupt_idle(void (*call)(void *user), void *user)
+{
+    idle = call;
+    idle_user = user;
+}
+
 int interrupt_read(void *out, size_t n)
 {
     struct pollfd wait[] = {{.fd = STDIN_FILENO, .events = POLLIN},
                             {.fd = wake[0], .events = POLLIN}};
     for (;;) {
         if (interrupt_seen()) return -1;
-        if (poll(wait, 2, -1) < 0 && errno != EINTR) return 0;
+        int ready = poll(wait, 2, idle ? IDLE_MS : -1);
+        if (ready < 0 && errno != EINTR) return 0;
+        if (ready == 0 && idle) idle(idle_user);
         if (interrupt_seen()) return -1;
-        if (!wait[0].revents) continue;
+        if (ready <= 0 || !wait[0].revents) continue;
         ssize_t got = read(STDIN_FILENO, out, n);
         if (got >= 0) return (int)got;
         if (errno != EINTR && errno != EAGAIN) return 0;

@@ -17,6 +17,8 @@ bool interrupt_seen(void);
 bool interrupt_take(void);
 /* Reads standard input: bytes read, 0 at its end, -1 as soon as a signal came. */
 int interrupt_read(void *out, size_t n);
+/* Called about twice a second while interrupt_read waits; NULL: nothing is. */
+void interrupt_idle(void (*idle)(void *user), void *user);
 /* SIGTERM or SIGHUP came: the program is to end. */
 bool interrupt_final(void);
 

@@ -97,6 +97,11 @@ LineResult line_read(LineInput *input, const char *prompt, const char **line)
     return LINE_TEXT;
 }
 
+void line_redraw(LineInput *input)
+{
+    el_set(input->edit, EL_REFRESH);
+}
+
 void line_remember(LineInput *input, const char *line)
 {
     HistEvent event;
@@ -126,6 +131,7 @@ LineResult line_read(LineInput *input, const char *prompt, const char **line)
 {
     char byte;
     int n;
+    input->prompt = prompt;
     fputs(prompt, stderr);
     fflush(stderr);
     buf_clear(&input->line);
@@ -136,6 +142,13 @@ LineResult line_read(LineInput *input, const char *prompt, const char **line)
     if (input->line.failed) return LINE_END;
     *line = input->line.data;
     return LINE_TEXT;
+}
+
+void line_redraw(LineInput *input)
+{
+    fprintf(stderr, "%s%.*s", input->prompt, (int)input->line.size,
+            input->line.data ? input->line.data : "");
+    fflush(stderr);
 }
 
 void line_remember(LineInput *input, const char *line)

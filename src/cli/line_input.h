@@ -11,6 +11,8 @@ LineInput *line_open(void);
 /* *line (without its newline) is owned by the object until the next call. The prompt goes to
  * standard error. */
 LineResult line_read(LineInput *input, const char *prompt, const char **line);
+/* Shows prompt and line anew, where something else was printed meanwhile. */
+void line_redraw(LineInput *input);
 void line_remember(LineInput *input, const char *line);
 void line_close(LineInput **input);
 

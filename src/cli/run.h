@@ -3,6 +3,7 @@
 #define CLI_RUN_H
 
 #include "base/buf.h"
+#include "cli/assistant.h"
 #include "cli/constraint.h"
 #include "cli/model.h"
 #include "cli/save.h"
@@ -21,6 +22,8 @@ typedef struct Run {
     bt_answer_options answer;
     bt_grammar *calls; /* of --tools, unless another constraint was asked for */
     Constraint constraint;
+    char *folder;         /* of what the assistant keeps */
+    Assistant *assistant; /* NULL: the model is none */
 } Run;
 
 /* What --template and --tools name, read before the sandbox. CLI_GOOD, or an exit code after a

@@ -38,12 +38,23 @@ static void as_text(Buf *out, const bt_message *messages, size_t n)
         buf_printf(out, "%s## %s\n\n%s\n", i ? "\n" : "", messages[i].role, messages[i].content);
 }
 
+static json_t *message_json(const bt_message *m)
+{
+    json_t *out =
+        json_pack("{s:o,s:o}", "role", json_text(m->role), "content", json_text(m->content));
+    json_t *calls = m->n_tool_calls ? json_array() : NULL;
+    for (size_t i = 0; i < m->n_tool_calls; i++)
+        json_array_append_new(calls, json_pack("{s:s,s:{s:o,s:o}}", "type", "function", "function",
+                                               "name", json_text(m->tool_calls[i].name),
+                                               "arguments", json_text(m->tool_calls[i].arguments)));
+    if (calls) json_object_set_new(out, "tool_calls", calls);
+    return out;
+}
+
 static void as_json(Buf *out, const bt_message *messages, size_t n)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, json_pack("{s:o,s:o}", "role", json_text(messages[i].role),
-                                              "content", json_text(messages[i].content)));
+    for (size_t i = 0; i < n; i++) json_array_append_new(list, message_json(&messages[i]));
     json_t *root = json_pack("{s:o}", "messages", list);
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     if (text)

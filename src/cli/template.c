@@ -71,34 +71,18 @@ int run_open_chat(Run *r)
     return CLI_GOOD;
 }
 
-static json_t *as_json(const bt_message *messages, size_t n)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, json_pack("{s:o,s:o}", "role", json_text(messages[i].role),
-                                              "content", json_text(messages[i].content)));
-    return list;
-}
-
 bool ids_of_messages(Run *r, const bt_message *messages, size_t n, Ids *out)
 {
     bt_error err = {0};
     bt_token *ids;
     size_t n_ids;
-    json_t *list = as_json(messages, n);
-    char *text = list ? json_dumps(list, 0) : NULL;
-    json_decref(list);
-    if (!text) {
-        cli_fail("not enough memory for the conversation");
-        return false;
-    }
-    const bt_chat_request request = {.messages = text,
+    const bt_chat_request request = {.list = messages,
+                                     .n_list = n,
                                      .tools = r->tools.size ? r->tools.data : NULL,
                                      .think = think_of(r),
                                      .generation = true};
     bt_free(r->prompt);
     bt_status status = bt_chat_apply(r->chat, &request, &ids, &n_ids, &r->prompt, &err);
-    free(text);
     if (status != BT_OK) {
         model_fail(&r->m, &err);
         return false;

@@ -1,0 +1,220 @@
+/* The assistant in the program (see assistant.h): where its file is, the system's clock, the bell.
+ */
+#include "cli/assistant.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/agent.h"
+#include "agent/civil.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "cli/interrupt.h"
+#include "engine/model.h"
+#include "io/gguf.h"
+
+struct Assistant {
+    const Cli *cli;
+    LineInput *input;
+    int64_t next, looked; /* when something is due (0: nothing), when that was found out */
+#ifdef BANTAM_AGENT
+    Agent *agent;
+#endif
+};
+
+#ifdef BANTAM_AGENT
+
+enum { LOOK_AGAIN = 20 }; /* seconds: another program may have stored something */
+
+static int64_t now(void)
+{
+    return (int64_t)time(NULL);
+}
+
+char *assistant_folder(void)
+{
+    bt_error err;
+    char *folder = cli_user_path("XDG_DATA_HOME", ".local/share", "assistant");
+    tzset();
+    clock_local(0);
+    if (folder && os_make_dirs(folder, &err) == BT_OK) return folder;
+    mem_free(folder);
+    return NULL;
+}
+
+bool assistant_is(const bt_model *model)
+{
+    Span name = {0};
+    return model->gguf && gguf_get_span(model->gguf, AGENT_KEY, false, &name, NULL) == BT_OK &&
+           span_is(name, AGENT_NAME);
+}
+
+/* Americans write the month first. */
+static bool month_first(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_TIME", "LANG"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value) return strstr(value, "_US") != NULL;
+    }
+    return false;
+}
+
+int assistant_open(const Cli *cli, const char *folder, Assistant **out)
+{
+    bt_error err = {0};
+    const AgentOptions options = {.month_first = month_first()};
+    *out = NULL;
+    if (!folder)
+        return cli_fail("the assistant has no place to keep anything: there is no home folder, or "
+                        "the folder bantam/assistant in XDG_DATA_HOME (~/.local/share) cannot be "
+                        "made");
+    Assistant *a = mem_zalloc(1, sizeof *a);
+    if (!a) return cli_fail("not enough memory for the assistant");
+    a->cli = cli;
+    if (agent_open(folder, &options, &a->agent, &err) != BT_OK) {
+        mem_free(a);
+        return cli_fail("%s", err.text);
+    }
+    *out = a;
+    return CLI_GOOD;
+}
+
+void assistant_close(Assistant **pointer)
+{
+    Assistant *a = *pointer;
+    *pointer = NULL;
+    if (!a) return;
+    assistant_ring(a, NULL);
+    agent_close(&a->agent);
+    mem_free(a);
+}
+
+const char *assistant_tools(void)
+{
+    return agent_tools();
+}
+
+bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const char **outcomes)
+{
+    bool good = true;
+    size_t n = json_array_size(calls);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *function = json_object_get(json_array_get(calls, i), "function");
+        const char *name = json_string_value(json_object_get(function, "name"));
+        const char *arguments = json_string_value(json_object_get(function, "arguments"));
+        AgentOutcome outcome = AGENT_WRONG;
+        bt_error err = {0};
+        outcomes[i] = agent_outcome_text(outcome);
+        if (!good) continue;
+        good = agent_call(a->agent, name ? name : "", arguments ? arguments : "", now(), answers,
+                          &outcome, &err) == BT_OK;
+        if (!good) {
+            cli_fail("%s", err.text);
+            continue;
+        }
+        buf_char(answers, '\n');
+        outcomes[i] = agent_outcome_text(outcome);
+    }
+    a->looked = 0;
+    return good;
+}
+
+/* ---- what is due ---- */
+
+static void tell(Assistant *a, bool ring)
+{
+    Buf lines = {0};
+    size_t n;
+    bt_error err = {0};
+    bool good = agent_due(a->agent, now(), &lines, &n, &err) == BT_OK;
+    if (n || lines.size) {
+        if (ring) fputs("\r\033[K\a", stderr); /* over the line that is being typed */
+        if (lines.data) fputs(lines.data, stderr);
+    }
+    if (!good) cli_fail("%s", err.text);
+    if (ring && (n || !good)) line_redraw(a->input);
+    buf_close(&lines);
+    a->looked = 0;
+}
+
+void assistant_due(Assistant *a)
+{
+    tell(a, false);
+}
+
+/* Called about twice a second while nothing is typed. */
+static void on_idle(void *user)
+{
+    Assistant *a = user;
+    int64_t at = now();
+    if (!a->looked || at - a->looked >= LOOK_AGAIN || at < a->looked) {
+        if (agent_next_due(a->agent, &a->next, NULL) != BT_OK) a->next = 0; /* said when it rings */
+        a->looked = at;
+    }
+    if (a->next && at >= a->next) tell(a, true);
+}
+
+void assistant_ring(Assistant *a, LineInput *input)
+{
+    a->input = input;
+    interrupt_idle(input ? on_idle : NULL, a);
+}
+
+#else
+
+static const char missing[] = "this build has no assistant: it was made without SQLite "
+                              "(install its headers, then build again)";
+
+char *assistant_folder(void)
+{
+    return NULL;
+}
+
+bool assistant_is(const bt_model *model)
+{
+    Span name = {0};
+    return model->gguf && gguf_get_span(model->gguf, AGENT_KEY, false, &name, NULL) == BT_OK &&
+           span_is(name, AGENT_NAME);
+}
+
+int assistant_open(const Cli *cli, const char *folder, Assistant **out)
+{
+    (void)cli;
+    (void)folder;
+    *out = NULL;
+    return cli_fail("%s", missing);
+}
+
+void assistant_close(Assistant **assistant)
+{
+    *assistant = NULL;
+}
+
+const char *assistant_tools(void)
+{
+    return "[]";
+}
+
+bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const char **outcomes)
+{
+    (void)a;
+    (void)answers;
+    for (size_t i = 0; i < json_array_size(calls); i++) outcomes[i] = "failed";
+    cli_fail("%s", missing);
+    return false;
+}
+
+void assistant_due(Assistant *a)
+{
+    (void)a;
+}
+
+void assistant_ring(Assistant *a, LineInput *input)
+{
+    (void)a;
+    (void)input;
+}
+
+#endif

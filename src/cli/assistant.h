@@ -1,0 +1,37 @@
+/* A model that is the assistant (docs/assistant.md) in `bantam run`: its calls are carried out and
+ * answered in words, and what is due rings while a chat is open. Where the program was built
+ * without SQLite there is no assistant, and a model that needs one is refused with that sentence.
+ */
+#ifndef CLI_ASSISTANT_H
+#define CLI_ASSISTANT_H
+
+#include "base/buf.h"
+#include "cli/cli.h"
+#include "cli/json.h"
+#include "cli/line_input.h"
+
+typedef struct Assistant Assistant;
+
+/* $XDG_DATA_HOME/bantam/assistant, made if it is not there: what the sandbox must grant for
+ * writing. Reads the time zone too. mem_free it. NULL: there is no home, or it cannot be made (then
+ * the assistant says why when it is needed). */
+char *assistant_folder(void);
+/* Whether the model's file says that it is one. */
+bool assistant_is(const bt_model *model);
+/* Opens what is kept. CLI_GOOD, or an exit code after a message. */
+int assistant_open(const Cli *cli, const char *folder, Assistant **out);
+void assistant_close(Assistant **assistant);
+/* The tools that its calls are held to, a JSON array. */
+const char *assistant_tools(void);
+
+/* Carries out `calls` (as the OpenAI API has them) in order; each answer is appended to `answers`,
+ * lines with their breaks, and outcomes[i] is what the model is to be told. False after a message:
+ * what is kept could not be read or written; the outcomes from there on are "failed". */
+bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const char **outcomes);
+
+/* What is due is told on standard error. */
+void assistant_due(Assistant *a);
+/* From now on it rings, with a bell, while `input` waits for a line. NULL: no longer. */
+void assistant_ring(Assistant *a, LineInput *input);
+
+#endif

@@ -1,0 +1,85 @@
+# The assistant: calls of a scripted model are carried out in the sandbox, `bantam due`, refusals.
+load helpers
+
+says() { # FILE NAME ARGUMENTS: a model that answers with this call
+    python3 "$BANTAM_SOURCE/tests/cli/scripted_model.py" "$1" '<tool_call>' \
+        "{\"name\": \"$2\", \"arguments\": $3}" '</tool_call>'
+}
+database() { echo "$HOME/.local/share/bantam/assistant/assistant.db"; }
+
+@test "a call is carried out and kept, and answered in words" {
+    export TZ=UTC0
+    says r.gguf remind '{"text": "call the dentist", "day": "tomorrow", "time": "5"}'
+    says l.gguf list '{"kind": "reminder"}'
+    "$bantam" run r.gguf -p 'remind me to call the dentist tomorrow at 5' </dev/null >out 2>err
+    [[ $(<out) == "I will remind you tomorrow ("*") at 17:00: call the dentist" ]]
+    grep -q 'sandbox: seccomp' err
+    [ "$(stat -c %a "$(database)")" = 600 ]
+    only "$bantam" run l.gguf -p 'which reminders are there' > out
+    [[ $(<out) == *"1. call the dentist: tomorrow ("*") at 17:00" ]]
+    only "$bantam" run l.gguf -p x --json > out
+    [ "$(json tool_calls.0.function.name < out)" = list ]
+    [[ $(json text < out) == *"call the dentist"* ]]
+}
+
+@test "the calculator, and what needs a larger model" {
+    says c.gguf calculate '{"expr": "15% of 80"}'
+    [ "$(only "$bantam" run c.gguf -p 'what is 15% of 80')" = '15% of 80 = 12' ]
+    says e.gguf escalate '{"reason": "code"}'
+    [[ $(only "$bantam" run e.gguf -p x) == *"larger model"*"bantam run FILE.gguf"* ]]
+}
+
+@test "with --raw or tools of one's own nothing is carried out" {
+    says n.gguf note '{"text": "a"}'
+    [[ $(only "$bantam" run n.gguf -p x --raw -n 8) == *'<tool_call>'* ]]
+    [ ! -e "$(database)" ]
+    echo '[{"type": "function", "function": {"name": "note", "parameters": {"type": "object",
+      "properties": {"text": {"type": "string"}}}}}]' > tools.json
+    [ "$(only "$bantam" run n.gguf -p x --tools tools.json)" = \
+        '{"name": "note", "arguments": {"text": "a"}}' ]
+    [ ! -e "$(database)" ]
+}
+
+@test "calls are held to the tools" {
+    says n.gguf fly '{"to": "the moon"}'
+    [[ $(only "$bantam" run n.gguf -p x -n 300) != *"moon"* ]]
+}
+
+@test "due: each once, a repetition again, and the calendar" {
+    export TZ=UTC0
+    [ -z "$("$bantam" due)" ]
+    python3 - "$(database)" <<'END'
+import sqlite3, sys, time
+now = int(time.time())
+with sqlite3.connect(sys.argv[1]) as db:
+    row = "INSERT INTO items (kind, state, text, at, until, first, whole_day, every, made) " \
+          "VALUES (?, 0, ?, ?, 0, ?, 0, ?, 1)"
+    db.execute(row, (0, "pills", now - 60, now - 60, "day"))
+    db.execute(row, (1, "tea", now - 5, now - 5, ""))
+    db.execute(row, (0, "later", now + 9000, now + 9000, ""))
+    db.execute(row, (2, "party; at home", now + 9000, now + 9000, ""))
+END
+    run "$bantam" due
+    [ "$status" -eq 0 ]
+    [[ ${lines[0]} =~ ^Reminder:\ pills\ \((today|yesterday) ]]
+    [ "${lines[1]}" = "Timer: tea (time is up)" ]
+    [ "${#lines[@]}" -eq 2 ]
+    [ -z "$("$bantam" due)" ]
+    "$bantam" due --ics > calendar.ics
+    grep -q '^SUMMARY:party\\; at home' calendar.ics
+    grep -q 'RRULE:FREQ=DAILY;INTERVAL=1' calendar.ics
+    [ "$(grep -c $'\r$' calendar.ics)" -eq "$(wc -l < calendar.ics)" ]
+    run "$bantam" due more
+    [ "$status" -eq 2 ]
+}
+
+@test "a damaged database is refused with what to do" {
+    says n.gguf note '{"text": "a"}'
+    mkdir -p "$(dirname "$(database)")"
+    head -c 5000 /dev/urandom > "$(database)"
+    run "$bantam" run n.gguf -p x
+    [ "$status" -eq 1 ]
+    [[ $output == *"assistant.db: cannot be "*"damaged"*"moving it away"* ]]
+    run "$bantam" due
+    [ "$status" -eq 1 ]
+}

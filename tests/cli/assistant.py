@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""The assistant in a chat on a pseudo-terminal: what it says, and that it rings; prints TAP."""
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+
+from chat import BANTAM, has_terminals
+from terminal import Terminal
+
+SCRIPTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scripted_model.py")
+
+
+def chat(name, arguments, *options):
+    call = '{"name": "%s", "arguments": %s}' % (name, arguments)
+    subprocess.run([sys.executable, SCRIPTED, "m.gguf", "<tool_call>", call, "</tool_call>"],
+                   check=True)
+    terminal = Terminal([BANTAM, "run", "m.gguf", *options],
+                        env={"HOME": os.getcwd(), "XDG_CACHE_HOME": "", "XDG_DATA_HOME": "",
+                             "TZ": "UTC0", "LC_ALL": "C.UTF-8"})
+    terminal.prompt()
+    return terminal
+
+
+def carries_out_and_remembers_calls():
+    t = chat("note", '{"text": "the key is under the fern"}', "--save", "talk.json")
+    t.line("note that the key is under the fern")
+    t.wait_product("Noted: the key is under the fern\n")
+    t.prompt()
+    t.line("again")
+    t.wait_product("Noted: ")
+    t.prompt()
+    t.line("/exit")
+    assert t.end() == 0
+    with open("talk.json", encoding="utf-8") as saved:
+        text = saved.read()
+    assert text.count('"tool_calls"') == 2 and text.count('"ok"') == 2, text
+
+
+def rings_while_a_chat_is_open():
+    t = chat("timer", '{"in": "2 s", "text": "tea"}')
+    t.line("tea timer, 2 seconds")
+    t.wait_product("Timer 'tea': 2 seconds")
+    t.prompt()
+    t.type("half a li")
+    t.wait("\aTimer: tea (time is up)")
+    t.wait("> half a li")  # what was being typed is shown again
+    t.line("ne")
+    t.wait_product("Timer 'tea'")
+    t.prompt()
+    t.line("/exit")
+    assert t.end() == 0
+
+
+def tells_at_the_start_what_is_due():
+    t = chat("remind", '{"text": "oven", "in": "1 s"}')
+    t.line("oven in a second")
+    t.wait_product("I will remind you today")
+    t.wait("Reminder: oven")
+    t.line("/exit")
+    assert t.end() == 0
+    t = chat("remind", '{"text": "roast", "in": "1 s"}')
+    assert "oven" not in t.talk
+    t.line("roast")
+    t.wait_product("I will remind you today")
+    t.line("/exit")
+    assert t.end() == 0
+    subprocess.run(["sleep", "1.5"], check=True)
+    t = chat("undo", "{}")
+    assert "Reminder: roast" in t.talk, t.talk
+    t.line("/exit")
+    assert t.end() == 0
+
+
+TESTS = [carries_out_and_remembers_calls, rings_while_a_chat_is_open,
+         tells_at_the_start_what_is_due]
+
+
+def main():
+    print(f"1..{len(TESTS)}", flush=True)
+    for number, test in enumerate(TESTS, 1):
+        name = test.__name__.replace("_", " ")
+        if not has_terminals():
+            print(f"ok {number} - {name} # SKIP no pseudo-terminals here", flush=True)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            try:
+                test()
+                print(f"ok {number} - {name}", flush=True)
+            except (AssertionError, OSError, KeyError, ValueError):
+                print(f"not ok {number} - {name}", flush=True)
+                for line in traceback.format_exc().splitlines():
+                    print(f"# {line}", flush=True)
+            os.chdir("/")
+
+
+if __name__ == "__main__":
+    main()
