@@ -28,19 +28,20 @@ typedef struct Kernels {
 
     /* ---- quantised weights (quant) ---- */
     /* One row of K activations (multiple of 32) to int8: q[K], scale[K/32], sum32[K/32],
-     * sum16[K/16]. NaN and infinity give unspecified finite codes, never a crash. */
+     * sum16[K/16], q_sum16[K/16]. NaN and infinity give unspecified finite codes, never a crash. */
     void (*quantize_act)(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
-                         float *sum16);
+                         float *sum16, int16_t *q_sum16);
     /* Decodes the scale stream of one panel into scale and min, each (groups, 32) float32, where
-     * groups = K/32, or K/16 when the type has 16-wide groups. `type` is a GGUF type number. */
+     * groups = K/32, or K/16 when the type has 16-wide groups. `type` is a GGUF type number. Of a
+     * centred type min is not written. */
     void (*panel_scales)(uint32_t type, const void *scales, size_t k, float *scale, float *min);
     /* out[m][r] (row stride out_stride floats) = sum over k of (scale*code + min) * act for the 32
-     * rows of a panel and m activations. group: 16 for CODE_SIX, else 32. K is a multiple of 32.
-     * table: 16 bytes (CODE_TABLE) or NULL. All 32 rows are written. A row of the result has the
-     * same bits whatever m is. */
+     * rows of a panel and m activations; min NULL, of a centred type, scale*(code - offset).
+     * group: as the type's layout says, and code, table and offset too. K is a multiple of 32. All
+     * 32 rows are written. A row of the result has the same bits whatever m is. */
     void (*panel_matmul)(PanelCode code, int group, const void *codes, const float *scale,
-                         const float *min, const uint8_t *table, size_t k, const PanelAct *act,
-                         size_t m, float *out, size_t out_stride);
+                         const float *min, int offset, const uint8_t *table, size_t k,
+                         const PanelAct *act, size_t m, float *out, size_t out_stride);
     /* The same, to the bit, from a whole panel: scales are decoded on the way, so that the panel is
      * read once and streams from memory; the panel that follows in memory is fetched ahead. Any m;
      * the faster of the two for m <= PANEL_FEW. */
@@ -161,7 +162,9 @@ typedef struct PanelLayout {
     PanelCode code;
     int group;            /* k a scale: 32 or 16 */
     const uint8_t *table; /* 16 entries or NULL */
-    size_t codes_bytes;   /* of one panel for K columns */
+    bool centred;         /* weights are scale * (code - offset): no mins */
+    int offset;
+    size_t codes_bytes; /* of one panel for K columns */
     size_t scales_bytes;
     size_t bytes; /* of one panel, a multiple of 64 */
 } PanelLayout;

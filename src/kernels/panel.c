@@ -18,6 +18,8 @@ bool panel_layout(uint32_t type, size_t k, PanelLayout *out)
     *out = (PanelLayout){.code = t->code,
                          .group = t->group,
                          .table = t->table,
+                         .centred = !scale_has_min(t->scales),
+                         .offset = t->offset,
                          .codes_bytes = codes,
                          .scales_bytes = scales,
                          .bytes = (codes + scales + 63) / 64 * 64};
@@ -208,7 +210,6 @@ float panel_scale_at(const PanelType *t, const uint8_t *unit, size_t g, size_t r
         *min = d * (step & 8 ? -1.125f : -0.875f);
         return d;
     }
-    *min = d * (float)-t->offset;
     return d;
 }
 
@@ -225,7 +226,7 @@ void panel_row(uint32_t type, const void *panel, size_t k, size_t r, float *dst)
     for (size_t i = 0; i < k; i += group) {
         const uint8_t *at = scales + i / unit * unit_bytes;
         size_t g = i % unit / group;
-        float min, scale = panel_scale_at(t, at, g, r, &min), offset = (float)t->offset;
+        float min = 0, scale = panel_scale_at(t, at, g, r, &min), offset = (float)t->offset;
         if (t->scales == SCALE_K_DELTA) offset = step_at(at, g, r) & 8 ? 1.125f : 0.875f;
         for (size_t j = i; j < i + group; j++) {
             int c = panel_code_at(t->code, codes, j, r);

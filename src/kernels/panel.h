@@ -16,9 +16,10 @@
  *     CODE_FIVE   32 k:  strip of 320 bytes: four nibble strips of 8 k, fifth bits as CODE_ONE
  *   scales  what turns codes into weights, by `ScaleKind`, in groups of 32 or 16 k
  *
- * A weight is scale * code + min. All kinds decode to float32 arrays of (groups, 32 rows) of scale
- * and min before a kernel runs over the panel; signed codes are stored with an offset that goes
- * into the min (Q4_0: min = -8 scale). CODE_TABLE is CODE_NIBBLE with the code looked up in a table
+ * A weight is scale * code + min, or, where codes stand for numbers of both signs, scale * (code -
+ * offset): then the type is *centred* (Q4_0: offset 8), has no mins, and the offset is taken away
+ * while sums are integers. All kinds decode to float32 arrays of (groups, 32 rows) of scale and min
+ * before a kernel runs over the panel. CODE_TABLE is CODE_NIBBLE with the code looked up in a table
  * of 16 (IQ4_NL, MXFP4), CODE_OCTET is CODE_THREE with a table of 8 (IQ2); entries of tables are
  * offset too. One layout serves 64-, 32- and 16-byte registers: lanes are rows, 4 consecutive k per
  * 32-bit lane, as int8 dot instructions want it.
@@ -96,11 +97,24 @@ static inline size_t panel_half(PanelCode code)
 /* Activations of M rows (tokens), quantised by kernel quantize_act: signed int8, one float32
  * scale per 32 k (max|x| / 127). */
 typedef struct PanelAct {
-    const int8_t *q;    /* (M, q_stride): q_stride >= K, 64-byte aligned rows */
-    const float *scale; /* (M, g_stride): per 32 k */
-    const float *sum32; /* (M, g_stride): scale * sum of q, per 32 k */
-    const float *sum16; /* (M, 2 * g_stride): scale * sum of q, per 16 k */
+    const int8_t *q;        /* (M, q_stride): q_stride >= K, 64-byte aligned rows */
+    const float *scale;     /* (M, g_stride): per 32 k */
+    const float *sum32;     /* (M, g_stride): scale * sum of q, per 32 k */
+    const float *sum16;     /* (M, 2 * g_stride): scale * sum of q, per 16 k */
+    const int16_t *q_sum16; /* (M, 2 * g_stride): sum of q, per 16 k */
     size_t q_stride, g_stride;
 } PanelAct;
+
+/* The same from row `row` on, and group `g` of 32 k. */
+static inline PanelAct panel_act_at(PanelAct a, size_t row, size_t g)
+{
+    size_t at = row * a.g_stride + g;
+    a.q += row * a.q_stride + g * ACT_GROUP;
+    a.scale += at;
+    a.sum32 += at;
+    a.sum16 += 2 * at;
+    a.q_sum16 += 2 * at;
+    return a;
+}
 
 #endif

@@ -19,7 +19,7 @@
  *   SCALE_K_DELTA    the same; the top bit t of s apart                scale d (2 s + 1),
  *                                                                      min -(7 + 2 t)/8 scale
  * A group of SCALE_F16_MIN and SCALE_E8M0 is a unit; the groups of a unit of SCALE_F16 share d.
- * Where a unit has no min, min = -offset scale. Products have at most 19 significant bits, so
+ * Where a unit has no min the type is centred. Products have at most 19 significant bits, so
  * every machine computes the same scale; kernels lean on that bound (24 - 2 bits). */
 #define SCALE_KINDS(X)                                                                             \
     X(SCALE_F16)                                                                                   \
@@ -62,6 +62,13 @@ typedef struct PanelType {
 
 enum { NO_D = -1, D_IN_PIECES = -2 /* of an IQ1_M block */ };
 
+/* Whether a group has a min of its own (see panel.h). */
+static inline bool scale_has_min(ScaleKind kind)
+{
+    return kind == SCALE_F16_MIN || kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES ||
+           kind == SCALE_K_DELTA;
+}
+
 /* Bytes of a unit of the stream, 32 rows, of so many groups. */
 static inline size_t panel_unit_bytes(ScaleKind kind, size_t groups)
 {
@@ -94,7 +101,7 @@ enum { PANEL_ANY_M = 0 };
 /* NULL: the type is not kept in panels. */
 const PanelType *panel_type(uint32_t type);
 
-/* Scale and min of row r in group g of a unit of the stream. */
+/* Scale and, where the kind has one, min of row r in group g of a unit of the stream. */
 float panel_scale_at(const PanelType *t, const uint8_t *unit, size_t g, size_t r, float *min);
 
 /* Code (of tables: the place in them) of row r and column k of a panel. */

@@ -17,6 +17,7 @@ typedef struct Scratch {
     _Alignas(64) unsigned char blocks[BLOCK_MOST], panel[BLOCK_MOST];
     _Alignas(64) int8_t q[M * K];
     float x[M * K], act_scale[M * K / 32], sum32[M * K / 32], sum16[M * K / 16];
+    int16_t q_sum16[M * K / 16];
     float scale[ROWS * K / 16], min[ROWS * K / 16];
     float want[M * K], got[M * K], m[M], l[M];
     _Alignas(64) float work[(1 << 16) + (1 << 12)]; /* see try_attend */
@@ -52,7 +53,7 @@ static void quantize(Scratch *s, const Kernels *t)
 {
     for (size_t i = 0; i < M; i++)
         t->quantize_act(s->x + i * K, K, s->q + i * K, s->act_scale + i * K / 32,
-                        s->sum32 + i * K / 32, s->sum16 + i * K / 16);
+                        s->sum32 + i * K / 32, s->sum16 + i * K / 16, s->q_sum16 + i * K / 16);
 }
 
 static float try_quantize(Scratch *s, const Kernels *ref, const Kernels *t, uint32_t type)
@@ -74,14 +75,16 @@ static float try_panel(Scratch *s, const Kernels *ref, const Kernels *t, uint32_
         return INFINITY;
     panel_pack(type, s->blocks, bytes, ROWS, K, s->panel);
     quantize(s, ref);
-    PanelAct act = {s->q, s->act_scale, s->sum32, s->sum16, K, K / 32};
+    PanelAct act = {s->q, s->act_scale, s->sum32, s->sum16, s->q_sum16, K, K / 32};
+    const float *min = p.centred ? NULL : s->min;
     ref->panel_scales(type, s->panel + p.codes_bytes, K, s->scale, s->min);
-    ref->panel_matmul(p.code, p.group, s->panel, s->scale, s->min, p.table, K, &act, M, s->want,
-                      ROWS);
+    ref->panel_matmul(p.code, p.group, s->panel, s->scale, min, p.offset, p.table, K, &act, M,
+                      s->want, ROWS);
     t->panel_few(type, s->panel, K, &act, M, s->got, ROWS);
     float few = difference(s, M * ROWS);
     t->panel_scales(type, s->panel + p.codes_bytes, K, s->scale, s->min);
-    t->panel_matmul(p.code, p.group, s->panel, s->scale, s->min, p.table, K, &act, M, s->got, ROWS);
+    t->panel_matmul(p.code, p.group, s->panel, s->scale, min, p.offset, p.table, K, &act, M, s->got,
+                    ROWS);
     float many = difference(s, M * ROWS);
     return few > many ? few : many;
 }

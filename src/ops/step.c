@@ -36,6 +36,7 @@ static Twin *new_twin(Step *s, int64_t rows, size_t width)
     twin.scale = step_memory(s, r * groups * sizeof(float));
     twin.sum32 = step_memory(s, r * groups * sizeof(float));
     twin.sum16 = step_memory(s, 2 * r * groups * sizeof(float));
+    twin.q_sum16 = step_memory(s, 2 * r * groups * sizeof(int16_t));
     if (t) *t = twin;
     return t;
 }

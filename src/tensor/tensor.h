@@ -8,10 +8,11 @@
 #include <stdint.h>
 
 /* The int8 form of a tensor, made once however many matrices read it: signed codes, a scale for
- * each 32 of a row, and scaled sums of the codes (see kernels/panel.h). */
+ * each 32 of a row, and sums of the codes, scaled and plain (see kernels/panel.h). */
 typedef struct Twin {
     int8_t *q;
     float *scale, *sum32, *sum16;
+    int16_t *q_sum16;
     size_t q_stride, g_stride; /* elements from row to row of q; of scale and sum32 */
     bool ready;
     bool alone; /* nobody reads the floats: whoever makes the tensor may leave them out */

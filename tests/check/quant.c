@@ -22,14 +22,17 @@ static void test_quantize_act(Check *c)
         size_t g = check_size(c, 40), k = g * 32;
         float *x = check_floats(c, k, round & 1 ? 1 : 1e4f);
         int8_t *q[2];
+        int16_t *sums[2];
         float *out[2];
         for (int i = 0; i < 2; i++) {
             q[i] = check_out(c, k, 1);
             out[i] = check_out(c, g * 16, 4); /* scale, sum32, sum16 */
+            sums[i] = check_out(c, g * 4, 2);
             const Kernels *t = i ? c->fast : c->ref;
-            t->quantize_act(x, k, q[i], out[i], out[i] + g, out[i] + 2 * g);
+            t->quantize_act(x, k, q[i], out[i], out[i] + g, out[i] + 2 * g, sums[i]);
         }
         check_bytes(c, q[0], q[1], k, "codes of k=%zu", k);
+        check_bytes(c, sums[0], sums[1], g * 4, "plain sums of k=%zu", k);
         check_equal(c, out[0], out[1], g * 4, NULL, "scales and sums of k=%zu", k);
         check_done(c);
     }
@@ -89,20 +92,20 @@ static void test_panel_scales(Check *c)
             const Kernels *t = i ? c->fast : c->ref;
             t->panel_scales(p.type, panel + p.layout.codes_bytes, k, out[i], out[i] + n);
         }
-        check_equal(c, out[0], out[1], 2 * n, NULL, "%s k=%zu", dtype_name(p.type), k);
+        if (p.layout.centred) /* mins are left alone */
+            check_bytes(c, out[0] + n, out[1] + n, n * 4, "%s k=%zu", dtype_name(p.type), k);
+        check_equal(c, out[0], out[1], p.layout.centred ? n : 2 * n, NULL, "%s k=%zu",
+                    dtype_name(p.type), k);
         check_done(c);
     }
 }
 
 static void run_case(const Kernels *t, const Case *p, size_t first, size_t m, float *out)
 {
-    PanelAct a = p->act;
-    a.q += first * a.q_stride;
-    a.scale += first * a.g_stride;
-    a.sum32 += first * a.g_stride;
-    a.sum16 += 2 * first * a.g_stride;
-    t->panel_matmul(p->layout.code, p->layout.group, p->panel, p->scale, p->min, p->layout.table,
-                    p->k, &a, m, out + first * p->out_stride, p->out_stride);
+    PanelAct a = panel_act_at(p->act, first, 0);
+    t->panel_matmul(p->layout.code, p->layout.group, p->panel, p->scale,
+                    p->layout.centred ? NULL : p->min, p->layout.offset, p->layout.table, p->k, &a,
+                    m, out + first * p->out_stride, p->out_stride);
 }
 
 /* How large the terms of each output are: what rounding is relative to. */
@@ -118,7 +121,8 @@ static void term_sizes(const Case *p, float *size)
                     x += fabsf((float)p->act.q[i * p->act.q_stride + g * group + j]);
                 float most = p->layout.table ? 255 : (float)((1 << panel_bits(p->layout.code)) - 1);
                 if (p->layout.code == CODE_ONE) most = 2;
-                sum += a * x * (fabsf(p->scale[g * 32 + r]) * most + fabsf(p->min[g * 32 + r]));
+                float min = p->layout.centred ? 0 : fabsf(p->min[g * 32 + r]);
+                sum += a * x * (fabsf(p->scale[g * 32 + r]) * most + min);
             }
             size[i * p->out_stride + r] = sum;
         }
@@ -141,11 +145,13 @@ static Case draw_case(Check *c, uint32_t type, size_t k, size_t m)
     int8_t *q = check_in(c, m * a->q_stride, 64);
     float *scale = check_in(c, m * a->g_stride * 16, 4);
     float *sum32 = scale + m * a->g_stride, *sum16 = sum32 + m * a->g_stride;
+    int16_t *q_sum16 = check_in(c, m * a->g_stride * 4, 2);
     const float *x = check_floats(c, m * k, 1);
     for (size_t i = 0; i < m; i++)
         c->ref->quantize_act(x + i * k, k, q + i * a->q_stride, scale + i * a->g_stride,
-                             sum32 + i * a->g_stride, sum16 + 2 * i * a->g_stride);
-    a->q = q, a->scale = scale, a->sum32 = sum32, a->sum16 = sum16;
+                             sum32 + i * a->g_stride, sum16 + 2 * i * a->g_stride,
+                             q_sum16 + 2 * i * a->g_stride);
+    a->q = q, a->scale = scale, a->sum32 = sum32, a->sum16 = sum16, a->q_sum16 = q_sum16;
     p.out_stride = 32 + check_below(c, 5);
     return p;
 }
@@ -198,13 +204,13 @@ static void time_quantize(Check *c, void *arg)
 {
     const Case *p = arg;
     c->fast->quantize_act(p->scale, p->k, (int8_t *)p->out, p->out + p->k, p->out + 2 * p->k,
-                          p->out + 3 * p->k);
+                          p->out + 3 * p->k, (int16_t *)(void *)(p->out + 4 * p->k));
 }
 
 static void bench_quantize_act(Check *c)
 {
     Case p = {.k = BENCH_K, .scale = check_memory(c, BENCH_K * 4)};
-    p.out = check_memory(c, BENCH_K * 16);
+    p.out = check_memory(c, BENCH_K * 20);
     for (size_t i = 0; i < p.k; i++) p.scale[i] = (float)check_below(c, 1000) - 500;
     check_time(c, "k=2048", BENCH_K * 5, 0, LIMIT_MEMORY, time_quantize, &p);
 }
@@ -228,12 +234,13 @@ static Case bench_case(Check *c, uint32_t type, size_t bytes)
     int8_t *q = check_memory(c, BENCH_M * p.k);
     float *scale = check_memory(c, BENCH_M * groups * 16), *x = check_memory(c, p.k * 4);
     float *sum32 = scale + BENCH_M * groups, *sum16 = sum32 + BENCH_M * groups;
+    int16_t *q_sum16 = check_memory(c, BENCH_M * groups * 4);
     for (size_t m = 0; m < BENCH_M; m++) {
         for (size_t i = 0; i < p.k; i++) x[i] = (float)check_below(c, 1000) - 500;
         c->fast->quantize_act(x, p.k, q + m * p.k, scale + m * groups, sum32 + m * groups,
-                              sum16 + 2 * m * groups);
+                              sum16 + 2 * m * groups, q_sum16 + 2 * m * groups);
     }
-    p.act = (PanelAct){q, scale, sum32, sum16, p.k, groups};
+    p.act = (PanelAct){q, scale, sum32, sum16, q_sum16, p.k, groups};
     return p;
 }
 

@@ -25,6 +25,7 @@ typedef struct Bed { /* what the cases work on */
     float *x, *out, *scale, *min, *work;
     PanelAct act;
     int8_t *q; /* what act reads */
+    int16_t *sums;
     bt_session *session;
     bt_row row[M];
     size_t n_rows;
@@ -70,8 +71,9 @@ static void few(Bed *b)
 static void many(Bed *b)
 {
     b->k->panel_scales(b->type, b->panel + b->layout.codes_bytes, K, b->scale, b->min);
-    b->k->panel_matmul(b->layout.code, b->layout.group, b->panel, b->scale, b->min, b->layout.table,
-                       K, &b->act, M, b->out, PANEL_ROWS);
+    b->k->panel_matmul(b->layout.code, b->layout.group, b->panel, b->scale,
+                       b->layout.centred ? NULL : b->min, b->layout.offset, b->layout.table, K,
+                       &b->act, M, b->out, PANEL_ROWS);
 }
 
 static void rows_of(Bed *b)
@@ -82,7 +84,7 @@ static void rows_of(Bed *b)
 
 static void quantise(Bed *b)
 {
-    b->k->quantize_act(b->x, K, b->q, b->scale, b->min, b->work);
+    b->k->quantize_act(b->x, K, b->q, b->scale, b->min, b->work, b->sums);
 }
 
 static void products(Bed *b)
@@ -91,10 +93,11 @@ static void products(Bed *b)
                                      DT_MXFP4, DT_Q5_K, DT_Q3_K, DT_Q2_K, DT_IQ2_XXS};
     int8_t *q = b->q = must(aligned_alloc(64, M * K));
     float *scale = floats(M * K / 32), *sum32 = floats(M * K / 32), *sum16 = floats(M * K / 16);
+    int16_t *sums = b->sums = must(calloc(M * K / 16, sizeof *sums));
     for (size_t m = 0; m < M; m++)
         b->k->quantize_act(b->x + m * K, K, q + m * K, scale + m * K / 32, sum32 + m * K / 32,
-                           sum16 + m * K / 16);
-    b->act = (PanelAct){q, scale, sum32, sum16, K, K / 32};
+                           sum16 + m * K / 16, sums + m * K / 16);
+    b->act = (PanelAct){q, scale, sum32, sum16, sums, K, K / 32};
     b->scale = floats((size_t)K / 16 * PANEL_ROWS);
     b->min = floats((size_t)K / 16 * PANEL_ROWS);
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {

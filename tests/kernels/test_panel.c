@@ -119,6 +119,7 @@ typedef struct Act {
     PanelAct act;
     int8_t *q;
     float *scale, *sum32, *sum16;
+    int16_t *q_sum16;
 } Act;
 
 static Act quantized(const Kernels *kernels, const float *x, size_t m, size_t k)
@@ -127,11 +128,12 @@ static Act quantized(const Kernels *kernels, const float *x, size_t m, size_t k)
     Act a = {.q = aligned_alloc(64, m * k + 64 - m * k % 64),
              .scale = malloc(m * groups * 4),
              .sum32 = malloc(m * groups * 4),
-             .sum16 = malloc(m * groups * 8)};
+             .sum16 = malloc(m * groups * 8),
+             .q_sum16 = malloc(m * groups * 4)};
     for (size_t i = 0; i < m; i++)
         kernels->quantize_act(x + i * k, k, a.q + i * k, a.scale + i * groups, a.sum32 + i * groups,
-                              a.sum16 + i * 2 * groups);
-    a.act = (PanelAct){a.q, a.scale, a.sum32, a.sum16, k, groups};
+                              a.sum16 + i * 2 * groups, a.q_sum16 + i * 2 * groups);
+    a.act = (PanelAct){a.q, a.scale, a.sum32, a.sum16, a.q_sum16, k, groups};
     return a;
 }
 
@@ -141,6 +143,7 @@ static void drop(Act *a)
     free(a->scale);
     free(a->sum32);
     free(a->sum16);
+    free(a->q_sum16);
 }
 
 /* Against float64 over the dequantised weights and the quantised activations. */
@@ -158,8 +161,8 @@ static void product(const Kernels *kernels, uint32_t type, size_t m, size_t k)
     float *scale = malloc(groups * 128), *min = malloc(groups * 128), *out = malloc(m * 32 * 4);
     kernels->panel_scales(type, panel + layout.codes_bytes, k, scale, min);
     Act a = quantized(kernels, x, m, k);
-    kernels->panel_matmul(layout.code, layout.group, panel, scale, min, layout.table, k, &a.act, m,
-                          out, 32);
+    kernels->panel_matmul(layout.code, layout.group, panel, scale, layout.centred ? NULL : min,
+                          layout.offset, layout.table, k, &a.act, m, out, 32);
     for (size_t r = 0; r < 32; r++) {
         dequant_row(type, src + r * row_bytes, w, k);
         for (size_t i = 0; i < m; i++) {
@@ -214,8 +217,8 @@ static void agree_on(uint32_t type, const uint8_t *panel, const float *x, size_t
     Act a = quantized(list[0], x, m, k);
     for (int i = 0; i < n; i++) {
         float *to = i == 0 ? plain : i == 1 ? first : out;
-        list[i]->panel_matmul(layout.code, layout.group, panel, scale, min, layout.table, k, &a.act,
-                              m, to, 32);
+        list[i]->panel_matmul(layout.code, layout.group, panel, scale, layout.centred ? NULL : min,
+                              layout.offset, layout.table, k, &a.act, m, to, 32);
         if (i > 1 && memcmp(first, out, m * 128) != 0)
             fail_msg("%s m=%zu: %s and %s differ", dtype_name(type), m, list[1]->name,
                      list[i]->name);
@@ -274,6 +277,7 @@ static void quantizes(void **state)
         assert_true(a.sum32[g] == a.scale[g] * (float)(sum[0] + sum[1]));
         assert_true(a.sum16[2 * g] == a.scale[g] * (float)sum[0]);
         assert_true(a.sum16[2 * g + 1] == a.scale[g] * (float)sum[1]);
+        assert_true(a.q_sum16[2 * g] == sum[0] && a.q_sum16[2 * g + 1] == sum[1]);
     }
     assert_true(refined < 0.985 * plain);
     assert_true(a.scale[2] == 0 && a.q[64] == 0);

@@ -28,14 +28,16 @@ static void quantise(const Kernels *k, const float *x, size_t m, const Twin *t, 
                      size_t first, float *spare)
 {
     float *scale = spare, *sum32 = scale + m, *sum16 = sum32 + m;
-    int8_t *q = (int8_t *)(sum16 + 2 * m);
-    k->quantize_act(x, m * PANEL_ROWS, q, scale, sum32, sum16);
+    int16_t *q_sum16 = (int16_t *)(sum16 + 2 * m);
+    int8_t *q = (int8_t *)(q_sum16 + 2 * m);
+    k->quantize_act(x, m * PANEL_ROWS, q, scale, sum32, sum16, q_sum16);
     for (size_t i = 0; i < m; i++) {
         size_t g = (row + i) * t->g_stride + first / ACT_GROUP;
         memcpy(t->q + (row + i) * t->q_stride + first, q + i * PANEL_ROWS, PANEL_ROWS);
         t->scale[g] = scale[i];
         t->sum32[g] = sum32[i];
         memcpy(t->sum16 + 2 * g, sum16 + 2 * i, 2 * sizeof *sum16);
+        memcpy(t->q_sum16 + 2 * g, q_sum16 + 2 * i, 2 * sizeof *q_sum16);
     }
 }
 

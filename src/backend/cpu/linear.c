@@ -19,6 +19,7 @@ CpuInput cpu_input(Tensor x, int64_t row, int32_t head)
             .scale = t->scale + r * t->g_stride + g,
             .sum32 = t->sum32 + r * t->g_stride + g,
             .sum16 = t->sum16 + 2 * (r * t->g_stride + g),
+            .q_sum16 = t->q_sum16 + 2 * (r * t->g_stride + g),
             .q_stride = t->q_stride,
             .g_stride = t->g_stride,
         };
@@ -39,7 +40,7 @@ static void quantise_rows(void *arg, int member, int64_t begin, int64_t end)
         size_t r = (size_t)i;
         job->c->k->quantize_act(tensor_at(job->x, i), tensor_row(job->x), t->q + r * t->q_stride,
                                 t->scale + r * t->g_stride, t->sum32 + r * t->g_stride,
-                                t->sum16 + 2 * r * t->g_stride);
+                                t->sum16 + 2 * r * t->g_stride, t->q_sum16 + 2 * r * t->g_stride);
     }
 }
 
@@ -79,8 +80,8 @@ static void paneled(const Cpu *c, CpuWork *work, const Weight *w, int64_t index,
         return;
     }
     c->k->panel_scales(w->type, p + l->codes_bytes, k, work->scale, work->min);
-    c->k->panel_matmul(l->code, l->group, p, work->scale, work->min, l->table, k, act, m, out,
-                       out_stride);
+    c->k->panel_matmul(l->code, l->group, p, work->scale, l->centred ? NULL : work->min, l->offset,
+                       l->table, k, act, m, out, out_stride);
 }
 
 static void plain_rows(const Cpu *c, CpuWork *work, const Weight *w, const unsigned char *rows,

@@ -201,6 +201,7 @@ static void gather_rows(void *arg, int member, int64_t begin, int64_t end)
         memcpy(b->scale + to * g, a->scale + from * g, g * sizeof(float));
         memcpy(b->sum32 + to * g, a->sum32 + from * g, g * sizeof(float));
         memcpy(b->sum16 + to * 2 * g, a->sum16 + from * 2 * g, 2 * g * sizeof(float));
+        memcpy(b->q_sum16 + to * 2 * g, a->q_sum16 + from * 2 * g, 2 * g * sizeof(int16_t));
     }
 }
 

@@ -7,7 +7,8 @@
  *   dots           the integer products of one group: so many weight rows by m activation rows
  *
  * and calls register_panel. Means what ref/panel.c says, with its last two products fused into
- * their sums, to the bit as other machines do: what signed codes lack is put back as an integer. */
+ * their sums, to the bit as other machines do. All types with whole bytes or tables are centred:
+ * what signed codes are taken lower counts towards their offset. */
 #ifndef KERNELS_ARM_PANEL_128_H
 #define KERNELS_ARM_PANEL_128_H
 
@@ -26,6 +27,14 @@ INLINE Entries entries(const uint8_t *table)
 {
     Entries e = table ? vld1q_u8(table) : vdupq_n_u8(0);
     return SIGNED_CODES ? veorq_u8(e, vdupq_n_u8(128)) : e;
+}
+
+typedef int Lower;
+
+INLINE Lower lower_by(int offset, int group)
+{
+    (void)group;
+    return offset;
 }
 
 #include "kernels/wide/panel.h"
@@ -141,37 +150,48 @@ INLINE Codes unpack(PanelCode code, Entries table, const uint8_t *src, int half)
     return c;
 }
 
-/* What a group's sum lacks where codes are taken 128 lower. */
-INLINE int32x4_t lacking(PanelCode code, int group, const int8_t *q)
+/* By how much codes are taken lower than they are. */
+INLINE int taken_lower(PanelCode code)
 {
-    if (!SIGNED_CODES || (code != CODE_TABLE && code != CODE_OCTET && code != CODE_BYTE))
-        return vdupq_n_s32(0);
-    int sum = vaddlvq_s8(vld1q_s8(q));
-    if (group == 32) sum += vaddlvq_s8(vld1q_s8(q + 16));
-    return vdupq_n_s32(sum * 128);
+    const bool bytes = code == CODE_TABLE || code == CODE_OCTET || code == CODE_BYTE;
+    return SIGNED_CODES && bytes ? 128 : 0;
 }
 
-INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, int part,
-                      size_t g, const PanelAct *act, int m, float *out, size_t out_stride)
+/* The sum of the activations of group g, of 32 in two halves. */
+INLINE int act_sum(const PanelAct *act, int group, size_t row, size_t g)
+{
+    const int16_t *sum = act->q_sum16 + 2 * row * act->g_stride;
+    return group == 16 ? sum[g] : sum[2 * g] + sum[2 * g + 1];
+}
+
+INLINE void add_group(PanelCode code, int group, bool centred, const Run *s, const uint8_t *src,
+                      int part, size_t g, const PanelAct *act, int m, float *out, size_t out_stride)
 {
     const size_t per = ACT_GROUP / (size_t)group, rows = 4 * VECTORS_OF(m);
     const size_t strip = panel_strip(code);
-    const float *scale = s->scale + g * PANEL_ROWS, *min = s->min + g * PANEL_ROWS;
     for (size_t r = 0; r < PANEL_ROWS; r += rows) {
+        const size_t at = g * PANEL_ROWS + r;
         Dots d;
         dots(code, group, s->table, src + r / 16 * strip + r % 16 * 4, part,
              act->q + g * (size_t)group, act->q_stride, m, &d);
         UNROLL
         for (int c = 0; c < m; c++) {
             size_t row = (size_t)c * act->g_stride;
-            float a = act->scale[row + g / per];
-            float sum = per == 2 ? act->sum16[2 * row + g] : act->sum32[row + g];
+            float a = act->scale[row + g / per], sum = 0;
+            int32x4_t less = vdupq_n_s32(0);
+            if (centred)
+                less =
+                    vdupq_n_s32((s->lower - taken_lower(code)) * act_sum(act, group, (size_t)c, g));
+            else
+                sum = per == 2 ? act->sum16[2 * row + g] : act->sum32[row + g];
             UNROLL
             for (size_t i = 0; i < rows / 4; i++) {
                 float *o = out + (size_t)c * out_stride + r + 4 * i;
-                float32x4_t t = vmulq_f32(vld1q_f32(scale + r + 4 * i), vcvtq_f32_s32(d.v[i][c]));
+                int32x4_t dot = centred ? vsubq_s32(d.v[i][c], less) : d.v[i][c];
+                float32x4_t t = vmulq_f32(vld1q_f32(s->scale + at + 4 * i), vcvtq_f32_s32(dot));
                 float32x4_t acc = vfmaq_n_f32(vld1q_f32(o), t, a);
-                vst1q_f32(o, vfmaq_n_f32(acc, vld1q_f32(min + r + 4 * i), sum));
+                if (!centred) acc = vfmaq_n_f32(acc, vld1q_f32(s->min + at + 4 * i), sum);
+                vst1q_f32(o, acc);
             }
         }
     }

@@ -22,10 +22,8 @@ INLINE int32x4_t dot(int32x4_t sum, uint8x16_t codes, int8x16_t q, int lane)
 INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, int part,
                  const int8_t *q, size_t q_stride, int m, Dots *out)
 {
-    for (int c = 0; c < m; c++) {
-        int32x4_t start = lacking(code, group, q + (size_t)c * q_stride);
-        for (int i = 0; i < 4; i++) out->v[i][c] = start;
-    }
+    for (int i = 0; i < 4; i++)
+        for (int c = 0; c < m; c++) out->v[i][c] = vdupq_n_s32(0);
     UNROLL
     for (int k = 0; k < group; k += 16) {
         int8x16_t x[4];

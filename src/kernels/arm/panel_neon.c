@@ -115,11 +115,8 @@ INLINE void dots_32(PanelCode code, int group, Entries table, const uint8_t *str
             strip = later(strip);
         }
     }
-    for (int c = 0; c < m; c++) {
-        int32x4_t rest = lacking(code, group, q + (size_t)c * q_stride);
-        for (int i = 0; i < vectors; i++)
-            out->v[i][c] = vaddq_s32(vpaddq_s32(sum[i][c][0], sum[i][c][1]), rest);
-    }
+    for (int i = 0; i < vectors; i++)
+        for (int c = 0; c < m; c++) out->v[i][c] = vpaddq_s32(sum[i][c][0], sum[i][c][1]);
 }
 
 INLINE void dots(PanelCode code, int group, Entries table, const uint8_t *strip, int part,

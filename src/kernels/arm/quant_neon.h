@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 void quantize_act_neon(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
-                       float *sum16);
+                       float *sum16, int16_t *q_sum16);
 void panel_scales_neon(uint32_t type, const void *scales, size_t k, float *scale, float *min);
 
 #endif

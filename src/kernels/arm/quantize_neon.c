@@ -40,7 +40,7 @@ static inline int32x4_t add_squares(int32x4_t sum, int8x16_t q)
 }
 
 void quantize_act_neon(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
-                       float *sum16)
+                       float *sum16, int16_t *q_sum16)
 {
     for (size_t g = 0; g < k / ACT_GROUP; g++, x += ACT_GROUP, q += ACT_GROUP) {
         float32x4_t v[8], p[8];
@@ -64,5 +64,7 @@ void quantize_act_neon(const float *x, size_t k, int8_t *q, float *scale, float 
         sum32[g] = unit * (float)(first + second);
         sum16[2 * g] = unit * (float)first;
         sum16[2 * g + 1] = unit * (float)second;
+        q_sum16[2 * g] = (int16_t)first;
+        q_sum16[2 * g + 1] = (int16_t)second;
     }
 }

@@ -62,7 +62,6 @@ INLINE void scales_of_steps(ScaleKind kind, const PanelType *t, const uint8_t *u
     const uint8_t *at = unit + (two ? 128 : 64) + step_bytes * (pairs ? g / 2 : g) + eight;
     if (kind == SCALE_K) {
         *s = vmulq_f32(d, signed_bytes(at, half));
-        *low = vmulq_n_f32(*s, (float)-t->offset);
         return;
     }
     uint32x4_t bytes = bytes_of(at, half);
@@ -72,9 +71,9 @@ INLINE void scales_of_steps(ScaleKind kind, const PanelType *t, const uint8_t *u
         bytes = vshlq_u32(bytes, vdupq_n_s32(g % 2 ? -4 : 0));
         float32x4_t step = vcvtq_f32_u32(vandq_u32(bytes, vdupq_n_u32(most)));
         *s = vfmaq_f32(by, step, vaddq_f32(by, by));
+        if (kind == SCALE_K_ODD) return;
         float32x4_t top = vcvtq_f32_u32(vandq_u32(vshrq_n_u32(bytes, 3), vdupq_n_u32(1)));
-        *low = vmulq_f32(*s, kind == SCALE_K_ODD ? vdupq_n_f32((float)-t->offset)
-                                                 : vfmaq_n_f32(vdupq_n_f32(-0.875f), top, -0.25f));
+        *low = vmulq_f32(*s, vfmaq_n_f32(vdupq_n_f32(-0.875f), top, -0.25f));
         return;
     }
     float32x4_t dmin = vnegq_f32(halves(unit + 64 + 2 * i));
@@ -87,24 +86,23 @@ INLINE void scales_of_steps(ScaleKind kind, const PanelType *t, const uint8_t *u
     *low = vmulq_f32(dmin, vcvtq_f32_u32(mins));
 }
 
-/* Group g of a unit to 32 scales and 32 mins (see panel_type.h). */
+/* Group g of a unit to 32 scales and, where the kind has them, 32 mins (see panel_type.h). */
 INLINE void scales_of(ScaleKind kind, const PanelType *t, const uint8_t *unit, size_t g,
                       float *scale, float *min)
 {
     for (size_t i = 0; i < PANEL_ROWS; i += 4) {
         const size_t eight = i & ~(size_t)7, half = i & 4;
-        float32x4_t s, low;
+        float32x4_t s, low = vdupq_n_f32(0);
         if (kind >= SCALE_K_MIN) {
             scales_of_steps(kind, t, unit, g, i, &s, &low);
         } else {
             s = kind == SCALE_E8M0    ? powers(unit + eight, half)
                 : kind == SCALE_UE4M3 ? halves_of_ue4m3(unit + 32 * g + eight, half)
                                       : halves(unit + 2 * i);
-            low = kind == SCALE_F16_MIN ? halves(unit + 64 + 2 * i)
-                                        : vmulq_n_f32(s, (float)-t->offset);
+            if (kind == SCALE_F16_MIN) low = halves(unit + 64 + 2 * i);
         }
         vst1q_f32(scale + i, s);
-        vst1q_f32(min + i, low);
+        if (scale_has_min(kind)) vst1q_f32(min + i, low);
     }
 }
 

@@ -1,9 +1,10 @@
 /* Panels times quantised activations in plain C: what the faster versions mean.
  *
- * Integers are exact. Then, for each output, over the groups in order of k:
+ * Integers are exact; of a centred type they are sums of (code - offset) q. Then, for each output,
+ * over the groups in order of k:
  *     t = scale * dot             (rounded)
  *     acc += t * activation scale
- *     acc += min * activation sum
+ *     acc += min * activation sum (of a type with mins)
  * Faster versions keep this order for any number of rows m, so that a token's result does not
  * depend on its neighbours; they may fuse the last two products with their additions, which is
  * why they agree with this one within an epsilon and with each other to the bit. */
@@ -14,7 +15,8 @@
 #include "kernels/parts.h"
 #include "tensor/blocks.h"
 
-static void quantize_group(const float *x, int8_t *q, float *scale, float *sum32, float *sum16)
+static void quantize_group(const float *x, int8_t *q, float *scale, float *sum32, float *sum16,
+                           int16_t *q_sum16)
 {
     float most = 0;
     for (int i = 0; i < ACT_GROUP; i++) {
@@ -41,22 +43,27 @@ static void quantize_group(const float *x, int8_t *q, float *scale, float *sum32
         for (int i = 0; i < half; i++) lane[i] += lane[i + half];
     *scale = square ? lane[0] / (float)square * (most * (1 / 127.0f)) : 0;
     *sum32 = *scale * (float)(sum[0] + sum[1]);
-    sum16[0] = *scale * (float)sum[0];
-    sum16[1] = *scale * (float)sum[1];
+    for (int i = 0; i < 2; i++) {
+        sum16[i] = *scale * (float)sum[i];
+        q_sum16[i] = (int16_t)sum[i];
+    }
 }
 
 static void quantize_act(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
-                         float *sum16)
+                         float *sum16, int16_t *q_sum16)
 {
     for (size_t g = 0; g < k / ACT_GROUP; g++)
-        quantize_group(x + g * ACT_GROUP, q + g * ACT_GROUP, scale + g, sum32 + g, sum16 + 2 * g);
+        quantize_group(x + g * ACT_GROUP, q + g * ACT_GROUP, scale + g, sum32 + g, sum16 + 2 * g,
+                       q_sum16 + 2 * g);
 }
 
 /* One group of 32 rows from its place in a unit. */
 static void group_scales(const PanelType *t, const uint8_t *unit, size_t g, float *scale,
                          float *min)
 {
-    for (size_t r = 0; r < PANEL_ROWS; r++) scale[r] = panel_scale_at(t, unit, g, r, &min[r]);
+    float unused;
+    for (size_t r = 0; r < PANEL_ROWS; r++)
+        scale[r] = panel_scale_at(t, unit, g, r, scale_has_min(t->scales) ? &min[r] : &unused);
 }
 
 static void panel_scales(uint32_t type, const void *scales, size_t k, float *scale, float *min)
@@ -81,10 +88,10 @@ static void unpack(PanelCode code, const uint8_t *table, const uint8_t *codes, s
         }
 }
 
-/* Adds group g to all sums. */
+/* Adds group g to all sums; min NULL: codes are `offset` too high. */
 static void add_group(PanelCode code, int group, const uint8_t *codes, const float *scale,
-                      const float *min, const uint8_t *table, size_t g, const PanelAct *act,
-                      size_t m, float *out, size_t out_stride)
+                      const float *min, int offset, const uint8_t *table, size_t g,
+                      const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
     uint8_t c[PANEL_ROWS][32];
     unpack(code, table, codes, g * (size_t)group, (size_t)group, c);
@@ -96,22 +103,22 @@ static void add_group(PanelCode code, int group, const uint8_t *codes, const flo
         float *o = out + i * out_stride;
         for (int r = 0; r < PANEL_ROWS; r++) {
             int dot = 0;
-            for (int j = 0; j < group; j++) dot += c[r][j] * q[j];
+            for (int j = 0; j < group; j++) dot += (c[r][j] - (min ? 0 : offset)) * q[j];
             float t = scale[r] * (float)dot;
             o[r] += t * a;
-            o[r] += min[r] * sum;
+            if (min) o[r] += min[r] * sum;
         }
     }
 }
 
 static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
-                         const float *min, const uint8_t *table, size_t k, const PanelAct *act,
-                         size_t m, float *out, size_t out_stride)
+                         const float *min, int offset, const uint8_t *table, size_t k,
+                         const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
     for (size_t i = 0; i < m; i++) memset(out + i * out_stride, 0, PANEL_ROWS * sizeof *out);
     for (size_t g = 0; g < k / (size_t)group; g++)
-        add_group(code, group, codes, scale + g * PANEL_ROWS, min + g * PANEL_ROWS, table, g, act,
-                  m, out, out_stride);
+        add_group(code, group, codes, scale + g * PANEL_ROWS, min ? min + g * PANEL_ROWS : NULL,
+                  offset, table, g, act, m, out, out_stride);
 }
 
 static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
@@ -127,7 +134,8 @@ static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct
         float scale[PANEL_ROWS], min[PANEL_ROWS];
         group_scales(t, unit, g % groups, scale, min);
         if (g % groups == groups - 1) unit += bytes;
-        add_group(t->code, t->group, src, scale, min, t->table, g, act, m, out, out_stride);
+        add_group(t->code, t->group, src, scale, layout.centred ? NULL : min, t->offset, t->table,
+                  g, act, m, out, out_stride);
     }
 }
 

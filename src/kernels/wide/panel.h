@@ -5,6 +5,8 @@
  *   TILE_OF(code)  activation rows at once, at most 4
  *   Entries        a table of 16 codes as the instruction set looks it up
  *   entries        that of `table`; of NULL: anything
+ *   Lower          the offset of a centred type as the instruction set takes it away
+ *   lower_by       that of groups of so many k
  *   decode_scales  panel_scales of kernels.h
  *   add_group      adds group g of 32 weight rows to the sums of m activation rows (see below)
  *   (panel.h says where the codes of a group lie)
@@ -25,7 +27,8 @@ enum { AHEAD = 4096, AHEAD_SCALES = 640 };
 /* A run over part of a panel. */
 typedef struct Run {
     const uint8_t *codes;
-    const float *scale, *min; /* (groups, 32) */
+    const float *scale, *min; /* (groups, 32); of centred codes no min */
+    Lower lower;              /* centred codes by how much */
     Entries table;
     size_t groups;
     const uint8_t *end; /* of the codes of the panel; from there ... */
@@ -34,8 +37,9 @@ typedef struct Run {
 
 /* src: the codes of the 32 k that group g of the run lies in, both strips; part: 1 for the second
  * 16 of them. */
-INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, int part,
-                      size_t g, const PanelAct *act, int m, float *out, size_t out_stride);
+INLINE void add_group(PanelCode code, int group, bool centred, const Run *s, const uint8_t *src,
+                      int part, size_t g, const PanelAct *act, int m, float *out,
+                      size_t out_stride);
 
 /* Prefetches what is read `ahead` bytes on, jumping over the other stream at the end of this one.
  */
@@ -46,8 +50,8 @@ INLINE void fetch(const uint8_t *at, const uint8_t *end, size_t ahead, size_t by
     for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i);
 }
 
-INLINE void run(PanelCode code, int group, const Run *s, const PanelAct *act, int m, float *out,
-                size_t out_stride)
+INLINE void run(PanelCode code, int group, bool centred, const Run *s, const PanelAct *act, int m,
+                float *out, size_t out_stride)
 {
     const size_t bytes = panel_codes_bytes(code, 32);
     const int parts = 32 / group;
@@ -56,51 +60,51 @@ INLINE void run(PanelCode code, int group, const Run *s, const PanelAct *act, in
         fetch(src, s->end, AHEAD, bytes, s->jump);
 #pragma GCC unroll 2
         for (int part = 0; part < parts; part++, g++)
-            add_group(code, group, s, src, part, g, act, m, out, out_stride);
+            add_group(code, group, centred, s, src, part, g, act, m, out, out_stride);
     }
 }
 
-INLINE void run_all(PanelCode code, int group, const Run *s, const PanelAct *act, size_t m,
-                    float *out, size_t out_stride)
+INLINE void run_all(PanelCode code, int group, bool centred, const Run *s, const PanelAct *act,
+                    size_t m, float *out, size_t out_stride)
 {
     PanelAct a = *act;
     while (m) {
         size_t n = m < TILE_OF(code) ? m : TILE_OF(code);
         if (PANEL_ANY_M)
-            run(code, group, s, &a, (int)n, out, out_stride);
+            run(code, group, centred, s, &a, (int)n, out, out_stride);
         else
             switch (n) {
-            case 1: run(code, group, s, &a, 1, out, out_stride); break;
-            case 2: run(code, group, s, &a, 2, out, out_stride); break;
-            case 3: run(code, group, s, &a, 3, out, out_stride); break;
-            default: run(code, group, s, &a, TILE_OF(code), out, out_stride);
+            case 1: run(code, group, centred, s, &a, 1, out, out_stride); break;
+            case 2: run(code, group, centred, s, &a, 2, out, out_stride); break;
+            case 3: run(code, group, centred, s, &a, 3, out, out_stride); break;
+            default: run(code, group, centred, s, &a, TILE_OF(code), out, out_stride);
             }
         m -= n;
-        a.q += n * a.q_stride;
-        a.scale += n * a.g_stride;
-        a.sum32 += n * a.g_stride;
-        a.sum16 += 2 * n * a.g_stride;
+        a = panel_act_at(a, n, 0);
         out += n * out_stride;
     }
 }
 
-#define INSTANCE(name, code, group)                                                                \
+#define INSTANCE(name, code, group, centred)                                                       \
     static void name(const Run *s, const PanelAct *act, size_t m, float *out, size_t out_stride)   \
     {                                                                                              \
-        run_all(code, group, s, act, m, out, out_stride);                                          \
+        run_all(code, group, centred, s, act, m, out, out_stride);                                 \
     }
-INSTANCE(run_nibble, CODE_NIBBLE, 32)
-INSTANCE(run_table, CODE_TABLE, 32)
-INSTANCE(run_table_16, CODE_TABLE, 16)
-INSTANCE(run_six, CODE_SIX, 16)
-INSTANCE(run_byte, CODE_BYTE, 32)
-INSTANCE(run_one, CODE_ONE, 32)
-INSTANCE(run_two, CODE_TWO, 32)
-INSTANCE(run_two_16, CODE_TWO, 16)
-INSTANCE(run_three_16, CODE_THREE, 16)
-INSTANCE(run_octet, CODE_OCTET, 32)
-INSTANCE(run_octet_16, CODE_OCTET, 16)
-INSTANCE(run_five, CODE_FIVE, 32)
+INSTANCE(run_nibble, CODE_NIBBLE, 32, true)
+INSTANCE(run_nibble_min, CODE_NIBBLE, 32, false)
+INSTANCE(run_table, CODE_TABLE, 32, true)
+INSTANCE(run_table_16, CODE_TABLE, 16, true)
+INSTANCE(run_six, CODE_SIX, 16, true)
+INSTANCE(run_byte, CODE_BYTE, 32, true)
+INSTANCE(run_one, CODE_ONE, 32, true)
+INSTANCE(run_two, CODE_TWO, 32, true)
+INSTANCE(run_two_min, CODE_TWO, 32, false)
+INSTANCE(run_two_16_min, CODE_TWO, 16, false)
+INSTANCE(run_three_16, CODE_THREE, 16, true)
+INSTANCE(run_octet, CODE_OCTET, 32, true)
+INSTANCE(run_octet_16, CODE_OCTET, 16, true)
+INSTANCE(run_five, CODE_FIVE, 32, true)
+INSTANCE(run_five_min, CODE_FIVE, 32, false)
 #undef INSTANCE
 
 static void run_code(PanelCode code, int group, const Run *s, const PanelAct *act, size_t m,
@@ -113,10 +117,14 @@ static void run_code(PanelCode code, int group, const Run *s, const PanelAct *ac
         [CODE_FIVE] = run_five};
     static Fn *const narrow[N_PANEL_CODES] = {[CODE_TABLE] = run_table_16,
                                               [CODE_SIX] = run_six,
-                                              [CODE_TWO] = run_two_16,
                                               [CODE_THREE] = run_three_16,
                                               [CODE_OCTET] = run_octet_16};
-    (group == 16 ? narrow : wide)[code](s, act, m, out, out_stride);
+    static Fn *const with_min[N_PANEL_CODES] = {
+        [CODE_NIBBLE] = run_nibble_min, [CODE_TWO] = run_two_min, [CODE_FIVE] = run_five_min};
+    if (s->min && group == 16)
+        run_two_16_min(s, act, m, out, out_stride);
+    else
+        (s->min ? with_min : group == 16 ? narrow : wide)[code](s, act, m, out, out_stride);
 }
 
 static void clear(float *out, size_t out_stride, size_t m)
@@ -125,12 +133,13 @@ static void clear(float *out, size_t out_stride, size_t m)
 }
 
 static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
-                         const float *min, const uint8_t *table, size_t k, const PanelAct *act,
-                         size_t m, float *out, size_t out_stride)
+                         const float *min, int offset, const uint8_t *table, size_t k,
+                         const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
     Run s = {.codes = codes,
              .scale = scale,
              .min = min,
+             .lower = lower_by(offset, group),
              .table = entries(table),
              .groups = k / (size_t)group,
              .end = codes};
@@ -150,7 +159,8 @@ static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct
     const uint8_t *codes = panel, *end = codes + layout.codes_bytes, *unit = end;
     Run s = {.codes = codes,
              .scale = scale,
-             .min = min,
+             .min = layout.centred ? NULL : min,
+             .lower = lower_by(layout.offset, layout.group),
              .table = entries(layout.table),
              .end = end,
              .jump = layout.bytes - layout.codes_bytes};
@@ -165,10 +175,7 @@ static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct
         run_code(t->code, t->group, &s, &a, m, out, out_stride);
         s.codes += panel_codes_bytes(t->code, n);
         unit += bytes;
-        a.q += n;
-        a.scale += n / ACT_GROUP;
-        a.sum32 += n / ACT_GROUP;
-        a.sum16 += 2 * n / ACT_GROUP;
+        a = panel_act_at(a, 0, n / ACT_GROUP);
     }
 }
 

@@ -165,13 +165,8 @@ INLINE __m256 halves_of_ue4m3(const uint8_t *p)
     return _mm256_mul_ps(_mm256_cvtepi32_ps(m), _mm256_castsi256_ps(_mm256_slli_epi32(e, 23)));
 }
 
-/* What a panel's type says about scales: offset of codes (negative) and factor. */
-typedef struct ScaleOf {
-    float offset, factor;
-} ScaleOf;
-
 /* Scales that share d with their unit: rows i..i+7. */
-INLINE void scales_of_steps(int kind, const uint8_t *unit, size_t g, size_t i, ScaleOf of,
+INLINE void scales_of_steps(int kind, const uint8_t *unit, size_t g, size_t i, float factor,
                             __m256 *s, __m256 *low)
 {
     const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
@@ -181,22 +176,19 @@ INLINE void scales_of_steps(int kind, const uint8_t *unit, size_t g, size_t i, S
     const uint8_t *at = unit + (two ? 128 : 64) + step_bytes * (pairs ? g / 2 : g) + i;
     if (kind == SCALE_K) {
         *s = _mm256_mul_ps(d, signed_bytes(at));
-        *low = _mm256_mul_ps(*s, _mm256_set1_ps(of.offset));
         return;
     }
     __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)at));
     if (pairs) { /* (2 s + 1) d as s (2 d) + d */
         const int most = kind == SCALE_K_ODD ? 15 : 7;
-        const __m256 by = kind == SCALE_K_ODD ? _mm256_mul_ps(d, _mm256_set1_ps(of.factor)) : d;
+        const __m256 by = kind == SCALE_K_ODD ? _mm256_mul_ps(d, _mm256_set1_ps(factor)) : d;
         bytes = _mm256_srl_epi32(bytes, _mm_cvtsi32_si128((int)(g % 2 * 4)));
         __m256 step = _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(most)));
         *s = _mm256_fmadd_ps(step, _mm256_add_ps(by, by), by);
+        if (kind == SCALE_K_ODD) return;
         __m256i top = _mm256_and_si256(_mm256_srli_epi32(bytes, 3), _mm256_set1_epi32(1));
-        __m256 less = kind == SCALE_K_ODD
-                          ? _mm256_set1_ps(of.offset)
-                          : _mm256_fmadd_ps(_mm256_cvtepi32_ps(top), _mm256_set1_ps(-0.25f),
-                                            _mm256_set1_ps(-0.875f));
-        *low = _mm256_mul_ps(*s, less);
+        *low = _mm256_mul_ps(*s, _mm256_fmadd_ps(_mm256_cvtepi32_ps(top), _mm256_set1_ps(-0.25f),
+                                                 _mm256_set1_ps(-0.875f)));
         return;
     }
     __m256 dmin = _mm256_xor_ps(halves(unit + 64 + 2 * i), _mm256_set1_ps(-0.0f));
@@ -209,23 +201,23 @@ INLINE void scales_of_steps(int kind, const uint8_t *unit, size_t g, size_t i, S
     *low = _mm256_mul_ps(dmin, _mm256_cvtepi32_ps(mins));
 }
 
-/* Group g of a unit to 32 scales and 32 mins (see panel_type.h). */
-INLINE void scales_of(int kind, const uint8_t *unit, size_t g, ScaleOf of, float *scale, float *min)
+/* Group g of a unit to 32 scales and, where the kind has them, 32 mins (see panel_type.h). */
+INLINE void scales_of(int kind, const uint8_t *unit, size_t g, float factor, float *scale,
+                      float *min)
 {
 #pragma GCC unroll 4
     for (size_t i = 0; i < PANEL_ROWS; i += 8) {
-        __m256 s, low;
+        __m256 s, low = _mm256_setzero_ps();
         if (kind >= SCALE_K_MIN) {
-            scales_of_steps(kind, unit, g, i, of, &s, &low);
+            scales_of_steps(kind, unit, g, i, factor, &s, &low);
         } else {
             s = kind == SCALE_E8M0    ? powers(unit + i)
                 : kind == SCALE_UE4M3 ? halves_of_ue4m3(unit + 32 * g + i)
                                       : halves(unit + 2 * i);
-            low = kind == SCALE_F16_MIN ? halves(unit + 64 + 2 * i)
-                                        : _mm256_mul_ps(s, _mm256_set1_ps(of.offset));
+            if (kind == SCALE_F16_MIN) low = halves(unit + 64 + 2 * i);
         }
         _mm256_storeu_ps(scale + i, s);
-        _mm256_storeu_ps(min + i, low);
+        if (scale_has_min((ScaleKind)kind)) _mm256_storeu_ps(min + i, low);
     }
 }
 
@@ -234,10 +226,10 @@ INLINE void decode(ScaleKind kind, size_t groups, const PanelType *t, const uint
                    float *scale, float *min)
 {
     const size_t bytes = panel_unit_bytes(kind, groups), step = groups * (size_t)t->group;
-    const ScaleOf of = {(float)-t->offset, t->factor};
+    const float factor = t->factor;
     for (; k; k -= step, unit += bytes)
         for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS)
-            scales_of((int)kind, unit, g, of, scale, min);
+            scales_of((int)kind, unit, g, factor, scale, min);
 }
 
 static void panel_scales(uint32_t type, const void *scales, size_t k, float *scale, float *min)
@@ -273,14 +265,32 @@ INLINE Entries entries(const uint8_t *table)
                  : _mm256_setzero_si256();
 }
 
+/* Pairs of 16 bits; of groups of 16 the second is 0. */
+typedef __m256i Lower;
+
+INLINE Lower lower_by(int offset, int group)
+{
+    return group == 16 ? _mm256_set1_epi32(-offset & 0xffff) : _mm256_set1_epi16((short)-offset);
+}
+
 #define decode_scales panel_scales
 #include "kernels/wide/panel.h"
 
-INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *src, int part,
-                      size_t g, const PanelAct *act, int m, float *out, size_t out_stride)
+/* What the sum of the activations of group g gives, which of 32 lies in two halves, times minus the
+ * offset. */
+INLINE __m256i start_of(const PanelAct *act, int group, size_t row, size_t g, const Lower *lower)
+{
+    const int16_t *sum = act->q_sum16 + 2 * row * act->g_stride;
+    if (group == 16) return _mm256_madd_epi16(_mm256_set1_epi16(sum[g]), *lower);
+    return _mm256_madd_epi16(four((const int8_t *)(sum + 2 * g)), *lower);
+}
+
+INLINE void add_group(PanelCode code, int group, bool centred, const Run *s, const uint8_t *src,
+                      int part, size_t g, const PanelAct *act, int m, float *out, size_t out_stride)
 {
     const size_t per = ACT_GROUP / (size_t)group;
-    const float *scale = s->scale + g * PANEL_ROWS, *min = s->min + g * PANEL_ROWS;
+    const float *scale = s->scale + g * PANEL_ROWS,
+                *min = centred ? scale : s->min + g * PANEL_ROWS;
     for (size_t half = 0; half < 2; half++, scale += 16, min += 16) {
         Dots d;
         dots(code, group, s->table, src + half * panel_strip(code), part,
@@ -288,16 +298,19 @@ INLINE void add_group(PanelCode code, int group, const Run *s, const uint8_t *sr
 #pragma GCC unroll 4
         for (int c = 0; c < m; c++) {
             size_t row = (size_t)c * act->g_stride;
-            __m256 a = _mm256_set1_ps(act->scale[row + g / per]);
-            __m256 sum = _mm256_set1_ps(per == 2 ? act->sum16[2 * row + g] : act->sum32[row + g]);
+            __m256 a = _mm256_set1_ps(act->scale[row + g / per]), sum = a;
+            __m256i start = _mm256_setzero_si256();
+            if (centred)
+                start = start_of(act, group, (size_t)c, g, &s->lower);
+            else
+                sum = _mm256_set1_ps(per == 2 ? act->sum16[2 * row + g] : act->sum32[row + g]);
 #pragma GCC unroll 2
             for (int i = 0; i < 2; i++) {
                 float *o = out + (size_t)c * out_stride + 16 * half + 8 * i;
-                __m256 acc = _mm256_loadu_ps(o);
-                __m256 t =
-                    _mm256_mul_ps(_mm256_loadu_ps(scale + 8 * i), _mm256_cvtepi32_ps(d.v[i][c]));
-                acc = _mm256_fmadd_ps(t, a, acc);
-                acc = _mm256_fmadd_ps(_mm256_loadu_ps(min + 8 * i), sum, acc);
+                __m256i dot = centred ? _mm256_add_epi32(d.v[i][c], start) : d.v[i][c];
+                __m256 t = _mm256_mul_ps(_mm256_loadu_ps(scale + 8 * i), _mm256_cvtepi32_ps(dot));
+                __m256 acc = _mm256_fmadd_ps(t, a, _mm256_loadu_ps(o));
+                if (!centred) acc = _mm256_fmadd_ps(_mm256_loadu_ps(min + 8 * i), sum, acc);
                 _mm256_storeu_ps(o, acc);
             }
         }

@@ -21,11 +21,14 @@ enum { BLOCK_K = 256, TILE = 6, SLICE = 32 * TILE };
 /* What a tile reads for 32 k; two records of 16 when the group is 16. Rows 0..15, then 16..31. */
 #define BIAS 12582912.0f      /* 1.5 * 2^23 */
 enum { CONSTANTS = 3 * 128 }; /* scale, -BIAS * scale, min after the codes of a group */
+enum { CENTRED = 2 * 128 };   /* the same without min */
 
 typedef struct Tile {
     const uint8_t *work;
     const int8_t *q;
-    const float *scale, *sum;
+    const float *scale;
+    const void
+        *sum; /* floats that mins multiply; of centred types where integers begin, plus BIAS */
     size_t q_stride, scale_stride, sum_stride; /* bytes */
     size_t n;                                  /* times 32 k */
 } Tile;
@@ -57,6 +60,9 @@ typedef struct Tile {
 #define START(c, d, e, f, a)                               \
     "vmovaps %%zmm31, %%zmm" #c "\n\t"                     \
     "vmovaps %%zmm31, %%zmm" #d "\n\t"
+#define START_AT(c, d, e, f, a)                            \
+    "vpbroadcastd " a AT_##c("m") ", %%zmm" #c "\n\t"      \
+    "vmovdqa64 %%zmm" #c ", %%zmm" #d "\n\t"
 #define DOT(c, d, e, f, a)                                 \
     "vpbroadcastd " a AT_##c("q") ", %%zmm26\n\t"          \
     "vpdpbusd %%zmm26, %%zmm24, %%zmm" #c "\n\t"           \
@@ -83,14 +89,16 @@ typedef struct Tile {
     STEP(n, from "+256", a "+8")                           \
     STEP(n, from "+384", a "+12")
 /* Constants of a group at `from`, activation sums at offset `a`. */
-#define FINISH(n, from, a)                                 \
+#define FINISH_CENTRED(n, from)                            \
     "vmovaps " from "(%[w]), %%zmm24\n\t"                  \
     "vmovaps " from "+64(%[w]), %%zmm25\n\t"               \
     "vmovaps " from "+128(%[w]), %%zmm26\n\t"              \
     "vmovaps " from "+192(%[w]), %%zmm27\n\t"              \
+    COLUMNS_##n(SCALE, "")
+#define FINISH(n, from, a)                                 \
     "vmovaps " from "+256(%[w]), %%zmm28\n\t"              \
     "vmovaps " from "+320(%[w]), %%zmm29\n\t"              \
-    COLUMNS_##n(SCALE, "")                                 \
+    FINISH_CENTRED(n, from)                                \
     COLUMNS_##n(MIN, a)
 
 #define GROUP_32(n)                                        \
@@ -112,6 +120,25 @@ typedef struct Tile {
     "add $8, %[m0]\n\t"                                    \
     "add $8, %[m3]\n\t"
 
+#define CENTRED_32(n)                                      \
+    COLUMNS_##n(START_AT, "")                              \
+    FOUR_STEPS(n, "0", "0")                                \
+    FOUR_STEPS(n, "512", "16")                             \
+    FINISH_CENTRED(n, "1024")                              \
+    "add $1280, %[w]\n\t"                                  \
+    "add $4, %[m0]\n\t"                                    \
+    "add $4, %[m3]\n\t"
+#define CENTRED_16(n)                                      \
+    COLUMNS_##n(START_AT, "")                              \
+    FOUR_STEPS(n, "0", "0")                                \
+    FINISH_CENTRED(n, "512")                               \
+    COLUMNS_##n(START_AT, "4")                             \
+    FOUR_STEPS(n, "768", "16")                             \
+    FINISH_CENTRED(n, "1280")                              \
+    "add $1536, %[w]\n\t"                                  \
+    "add $8, %[m0]\n\t"                                    \
+    "add $8, %[m3]\n\t"
+
 #define CLOBBER(i) "xmm" #i
 #define DEFINE_TILE(name, cols, group)                                                             \
     static void name(const Tile *t, float *sums)                                                   \
@@ -119,7 +146,7 @@ typedef struct Tile {
         const uint8_t *w = t->work;                                                                \
         const int8_t *q0 = t->q, *q3 = q0 + 3 * t->q_stride;                                       \
         const char *a0 = (const char *)t->scale, *a3 = a0 + 3 * t->scale_stride;                   \
-        const char *m0 = (const char *)t->sum, *m3 = m0 + 3 * t->sum_stride;                       \
+        const char *m0 = t->sum, *m3 = m0 + 3 * t->sum_stride;                                     \
         size_t left = t->n;                                                                        \
         float bias = BIAS;                                                                         \
         __asm__ volatile(                                                                          \
@@ -148,35 +175,48 @@ typedef struct Tile {
     }
 /* clang-format on */
 
-DEFINE_TILE(tile32_1, 1, GROUP_32)
-DEFINE_TILE(tile32_2, 2, GROUP_32)
-DEFINE_TILE(tile32_3, 3, GROUP_32)
-DEFINE_TILE(tile32_4, 4, GROUP_32)
-DEFINE_TILE(tile32_5, 5, GROUP_32)
-DEFINE_TILE(tile32_6, 6, GROUP_32)
-DEFINE_TILE(tile16_1, 1, GROUP_16)
-DEFINE_TILE(tile16_2, 2, GROUP_16)
-DEFINE_TILE(tile16_3, 3, GROUP_16)
-DEFINE_TILE(tile16_4, 4, GROUP_16)
-DEFINE_TILE(tile16_5, 5, GROUP_16)
-DEFINE_TILE(tile16_6, 6, GROUP_16)
+#define DEFINE_TILES(name, group)                                                                  \
+    DEFINE_TILE(name##_1, 1, group)                                                                \
+    DEFINE_TILE(name##_2, 2, group)                                                                \
+    DEFINE_TILE(name##_3, 3, group)                                                                \
+    DEFINE_TILE(name##_4, 4, group)                                                                \
+    DEFINE_TILE(name##_5, 5, group)                                                                \
+    DEFINE_TILE(name##_6, 6, group)
+DEFINE_TILES(tile32, GROUP_32)
+DEFINE_TILES(tile16, GROUP_16)
+DEFINE_TILES(centred32, CENTRED_32)
+DEFINE_TILES(centred16, CENTRED_16)
 
 typedef void TileFn(const Tile *t, float *sums);
-static TileFn *const tiles[2][TILE] = {
-    {tile32_1, tile32_2, tile32_3, tile32_4, tile32_5, tile32_6},
-    {tile16_1, tile16_2, tile16_3, tile16_4, tile16_5, tile16_6},
-};
+#define TILES(name)                                                                                \
+    {                                                                                              \
+        name##_1, name##_2, name##_3, name##_4, name##_5, name##_6                                 \
+    }
+static TileFn *const tiles[2][2][TILE] = {{TILES(tile32), TILES(tile16)},
+                                          {TILES(centred32), TILES(centred16)}};
+
+/* What all blocks of a product have in common; min NULL: centred. */
+typedef struct Panel {
+    PanelCode code;
+    int group, offset;
+    __m512i table;
+    const float *scale, *min;
+} Panel;
 
 /* ---- unpacking ---- */
 
 static inline __attribute__((always_inline)) const uint8_t *
-unpack_block(PanelCode code, int group, __m512i table, const uint8_t *src, const float *scale,
-             const float *min, size_t groups, uint8_t *to)
+unpack_block(PanelCode code, int group, bool centred, const Panel *p, const uint8_t *src, size_t g,
+             size_t groups, uint8_t *to)
 {
     const __m512 bias = _mm512_set1_ps(-BIAS);
-    for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS) {
-        if (g * (size_t)group % 32 == 0) {
-            unpack_32(code, group, table, src, CONSTANTS, to);
+    const __m512i none = _mm512_setzero_si512();
+    const float *scale = p->scale + g * PANEL_ROWS, *min = p->min;
+    if (!centred) min += g * PANEL_ROWS;
+    for (size_t i = 0; i < groups; i++, scale += PANEL_ROWS) {
+        const size_t gap = centred ? CENTRED : CONSTANTS;
+        if (i * (size_t)group % 32 == 0) {
+            unpack_32(code, group, p->table, src, gap, false, none, to);
             src += panel_codes_bytes(code, 32);
         }
         to += group * 32;
@@ -185,86 +225,116 @@ unpack_block(PanelCode code, int group, __m512i table, const uint8_t *src, const
             float *at = (float *)(void *)to + 16 * half;
             _mm512_store_ps(at, s);
             _mm512_store_ps(at + 32, _mm512_mul_ps(s, bias));
-            _mm512_store_ps(at + 64, _mm512_loadu_ps(min + 16 * half));
+            if (!centred) _mm512_store_ps(at + 64, _mm512_loadu_ps(min + 16 * half));
         }
-        to += CONSTANTS;
+        if (!centred) min += PANEL_ROWS;
+        to += gap;
     }
     return src;
 }
 
-/* The group of each code is 32 or, for some types, 16. */
-static const uint8_t *unpack(PanelCode code, int group, __m512i table, const uint8_t *src,
-                             const float *scale, const float *min, size_t groups, uint8_t *to)
+/* Groups from number g on. Every code has groups of 32 or 16 and mins or none, some have both. */
+static const uint8_t *unpack(const Panel *p, const uint8_t *src, size_t g, size_t groups,
+                             uint8_t *to)
 {
-#define UNPACK(code, group)                                                                        \
-    case code + (group == 16 ? N_PANEL_CODES : 0):                                                 \
-        return unpack_block(code, group, table, src, scale, min, groups, to);
-    switch ((int)code + (group == 16 ? N_PANEL_CODES : 0)) {
-        UNPACK(CODE_NIBBLE, 32)
-        UNPACK(CODE_TABLE, 32)
-        UNPACK(CODE_TABLE, 16)
-        UNPACK(CODE_SIX, 16)
-        UNPACK(CODE_BYTE, 32)
-        UNPACK(CODE_ONE, 32)
-        UNPACK(CODE_TWO, 32)
-        UNPACK(CODE_TWO, 16)
-        UNPACK(CODE_THREE, 16)
-        UNPACK(CODE_OCTET, 32)
-        UNPACK(CODE_OCTET, 16)
-        UNPACK(CODE_FIVE, 32)
+    enum { NARROW = N_PANEL_CODES, WITH_MIN = 2 * N_PANEL_CODES };
+#define UNPACK(code, group, min)                                                                   \
+    case code + ((group) == 16 ? NARROW : 0) + ((min) ? WITH_MIN : 0):                             \
+        return unpack_block(code, group, !(min), p, src, g, groups, to);
+    switch ((int)p->code + (p->group == 16 ? NARROW : 0) + (p->min ? WITH_MIN : 0)) {
+        UNPACK(CODE_NIBBLE, 32, false)
+        UNPACK(CODE_NIBBLE, 32, true)
+        UNPACK(CODE_TABLE, 32, false)
+        UNPACK(CODE_TABLE, 16, false)
+        UNPACK(CODE_SIX, 16, false)
+        UNPACK(CODE_BYTE, 32, false)
+        UNPACK(CODE_ONE, 32, false)
+        UNPACK(CODE_TWO, 32, false)
+        UNPACK(CODE_TWO, 32, true)
+        UNPACK(CODE_TWO, 16, true)
+        UNPACK(CODE_THREE, 16, false)
+        UNPACK(CODE_OCTET, 32, false)
+        UNPACK(CODE_OCTET, 16, false)
+        UNPACK(CODE_FIVE, 32, false)
+        UNPACK(CODE_FIVE, 32, true)
     }
 #undef UNPACK
     return src;
 }
 
+/* Where the integers of a centred type begin: BIAS less the offset times the sums of the
+ * activations of m rows, `groups` of them from the start of `act` on; (m, groups). */
+static void begin_sums(const PanelAct *act, int group, int offset, size_t groups, size_t m,
+                       int32_t *out)
+{
+    const __m512i bias = _mm512_castps_si512(_mm512_set1_ps(BIAS));
+    const __m512i less =
+        group == 16 ? _mm512_set1_epi32(-offset) : _mm512_set1_epi16((short)-offset);
+    const __mmask32 halves = (__mmask32)((UINT64_C(1) << groups * (size_t)group / 16) - 1);
+    const __mmask16 keep = (__mmask16)((1u << groups) - 1);
+    for (size_t i = 0; i < m; i++) {
+        const int16_t *sums = act->q_sum16 + 2 * i * act->g_stride;
+        __m512i v = _mm512_maskz_loadu_epi16(halves, sums);
+        if (group == 16)
+            v = _mm512_mullo_epi32(_mm512_cvtepi16_epi32(_mm512_castsi512_si256(v)), less);
+        else
+            v = _mm512_madd_epi16(v, less);
+        _mm512_mask_storeu_epi32(out + i * groups, keep, _mm512_add_epi32(v, bias));
+    }
+}
+
 /* ---- the product ---- */
 
-/* All activation rows of a slice over one unpacked block; sums (m, 32). */
-static void run_block(const uint8_t *work, int group, const PanelAct *act, size_t k, size_t n,
-                      size_t m, float *sums, const uint8_t *next, size_t bytes)
+/* All activation rows of a slice over one unpacked block of n times 32 k; `act` begins there, sums
+ * (m, 32). On the way `bytes` from `next` on are fetched. */
+static void run_block(const uint8_t *work, const Panel *p, const PanelAct *act, size_t n, size_t m,
+                      float *sums, const uint8_t *next, size_t bytes)
 {
-    size_t g = k / 32, n_tiles = (m + TILE - 1) / TILE;
+    _Alignas(64) int32_t begin[SLICE * BLOCK_K / 16];
+    const bool wide = p->group == 32;
+    const size_t n_tiles = (m + TILE - 1) / TILE, groups = wide ? n : 2 * n;
+    Tile t = {.work = work,
+              .q_stride = act->q_stride,
+              .scale_stride = act->g_stride * 4,
+              .sum_stride = p->min ? act->g_stride * (wide ? 4 : 8) : groups * 4,
+              .n = n};
+    const char *first = wide ? (const void *)act->sum32 : (const void *)act->sum16;
+    if (!p->min) {
+        begin_sums(act, p->group, p->offset, groups, m, begin);
+        first = (const void *)begin;
+    }
     for (size_t done = 0, left = n_tiles; left; left--) {
         size_t cols = (m - done + left - 1) / left;
-        const int8_t *q = act->q + done * act->q_stride + k;
-        Tile t = {.work = work,
-                  .q = q,
-                  .scale = act->scale + done * act->g_stride + g,
-                  .sum = group == 32 ? act->sum32 + done * act->g_stride + g
-                                     : act->sum16 + 2 * (done * act->g_stride + g),
-                  .q_stride = act->q_stride,
-                  .scale_stride = act->g_stride * 4,
-                  .sum_stride = act->g_stride * (group == 32 ? 4 : 8),
-                  .n = n};
+        t.q = act->q + done * act->q_stride;
+        t.scale = act->scale + done * act->g_stride;
+        t.sum = first + done * t.sum_stride;
         /* The activations of the next tile and this tile's share of the next block of codes. */
         for (size_t c = cols; c < cols + TILE && done + c < m; c++)
             for (size_t i = 0; i < n * 32; i += 64)
-                _mm_prefetch((const char *)q + c * act->q_stride + i, _MM_HINT_T0);
+                _mm_prefetch((const char *)t.q + c * act->q_stride + i, _MM_HINT_T0);
         size_t share = (bytes / n_tiles + 63) / 64 * 64, at = (n_tiles - left) * share;
         for (size_t i = at; i < at + share && i < bytes; i += 64)
             _mm_prefetch((const char *)next + i, _MM_HINT_T0);
-        tiles[group == 16][cols - 1](&t, sums + done * PANEL_ROWS);
+        tiles[!p->min][!wide][cols - 1](&t, sums + done * PANEL_ROWS);
         done += cols;
     }
 }
 
 /* At most SLICE rows. Their sums lie side by side until they are done: rows of `out` may be pages
  * apart, and eight of them at a distance of a power of two fill a set of L1. */
-static void run_slice(PanelCode code, int group, const uint8_t *src, const float *scale,
-                      const float *min, __m512i table, size_t k, const PanelAct *act, size_t m,
+static void run_slice(const Panel *p, const uint8_t *src, size_t k, const PanelAct *act, size_t m,
                       float *out, size_t out_stride)
 {
     _Alignas(64) uint8_t work[BLOCK_K / 16 * (512 + CONSTANTS)];
     _Alignas(64) float sums[SLICE * PANEL_ROWS];
     memset(sums, 0, m * PANEL_ROWS * sizeof *sums);
     for (size_t at = 0; at < k; at += BLOCK_K) {
-        size_t n = k - at < BLOCK_K ? k - at : BLOCK_K, groups = n / (size_t)group;
-        const uint8_t *next = unpack(code, group, table, src, scale, min, groups, work);
+        size_t n = k - at < BLOCK_K ? k - at : BLOCK_K, group = (size_t)p->group;
+        const uint8_t *next = unpack(p, src, at / group, n / group, work);
         size_t bytes = (size_t)(next - src);
+        PanelAct a = panel_act_at(*act, 0, at / ACT_GROUP);
         src = next;
-        run_block(work, group, act, at, n / 32, m, sums, src, bytes);
-        scale += groups * PANEL_ROWS;
-        min += groups * PANEL_ROWS;
+        run_block(work, p, &a, n / 32, m, sums, src, bytes);
     }
     for (size_t i = 0; i < m; i++) {
         _mm512_storeu_ps(out + i * out_stride, _mm512_load_ps(sums + i * PANEL_ROWS));
@@ -273,23 +343,19 @@ static void run_slice(PanelCode code, int group, const uint8_t *src, const float
 }
 
 void panel_matmul_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
-                             const float *min, const uint8_t *table, size_t k, const PanelAct *act,
-                             size_t m, float *out, size_t out_stride)
+                             const float *min, int offset, const uint8_t *table, size_t k,
+                             const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
     if (m <= PANEL_FEW) {
-        panel_few_decoded_avx512vnni(code, group, codes, scale, min, table, k, act, m, out,
+        panel_few_decoded_avx512vnni(code, group, codes, scale, min, offset, table, k, act, m, out,
                                      out_stride);
         return;
     }
-    PanelAct a = *act;
-    for (size_t n; m; m -= n) {
-        n = m < SLICE ? m : SLICE;
-        run_slice(code, group, codes, scale, min, table_entries(table), k, &a, n, out, out_stride);
-        a.q += n * a.q_stride;
-        a.scale += n * a.g_stride;
-        a.sum32 += n * a.g_stride;
-        a.sum16 += 2 * n * a.g_stride;
-        out += n * out_stride;
+    Panel p = {code, group, offset, table_entries(table), scale, min};
+    for (size_t row = 0, n; row < m; row += n) {
+        n = m - row < SLICE ? m - row : SLICE;
+        PanelAct a = panel_act_at(*act, row, 0);
+        run_slice(&p, codes, k, &a, n, out + row * out_stride, out_stride);
     }
 }
 

@@ -8,15 +8,15 @@
 #include "kernels/panel_type.h"
 
 void quantize_act_avx512(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
-                         float *sum16);
+                         float *sum16, int16_t *q_sum16);
 void panel_scales_avx512(uint32_t type, const void *scales, size_t k, float *scale, float *min);
 /* panel_matmul and panel_few for m <= PANEL_FEW (panel_few takes any m). */
 void panel_few_decoded_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
-                                  const float *min, const uint8_t *table, size_t k,
+                                  const float *min, int offset, const uint8_t *table, size_t k,
                                   const PanelAct *act, size_t m, float *out, size_t out_stride);
 void panel_matmul_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
-                             const float *min, const uint8_t *table, size_t k, const PanelAct *act,
-                             size_t m, float *out, size_t out_stride);
+                             const float *min, int offset, const uint8_t *table, size_t k,
+                             const PanelAct *act, size_t m, float *out, size_t out_stride);
 void panel_few_avx512vnni(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
                           float *out, size_t out_stride);
 
@@ -111,9 +111,10 @@ INLINE_512 Codes512 unpack_512(PanelCode code, __m512i table, const uint8_t *src
     return c;
 }
 
-/* Codes of 32 k of both strips to [k/4][32 rows][4], groups of them `gap` bytes apart. */
+/* Codes of 32 k of both strips to [k/4][32 rows][4], groups of them `gap` bytes apart; `lower`:
+ * less `offset`, as signed bytes. */
 INLINE_512 void unpack_32(PanelCode code, int group, __m512i table, const uint8_t *src, size_t gap,
-                          uint8_t *to)
+                          bool lower, __m512i offset, uint8_t *to)
 {
 #pragma GCC unroll 8
     for (int k = 0; k < 32; k += step_512(code)) {
@@ -121,8 +122,10 @@ INLINE_512 void unpack_32(PanelCode code, int group, __m512i table, const uint8_
         for (size_t i = 0; i < 2; i++) {
             Codes512 c = unpack_512(code, table, src + i * panel_strip(code), k);
 #pragma GCC unroll 4
-            for (size_t j = 0; j < (size_t)step_512(code) / 4; j++)
+            for (size_t j = 0; j < (size_t)step_512(code) / 4; j++) {
+                if (lower) c.v[j] = _mm512_sub_epi8(c.v[j], offset);
                 _mm512_store_si512((void *)(at + i * 64 + j * 128), c.v[j]);
+            }
         }
     }
 }

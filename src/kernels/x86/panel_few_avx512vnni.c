@@ -12,13 +12,15 @@
  * products: in bursts the same fetches reach a fifth less of what memory gives. */
 enum { AHEAD = 1536, FARTHER = 6144, AHEAD_SCALES = 640 };
 
-/* Where scale and min come from: arrays decoded before, or the panel's own stream. */
-enum { DECODED = -1 };
+/* Where scale and min come from: arrays decoded before, of centred types without mins, or the
+ * panel's own stream. */
+enum { DECODED = -1, DECODED_CENTRED = -2 };
 
 typedef struct Source {
     const uint8_t *unit;      /* of the scale stream */
     const float *scale, *min; /* DECODED */
-    float offset, factor;     /* minus the offset of codes; of SCALE_K_ODD */
+    int offset;               /* of centred codes */
+    float factor;             /* of SCALE_K_ODD */
     __m512 d[2], dmin[2];     /* of a unit of several groups */
 } Source;
 
@@ -57,6 +59,11 @@ INLINE __m512 halves_of_ue4m3(const uint8_t *p)
     return _mm512_scalef_ps(_mm512_cvtepi32_ps(m), _mm512_cvtepi32_ps(e));
 }
 
+INLINE bool centred(int kind)
+{
+    return kind == DECODED_CENTRED || (kind != DECODED && !scale_has_min((ScaleKind)kind));
+}
+
 /* Kinds whose groups share a d with their unit. */
 INLINE bool has_steps(int kind)
 {
@@ -76,7 +83,6 @@ INLINE void scales_of_steps(int kind, const Source *s, size_t g, int i, __m512 *
         *min = _mm512_mul_ps(s->dmin[i], unsigned_bytes(at + 32));
     } else if (kind == SCALE_K) {
         *scale = _mm512_mul_ps(s->d[i], signed_bytes(at));
-        *min = _mm512_mul_ps(*scale, _mm512_set1_ps(s->offset));
     } else if (kind == SCALE_K_NIBBLES) {
         __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)at));
         __m512i low = _mm512_and_si512(b, _mm512_set1_epi32(15));
@@ -87,38 +93,35 @@ INLINE void scales_of_steps(int kind, const Source *s, size_t g, int i, __m512 *
         __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)at));
         b = _mm512_srl_epi32(b, _mm_cvtsi32_si128((int)(g % 2 * 4)));
         __m512 steps = _mm512_cvtepi32_ps(_mm512_and_si512(b, _mm512_set1_epi32(most)));
-        __mmask16 top = _mm512_test_epi32_mask(b, _mm512_set1_epi32(8));
-        __m512 less = kind == SCALE_K_ODD ? _mm512_set1_ps(s->offset)
-                                          : _mm512_mask_blend_ps(top, _mm512_set1_ps(-0.875f),
-                                                                 _mm512_set1_ps(-1.125f));
         *scale = _mm512_fmadd_ps(steps, _mm512_add_ps(s->d[i], s->d[i]), s->d[i]);
-        *min = _mm512_mul_ps(*scale, less);
+        if (kind == SCALE_K_ODD) return;
+        __mmask16 top = _mm512_test_epi32_mask(b, _mm512_set1_epi32(8));
+        *min = _mm512_mul_ps(
+            *scale, _mm512_mask_blend_ps(top, _mm512_set1_ps(-0.875f), _mm512_set1_ps(-1.125f)));
     }
 }
 
-/* Scale and min of both strips for group g of a unit. */
+/* Scale and, unless centred, min of both strips for group g of a unit. */
 INLINE void scales_of(int kind, Source *s, size_t g, __m512 scale[2], __m512 min[2])
 {
 #pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {
         const uint8_t *u = s->unit;
-        if (kind == DECODED) {
+        min[i] = _mm512_setzero_ps();
+        if (kind < 0) {
             scale[i] = _mm512_loadu_ps(s->scale + 16 * i);
-            min[i] = _mm512_loadu_ps(s->min + 16 * i);
+            if (kind == DECODED) min[i] = _mm512_loadu_ps(s->min + 16 * i);
         } else if (has_steps(kind)) {
             scales_of_steps(kind, s, g, i, &scale[i], &min[i]);
         } else {
             scale[i] = kind == SCALE_E8M0    ? powers(u + 16 * i)
                        : kind == SCALE_UE4M3 ? halves_of_ue4m3(u + 32 * g + 16 * (size_t)i)
                                              : halves(u + 32 * i);
-            min[i] = kind == SCALE_F16_MIN ? halves(u + 64 + 32 * i)
-                                           : _mm512_mul_ps(scale[i], _mm512_set1_ps(s->offset));
+            if (kind == SCALE_F16_MIN) min[i] = halves(u + 64 + 32 * i);
         }
     }
-    if (kind == DECODED) {
-        s->scale += PANEL_ROWS;
-        s->min += PANEL_ROWS;
-    }
+    if (kind < 0) s->scale += PANEL_ROWS;
+    if (kind == DECODED) s->min += PANEL_ROWS;
 }
 
 INLINE void start_unit(int kind, Source *s)
@@ -184,13 +187,23 @@ INLINE void dots_of_step(PanelCode code, __m512i table, const uint8_t *src, size
 #undef COLUMN
 }
 
-/* One group of both strips. src: the codes of the 32 k that the group lies in; part: 1 for the
- * second 16 of them. */
+/* Where the integers of a group begin: 0, or minus the offset times the sum of its activations,
+ * which lie at `sums` as two halves, of groups of 16 as one. */
+INLINE __m512i start(int kind, int group, const int16_t *sums, const Source *s)
+{
+    if (!centred(kind)) return _mm512_setzero_si512();
+    if (group == 16)
+        return _mm512_madd_epi16(_mm512_set1_epi16(*sums), _mm512_set1_epi32(-s->offset & 0xffff));
+    int32_t two;
+    memcpy(&two, sums, 4);
+    return _mm512_madd_epi16(_mm512_set1_epi32(two), _mm512_set1_epi16((short)-s->offset));
+}
+
+/* One group of both strips, added to x and y. src: the codes of the 32 k that the group lies in;
+ * part: 1 for the second 16 of them. */
 INLINE void dots(PanelCode code, int group, __m512i table, const uint8_t *src, int part,
                  size_t ahead, const int8_t *q, size_t q_stride, int m, Integers *x, Integers *y)
 {
-    const __m512i zero = _mm512_setzero_si512();
-    *x = *y = (Integers){zero, zero, zero, zero};
 #pragma GCC unroll 8
     for (int k = 0; k < group; k += step_512(code)) {
         dots_of_step(code, table, src, 0, 16 * part + k, ahead, q + k, q_stride, m, x);
@@ -207,19 +220,31 @@ INLINE void add_group(PanelCode code, int group, int kind, __m512i table, const 
                       int m, Floats *a, Floats *b)
 {
     const size_t per = ACT_GROUP / (size_t)group, stride = act->g_stride;
-    Integers x, y;
+    const int16_t *begin = act->q_sum16 + 2 / per * g;
+    const __m512i zero = _mm512_setzero_si512();
+    Integers x = {zero, zero, zero, zero}, y;
     __m512 scale[2], min[2];
+#define COLUMN(n)                                                                                  \
+    if (n < m) x.c##n = start(kind, group, begin + 2 * n * stride, s);
+    COLUMNS(COLUMN)
+#undef COLUMN
+    y = x;
     dots(code, group, table, src, part, ahead, act->q + g * (size_t)group, act->q_stride, m, &x,
          &y);
     scales_of(kind, s, u, scale, min);
     const float *by = act->scale + g / per, *sums = per == 2 ? act->sum16 + g : act->sum32 + g;
 #define COLUMN(n)                                                                                  \
     if (n < m) {                                                                                   \
-        __m512 d = _mm512_set1_ps(by[n * stride]), sum = _mm512_set1_ps(sums[n * per * stride]);   \
+        __m512 d = _mm512_set1_ps(by[n * stride]);                                                 \
         __m512 t = _mm512_mul_ps(scale[0], _mm512_cvtepi32_ps(x.c##n));                            \
         __m512 v = _mm512_mul_ps(scale[1], _mm512_cvtepi32_ps(y.c##n));                            \
-        a->c##n = _mm512_fmadd_ps(min[0], sum, _mm512_fmadd_ps(t, d, a->c##n));                    \
-        b->c##n = _mm512_fmadd_ps(min[1], sum, _mm512_fmadd_ps(v, d, b->c##n));                    \
+        a->c##n = _mm512_fmadd_ps(t, d, a->c##n);                                                  \
+        b->c##n = _mm512_fmadd_ps(v, d, b->c##n);                                                  \
+        if (!centred(kind)) {                                                                      \
+            __m512 sum = _mm512_set1_ps(sums[n * per * stride]);                                   \
+            a->c##n = _mm512_fmadd_ps(min[0], sum, a->c##n);                                       \
+            b->c##n = _mm512_fmadd_ps(min[1], sum, b->c##n);                                       \
+        }                                                                                          \
     }
     COLUMNS(COLUMN)
 #undef COLUMN
@@ -234,13 +259,13 @@ INLINE void few(PanelCode code, int group, int kind, size_t unit, __m512i table,
     Floats a = {zero, zero, zero, zero}, b = a;
     const uint8_t *end = src + panel_codes_bytes(code, k);
     const size_t codes_bytes = (size_t)(end - src), per = 32 / (size_t)group;
-    const size_t unit_bytes = kind == DECODED ? 0 : panel_unit_bytes((ScaleKind)kind, unit);
+    const size_t unit_bytes = kind < 0 ? 0 : panel_unit_bytes((ScaleKind)kind, unit);
     const size_t more = unit > per ? unit : per; /* groups at once */
     for (size_t g = 0; g < k / (size_t)group;) {
         start_unit(kind, &s);
         for (size_t u = 0; u < more; src += panel_codes_bytes(code, 32)) {
             size_t ahead = src + AHEAD < end ? AHEAD : AHEAD + scales_bytes;
-            if (kind != DECODED) {
+            if (kind >= 0) {
                 /* This group's share of the scales one unit (or 640 bytes) ahead. */
                 size_t share = unit > 1 ? unit_bytes / unit * u : 0;
                 const uint8_t *next =
@@ -322,34 +347,38 @@ typedef void Few(__m512i table, const uint8_t *src, const Source *s, size_t k, s
     X(five_f16_min, CODE_FIVE, 32, SCALE_F16_MIN, 1)                                               \
     X(five_k_min, CODE_FIVE, 32, SCALE_K_MIN, 8)
 
-/* X(name, code, group): with scales decoded before. */
+/* X(name, code, group, kind): with scales decoded before. */
 #define PLAIN(X)                                                                                   \
-    X(nibble_32, CODE_NIBBLE, 32)                                                                  \
-    X(table_32, CODE_TABLE, 32)                                                                    \
-    X(table_16, CODE_TABLE, 16)                                                                    \
-    X(six_16, CODE_SIX, 16)                                                                        \
-    X(byte_32, CODE_BYTE, 32)                                                                      \
-    X(one_32, CODE_ONE, 32)                                                                        \
-    X(two_32, CODE_TWO, 32)                                                                        \
-    X(two_16, CODE_TWO, 16)                                                                        \
-    X(three_16, CODE_THREE, 16)                                                                    \
-    X(octet_32, CODE_OCTET, 32)                                                                    \
-    X(octet_16, CODE_OCTET, 16)                                                                    \
-    X(five_32, CODE_FIVE, 32)
+    X(nibble_32, CODE_NIBBLE, 32, DECODED_CENTRED)                                                 \
+    X(nibble_32_min, CODE_NIBBLE, 32, DECODED)                                                     \
+    X(table_32, CODE_TABLE, 32, DECODED_CENTRED)                                                   \
+    X(table_16, CODE_TABLE, 16, DECODED_CENTRED)                                                   \
+    X(six_16, CODE_SIX, 16, DECODED_CENTRED)                                                       \
+    X(byte_32, CODE_BYTE, 32, DECODED_CENTRED)                                                     \
+    X(one_32, CODE_ONE, 32, DECODED_CENTRED)                                                       \
+    X(two_32, CODE_TWO, 32, DECODED_CENTRED)                                                       \
+    X(two_32_min, CODE_TWO, 32, DECODED)                                                           \
+    X(two_16_min, CODE_TWO, 16, DECODED)                                                           \
+    X(three_16, CODE_THREE, 16, DECODED_CENTRED)                                                   \
+    X(octet_32, CODE_OCTET, 32, DECODED_CENTRED)                                                   \
+    X(octet_16, CODE_OCTET, 16, DECODED_CENTRED)                                                   \
+    X(five_32, CODE_FIVE, 32, DECODED_CENTRED)                                                     \
+    X(five_32_min, CODE_FIVE, 32, DECODED)
 
-#define PLAIN_INSTANCE(name, code, group) INSTANCE(name, code, group, DECODED, 1)
+#define PLAIN_INSTANCE(name, code, group, kind) INSTANCE(name, code, group, kind, 1)
 PAIRS(INSTANCE)
 PLAIN(PLAIN_INSTANCE)
 
 void panel_few_decoded_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
-                                  const float *min, const uint8_t *table, size_t k,
+                                  const float *min, int offset, const uint8_t *table, size_t k,
                                   const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
-#define ROW(name, code, group) [group / 16 - 1][code] = name,
-    static Few *const plain[2][N_PANEL_CODES] = {PLAIN(ROW)};
+#define ROW(name, code, group, kind) [(kind) == DECODED][group / 16 - 1][code] = name,
+    static Few *const plain[2][2][N_PANEL_CODES] = {PLAIN(ROW)};
 #undef ROW
-    Source s = {.scale = scale, .min = min};
-    plain[group / 16 - 1][code](table_entries(table), codes, &s, k, 0, act, m, out, out_stride);
+    Source s = {.scale = scale, .min = min, .offset = offset};
+    plain[min != NULL][group / 16 - 1][code](table_entries(table), codes, &s, k, 0, act, m, out,
+                                             out_stride);
 }
 
 static Few *few_of(const PanelType *t)
@@ -379,18 +408,14 @@ void panel_few_avx512vnni(uint32_t type, const void *panel, size_t k, const Pane
     PanelLayout layout;
     if (!t || !panel_layout(type, k, &layout)) return;
     const uint8_t *codes = panel;
-    Source s = {
-        .unit = codes + layout.codes_bytes, .offset = (float)-t->offset, .factor = t->factor};
+    Source s = {.unit = codes + layout.codes_bytes, .offset = t->offset, .factor = t->factor};
     Few *fn = few_of(t);
     PanelAct a = *act;
     for (size_t n; m; m -= n) {
         n = m < PANEL_FEW ? m : PANEL_FEW;
         fn(table_entries(layout.table), codes, &s, k, layout.bytes - layout.codes_bytes, &a, n, out,
            out_stride);
-        a.q += n * a.q_stride;
-        a.scale += n * a.g_stride;
-        a.sum32 += n * a.g_stride;
-        a.sum16 += 2 * n * a.g_stride;
+        a = panel_act_at(a, n, 0);
         out += n * out_stride;
     }
 }
@@ -401,7 +426,7 @@ INLINE void decode(ScaleKind kind, const PanelType *t, const uint8_t *unit, size
                    float *min)
 {
     const size_t groups = panel_groups(t), bytes = panel_unit_bytes(kind, groups);
-    Source s = {.unit = unit, .offset = (float)-t->offset, .factor = t->factor};
+    Source s = {.unit = unit, .factor = t->factor};
     for (; k; k -= (size_t)t->unit, s.unit += bytes) {
         start_unit((int)kind, &s);
         for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS) {
@@ -409,7 +434,7 @@ INLINE void decode(ScaleKind kind, const PanelType *t, const uint8_t *unit, size
             scales_of((int)kind, &s, g, a, b);
             for (int i = 0; i < 2; i++) {
                 _mm512_storeu_ps(scale + 16 * i, a[i]);
-                _mm512_storeu_ps(min + 16 * i, b[i]);
+                if (scale_has_min(kind)) _mm512_storeu_ps(min + 16 * i, b[i]);
             }
         }
     }

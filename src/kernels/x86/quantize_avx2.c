@@ -27,7 +27,7 @@ static inline int fold_int(__m256i v)
 }
 
 void quantize_act_avx2(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
-                       float *sum16)
+                       float *sum16, int16_t *q_sum16)
 {
     const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     for (size_t g = 0; g < k / ACT_GROUP; g++, x += ACT_GROUP, q += ACT_GROUP) {
@@ -60,5 +60,7 @@ void quantize_act_avx2(const float *x, size_t k, int8_t *q, float *scale, float 
         sum32[g] = unit * (float)(first + second);
         sum16[2 * g] = unit * (float)first;
         sum16[2 * g + 1] = unit * (float)second;
+        q_sum16[2 * g] = (int16_t)first;
+        q_sum16[2 * g + 1] = (int16_t)second;
     }
 }

@@ -6,6 +6,6 @@
 #include <stdint.h>
 
 void quantize_act_avx2(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
-                       float *sum16);
+                       float *sum16, int16_t *q_sum16);
 
 #endif

@@ -67,7 +67,8 @@ INLINE __m512i add_pairs(const __m512i v[2])
 }
 
 /* Sixteen groups. */
-static void quantize_groups(const float *x, int8_t *q, float *scale, float *sum32, float *sum16)
+static void quantize_groups(const float *x, int8_t *q, float *scale, float *sum32, float *sum16,
+                            int16_t *q_sum16)
 {
     __m512 most[LANES], fit[LANES];
 #pragma GCC unroll 16
@@ -106,6 +107,8 @@ static void quantize_groups(const float *x, int8_t *q, float *scale, float *sum3
                                       _mm512_div_ps(fit_1[0], _mm512_cvtepi32_ps(square)),
                                       _mm512_mul_ps(most_1[0], _mm512_set1_ps(1 / 127.0f)));
     add_parts(sums, halves);
+    _mm256_storeu_si256((void *)q_sum16, _mm512_cvtepi32_epi16(halves[0]));
+    _mm256_storeu_si256((void *)(q_sum16 + LANES), _mm512_cvtepi32_epi16(halves[1]));
     _mm512_storeu_ps(scale, unit);
     _mm512_storeu_ps(sum32, _mm512_mul_ps(unit, _mm512_cvtepi32_ps(add_pairs(halves))));
     const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
@@ -118,30 +121,33 @@ static void quantize_groups(const float *x, int8_t *q, float *scale, float *sum3
 
 /* The last groups of a row, with zeros up to sixteen. */
 static void quantize_rest(const float *x, size_t n, int8_t *q, float *scale, float *sum32,
-                          float *sum16)
+                          float *sum16, int16_t *q_sum16)
 {
+    int16_t whole[2 * LANES];
     _Alignas(64) float rest[LANES * ACT_GROUP], unit[LANES], sum[LANES], half[2 * LANES];
     _Alignas(64) int8_t codes[LANES * ACT_GROUP];
     memcpy(rest, x, n * ACT_GROUP * sizeof *x);
     memset(rest + n * ACT_GROUP, 0, (LANES - n) * ACT_GROUP * sizeof *x);
-    quantize_groups(rest, codes, unit, sum, half);
+    quantize_groups(rest, codes, unit, sum, half, whole);
     memcpy(q, codes, n * ACT_GROUP);
     memcpy(scale, unit, n * sizeof *unit);
     memcpy(sum32, sum, n * sizeof *sum);
     memcpy(sum16, half, 2 * n * sizeof *half);
+    memcpy(q_sum16, whole, 2 * n * sizeof *whole);
 }
 
 void quantize_act_avx512(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
-                         float *sum16)
+                         float *sum16, int16_t *q_sum16)
 {
     size_t groups = k / ACT_GROUP;
     for (; groups >= LANES; groups -= LANES) {
-        quantize_groups(x, q, scale, sum32, sum16);
+        quantize_groups(x, q, scale, sum32, sum16, q_sum16);
         x += LANES * ACT_GROUP;
         q += LANES * ACT_GROUP;
         scale += LANES;
         sum32 += LANES;
         sum16 += 2 * LANES;
+        q_sum16 += 2 * LANES;
     }
-    if (groups) quantize_rest(x, groups, q, scale, sum32, sum16);
+    if (groups) quantize_rest(x, groups, q, scale, sum32, sum16, q_sum16);
 }
