@@ -12,6 +12,7 @@
 #include "kernels/attend.h"
 #include "kernels/gemm.h"
 #include "kernels/panel.h"
+#include "kernels/train.h"
 
 #define CONV_MOST_TAPS 16
 #define STATE_PANEL    16 /* rows of a recurrent state side by side (ssd_rows, delta_rows) */
@@ -136,9 +137,44 @@ typedef struct Kernels {
      * groups of its columns, 64-byte aligned. `from` is a multiple of GEMM_STEP. */
     void (*gemm_pack_x)(GemmPrecision p, GemmMatrix x, size_t n, size_t from, size_t k,
                         size_t total, void *packed);
-    /* c (m, n) = a x, plus c where `add`. */
-    void (*gemm)(GemmPrecision p, size_t m, size_t n, size_t k, const void *a, const void *x,
-                 float *c, size_t c_stride, bool add);
+    /* c (m, n) = a x, plus c where `add`, over the first k of the `total` rows that x was packed
+     * with; k is a multiple of GEMM_STEP, or all of them. a was packed with k. */
+    void (*gemm)(GemmPrecision p, size_t m, size_t n, size_t k, size_t total, const void *a,
+                 const void *x, float *c, size_t c_stride, bool add);
+
+    /* ---- training (train) ---- */
+    /* out = factor softmax(inverse x); returns the logarithm of the sum of exp(inverse x). out may
+     * be x, or NULL. n >= 1. */
+    float (*softmax_times)(const float *x, float inverse, float factor, size_t n, float *out);
+    /* Of T = softmax(inverse teacher) and S = softmax(inverse x), with M = mix T + (1 - mix) S:
+     * returns mix KL(T || M) + (1 - mix) KL(S || M); for mix <= 0 it is KL(T || S), for mix >= 1
+     * KL(S || T) (arXiv 2306.13649). d, unless NULL, = factor times its gradient by x. Logarithms
+     * of probabilities count as -100 at least. n >= 1. */
+    float (*divergence)(const float *x, const float *teacher, float inverse, float mix,
+                        float factor, size_t n, float *d);
+    void (*adamw)(const AdamStep *step, const float *g, size_t n, float *w, float *m, float *v);
+    /* d_x += d y f'(x), d_y += d f(x) for an activation f; y NULL: 1. d_x, d_y NULL: not wanted. */
+    void (*activate_back)(Activation activation, const float *x, const float *y, const float *d,
+                          size_t n, float *d_x, float *d_y);
+    /* Way back of rmsnorm, or where `centred` of layernorm: d_x += the gradient by x; of[2] = the
+     * mean (0 unless centred) and 1 / deviation. weight NULL: 1. d_x NULL: only `of`. */
+    void (*norm_back)(const float *x, const float *weight, float eps, bool centred, const float *d,
+                      size_t n, float *of, float *d_x);
+    /* Over rows i of d and x (rows, n): bias[j] += the sum of d[i][j]; weight[j] += the sum of
+     * d[i][j] (x[i][j] - of[i][0]) of[i][1]. Rows of `of` lie of_stride apart; of NULL: 0, 1.
+     * weight or bias NULL: not wanted; x may then be NULL. */
+    void (*norm_columns)(const float *d, size_t d_stride, const float *x, size_t x_stride,
+                         const float *of, size_t of_stride, size_t rows, size_t n, float *weight,
+                         float *bias);
+    void (*add_product)(const float *a, const float *b, size_t n, float *y); /* y += a b */
+    /* Flash attention of one query, keys by runs: *top and *sum are the largest score and the sum
+     * of exp(score - *top) so far (-inf, 0 at first). Scores s[n] become exp(score - new top), 0
+     * where not seen; *top and *sum move on; returns exp(old top - new top), by which what was
+     * summed before shrinks (0 at first). */
+    float (*weigh)(const ScoreRow *row, float *s, float *top, float *sum);
+    /* Scores s[n] become p = exp(score - lse), d[n], the gradient by p, that by the raw score:
+     * p (d - delta) scale, through the cap; both 0 where not seen. */
+    void (*weigh_back)(const ScoreRow *row, float *s, float *d, float lse, float delta);
 } Kernels;
 
 /* The best table for these CPU features (CPU_* bits of base/cpu.h; CPU_NONE: ref). */

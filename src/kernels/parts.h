@@ -13,7 +13,8 @@
     X(kernels_ref_attend, 0, "")                                                                   \
     X(kernels_ref_quant, 0, "")                                                                    \
     X(kernels_ref_recurrent, 0, "")                                                                \
-    X(kernels_ref_gemm, 0, "")
+    X(kernels_ref_gemm, 0, "")                                                                     \
+    X(kernels_ref_train, 0, "")
 
 #define KERNEL_PARTS_X86(X)                                                                        \
     X(kernels_avx2_rows, CPU_AVX2, "avx2")                                                         \
@@ -22,6 +23,7 @@
     X(kernels_avx2_matmul_rows, CPU_AVX2, "")                                                      \
     X(kernels_avx2_quant, CPU_AVX2, "")                                                            \
     X(kernels_avx2_recurrent, CPU_AVX2, "")                                                        \
+    X(kernels_avx2_train, CPU_AVX2, "")                                                            \
     X(kernels_avx2_gemm, CPU_AVX2, "")                                                             \
     X(kernels_avxvnni_quant, CPU_AVX2 | CPU_AVXVNNI, "avx2+vnni")                                  \
     X(kernels_avx512_rows, CPU_AVX2 | CPU_AVX512, "avx512")                                        \
@@ -29,6 +31,7 @@
     X(kernels_avx512_convert, CPU_AVX2 | CPU_AVX512, "")                                           \
     X(kernels_avx512_matmul_rows, CPU_AVX2 | CPU_AVX512, "")                                       \
     X(kernels_avx512_recurrent, CPU_AVX2 | CPU_AVX512, "")                                         \
+    X(kernels_avx512_train, CPU_AVX2 | CPU_AVX512, "")                                             \
     X(kernels_avx512_gemm, CPU_AVX2 | CPU_AVX512, "")                                              \
     X(kernels_avx512vnni_quant, CPU_AVX2 | CPU_AVX512 | CPU_AVX512VNNI, "avx512+vnni")             \
     X(kernels_amxint8_quant, KERNEL_AMXINT8, "avx512+vnni+amx")                                    \
@@ -49,6 +52,7 @@
     X(kernels_neon_matmul_rows, CPU_NEON, "")                                                      \
     X(kernels_neon_attend, CPU_NEON, "")                                                           \
     X(kernels_neon_recurrent, CPU_NEON, "")                                                        \
+    X(kernels_neon_train, CPU_NEON, "")                                                            \
     X(kernels_neon_gemm, CPU_NEON, "")                                                             \
     X(kernels_neon_quant, CPU_NEON, "")                                                            \
     X(kernels_dotprod_quant, CPU_NEON | CPU_DOTPROD, "neon+dotprod")                               \

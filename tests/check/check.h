@@ -82,7 +82,16 @@ typedef struct CheckRow {
     X(gemm_group)                                                                                  \
     X(gemm_pack_a)                                                                                 \
     X(gemm_pack_x)                                                                                 \
-    X(gemm)
+    X(gemm)                                                                                        \
+    X(softmax_times)                                                                               \
+    X(divergence)                                                                                  \
+    X(adamw)                                                                                       \
+    X(activate_back)                                                                               \
+    X(norm_back)                                                                                   \
+    X(norm_columns)                                                                                \
+    X(add_product)                                                                                 \
+    X(weigh)                                                                                       \
+    X(weigh_back)
 
 #define CHECK_EXTERN(member) extern const CheckRow check_##member;
 CHECK_ROWS(CHECK_EXTERN)

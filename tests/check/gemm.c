@@ -38,22 +38,23 @@ static Product draw(Check *c)
     return p;
 }
 
-/* k [from, from + k) of a part, by this table. The right operand is packed in two goes. */
+/* k [from, from + k) of a part, by this table. The right operand is packed in two goes, with as
+ * many k behind as there are. */
 static void multiply(Check *c, const Kernels *t, const Product *p, size_t i, size_t m, size_t j,
                      size_t n, size_t from, size_t k, bool add, float *out, size_t stride)
 {
-    size_t groups = gemm_up(n, GEMM_COLUMNS) / GEMM_COLUMNS;
+    size_t groups = gemm_up(n, GEMM_COLUMNS) / GEMM_COLUMNS, all = p->k - from;
     size_t first = k / 2 / GEMM_STEP * GEMM_STEP;
     void *a = check_out(c, gemm_a_bytes(m, k), 64);
-    void *x = check_out(c, groups * t->gemm_group(p->p, k), 64);
+    void *x = check_out(c, groups * t->gemm_group(p->p, all), 64);
     if (m == 0 || n == 0) return;
     if (k) {
         t->gemm_pack_a(p->p, gemm_from(p->a, i, from), m, k, a);
         GemmMatrix right = gemm_from(p->x, from, j);
-        t->gemm_pack_x(p->p, right, n, 0, first, k, x);
-        t->gemm_pack_x(p->p, gemm_from(right, first, 0), n, first, k - first, k, x);
+        t->gemm_pack_x(p->p, right, n, 0, first, all, x);
+        t->gemm_pack_x(p->p, gemm_from(right, first, 0), n, first, all - first, all, x);
     }
-    t->gemm(p->p, m, n, k, a, x, out, stride, add);
+    t->gemm(p->p, m, n, k, all, a, x, out, stride, add);
 }
 
 static float taken(const Product *p, float x)
@@ -145,7 +146,7 @@ static Case make(Check *c, GemmPrecision p, bool turned)
 static void run_gemm(Check *c, void *arg)
 {
     Case *s = arg;
-    c->fast->gemm(s->p.p, M, N, s->p.k, s->a, s->x, s->c, N, false);
+    c->fast->gemm(s->p.p, M, N, s->p.k, s->p.k, s->a, s->x, s->c, N, false);
 }
 
 static void run_pack_a(Check *c, void *arg)

@@ -86,6 +86,11 @@ WIDE vf vf_abs(vf a)
     return vabsq_f32(a);
 }
 
+WIDE vf vf_sqrt(vf a)
+{
+    return vsqrtq_f32(a);
+}
+
 WIDE vf vf_round(vf a)
 {
     return vrndnq_f32(a);

@@ -34,17 +34,17 @@ static void gemm_pack_x(GemmPrecision p, GemmMatrix x, size_t n, size_t from, si
             to[j * side + from + l] = j < n && l < k ? taken(p, *gemm_at(x, l, j)) : 0;
 }
 
-static void gemm(GemmPrecision p, size_t m, size_t n, size_t k, const void *a, const void *x,
-                 float *c, size_t c_stride, bool add)
+static void gemm(GemmPrecision p, size_t m, size_t n, size_t k, size_t total, const void *a,
+                 const void *x, float *c, size_t c_stride, bool add)
 {
     const float *left = a, *right = x;
-    size_t side = gemm_up(k, GEMM_STEP);
+    size_t side = gemm_up(k, GEMM_STEP), right_side = gemm_up(total, GEMM_STEP);
     (void)p;
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
             double sum = add ? (double)c[i * c_stride + j] : 0;
             for (size_t l = 0; l < k; l++)
-                sum += (double)left[i * side + l] * (double)right[j * side + l];
+                sum += (double)left[i * side + l] * (double)right[j * right_side + l];
             c[i * c_stride + j] = (float)sum;
         }
 }

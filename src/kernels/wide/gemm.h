@@ -225,10 +225,11 @@ static void gemm_edge(const float *a, const float *x, size_t units, bool pairs, 
         for (size_t j = 0; j < n; j++) c[i * stride + j] = whole[i * WIDTH + j];
 }
 
-static void gemm(GemmPrecision p, size_t m, size_t n, size_t k, const void *a, const void *x,
-                 float *c, size_t c_stride, bool add)
+static void gemm(GemmPrecision p, size_t m, size_t n, size_t k, size_t total, const void *a,
+                 const void *x, float *c, size_t c_stride, bool add)
 {
     size_t unit = gemm_unit(p), all = gemm_up(k, GEMM_STEP) / unit, block = GEMM_BLOCK / unit;
+    size_t packed = gemm_up(total, GEMM_STEP) / unit;
     bool pairs = unit == 2;
     if (all == 0 && !add)
         for (size_t i = 0; i < m; i++)
@@ -237,9 +238,9 @@ static void gemm(GemmPrecision p, size_t m, size_t n, size_t k, const void *a, c
         size_t units = all - u < block ? all - u : block;
         for (size_t j = 0; j < n; j += WIDTH) {
             const unsigned char *group = x;
-            group += j / GEMM_COLUMNS * gemm_group(p, k);
+            group += j / GEMM_COLUMNS * gemm_group(p, total);
             const float *strip = (const float *)(const void *)group;
-            strip += j % GEMM_COLUMNS / WIDTH * all * WIDTH + u * WIDTH;
+            strip += j % GEMM_COLUMNS / WIDTH * packed * WIDTH + u * WIDTH;
             for (size_t i = 0; i < m; i += SIDE) {
                 const float *rows = (const float *)a + i * all + u * SIDE;
                 float *to = c + i * c_stride + j;

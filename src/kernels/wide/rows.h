@@ -123,27 +123,14 @@ static void relu2(const float *x, size_t n, float *out)
     EACH(vf_mul(vf_max(a, zero), vf_max(a, zero)))
 }
 
-static void hyperbolic(const float *x, size_t n, float *out){EACH(vf_tanh(a))}
-
-/* max(x, 0) + log(1 + t), t = exp(-|x|) within (0, 1]; log(1 + t) = 2 artanh(t / (2 + t)), whose
- * series in u <= 1/3 is cut below 2^-26. */
-WIDE vf softplus_of(vf x)
+static void hyperbolic(const float *x, size_t n, float *out)
 {
-    vf t = vf_exp(vf_sub(vf_set(0), vf_abs(x))), u = vf_div(t, vf_add(t, vf_set(2)));
-    vf u2 = vf_mul(u, u), p = vf_set(1.0f / 15);
-    p = vf_fma(p, u2, vf_set(1.0f / 13));
-    p = vf_fma(p, u2, vf_set(1.0f / 11));
-    p = vf_fma(p, u2, vf_set(1.0f / 9));
-    p = vf_fma(p, u2, vf_set(1.0f / 7));
-    p = vf_fma(p, u2, vf_set(1.0f / 5));
-    p = vf_fma(p, u2, vf_set(1.0f / 3));
-    p = vf_fma(p, u2, vf_set(1));
-    return vf_add(vf_max(x, vf_set(0)), vf_mul(vf_add(u, u), p));
+    EACH(vf_tanh(a))
 }
 
 static void softplus(const float *x, size_t n, float *out)
 {
-    EACH(softplus_of(a))
+    EACH(vf_softplus(a))
 }
 #undef EACH
 

@@ -11,6 +11,7 @@
  *   vf_add sub mul div fma max min abs          fma(a, b, c) = a b + c, rounded once; max and min
  *                                               give the second operand where one is NaN
  *   vf_round       to nearest even
+ *   vf_sqrt        the square root, rounded once
  *   vf_scale2      a * 2^n, n whole, |n| <= 252, right also where the result is denormal
  *   vf_within      lanes [from, to) of a, the rest of b
  *   vf_first       lane 0
@@ -35,7 +36,7 @@
  *   vf_first_of_pairs vf_second_of_pairs  the other half of each pair zero
  *   vf_round_pairs(p, v, n)       stores the first n lanes rounded to bf16; returns all of them so
  *
- * This file adds what follows from them: the exponential and the hyperbolic tangent. */
+ * This file adds what follows from them: exponential, hyperbolic tangent, log(1 + exp x). */
 #ifndef KERNELS_WIDE_WIDE_H
 #define KERNELS_WIDE_WIDE_H
 
@@ -74,6 +75,22 @@ WIDE vf vf_tanh(vf x)
     vf n, t = exp_parts(vf_add(x, x), &n), two = vf_scale2(vf_set(1), n);
     t = vf_fma(two, t, vf_sub(two, vf_set(1)));
     return vf_div(t, vf_add(t, vf_set(2)));
+}
+
+/* max(x, 0) + log(1 + t), t = exp(-|x|) within (0, 1]; log(1 + t) = 2 artanh(t / (2 + t)), whose
+ * series in u <= 1/3 is cut below 2^-26. */
+WIDE vf vf_softplus(vf x)
+{
+    vf t = vf_exp(vf_sub(vf_set(0), vf_abs(x))), u = vf_div(t, vf_add(t, vf_set(2)));
+    vf u2 = vf_mul(u, u), p = vf_set(1.0f / 15);
+    p = vf_fma(p, u2, vf_set(1.0f / 13));
+    p = vf_fma(p, u2, vf_set(1.0f / 11));
+    p = vf_fma(p, u2, vf_set(1.0f / 9));
+    p = vf_fma(p, u2, vf_set(1.0f / 7));
+    p = vf_fma(p, u2, vf_set(1.0f / 5));
+    p = vf_fma(p, u2, vf_set(1.0f / 3));
+    p = vf_fma(p, u2, vf_set(1));
+    return vf_add(vf_max(x, vf_set(0)), vf_mul(vf_add(u, u), p));
 }
 
 #endif

@@ -135,12 +135,13 @@ static void tile_edge(const uint16_t *a, const uint16_t *x, size_t steps, size_t
     for (size_t i = 0; i < m; i++) memcpy(c + i * stride, whole + i * STRIP, n * sizeof *c);
 }
 
-static void gemm_tiles(GemmPrecision p, size_t m, size_t n, size_t k, const void *a, const void *x,
-                       float *c, size_t c_stride, bool add)
+static void gemm_tiles(GemmPrecision p, size_t m, size_t n, size_t k, size_t total, const void *a,
+                       const void *x, float *c, size_t c_stride, bool add)
 {
     size_t all = gemm_up(k, GEMM_STEP) / GEMM_STEP, block = TILE_BLOCK / GEMM_STEP;
+    size_t packed = gemm_up(total, GEMM_STEP) / GEMM_STEP;
     if (p != GEMM_BF16 || all == 0) {
-        gemm(p, m, n, k, a, x, c, c_stride, add);
+        gemm(p, m, n, k, total, a, x, c, c_stride, add);
         return;
     }
     TileShapes shapes = {.palette = 1};
@@ -150,7 +151,8 @@ static void gemm_tiles(GemmPrecision p, size_t m, size_t n, size_t k, const void
     for (size_t s = 0; s < all; s += block) {
         size_t steps = all - s < block ? all - s : block;
         for (size_t j = 0; j < n; j += GEMM_COLUMNS) {
-            const uint16_t *right = (const uint16_t *)x + (j / GEMM_COLUMNS * all + s) * 2 * TILE;
+            const uint16_t *right =
+                (const uint16_t *)x + (j / GEMM_COLUMNS * packed + s) * 2 * TILE;
             for (size_t i = 0; i < m; i += STRIP) {
                 const uint16_t *left = (const uint16_t *)a + (i / STRIP * all + s) * 2 * TILE;
                 size_t rows = m - i < STRIP ? m - i : STRIP;

@@ -85,6 +85,11 @@ WIDE vf vf_abs(vf a)
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
 }
 
+WIDE vf vf_sqrt(vf a)
+{
+    return _mm256_sqrt_ps(a);
+}
+
 WIDE vf vf_round(vf a)
 {
     return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

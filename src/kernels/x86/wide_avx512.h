@@ -84,6 +84,11 @@ WIDE vf vf_abs(vf a)
     return _mm512_abs_ps(a);
 }
 
+WIDE vf vf_sqrt(vf a)
+{
+    return _mm512_sqrt_ps(a);
+}
+
 WIDE vf vf_round(vf a)
 {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
