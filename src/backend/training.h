@@ -22,6 +22,7 @@ typedef struct RowsAttention {
     const StepRow *rows;
     Tensor q, k, v; /* (T,H,E), (T,K,E), (T,K,E_v) */
     AttendOptions options;
+    GemmPrecision precision;
     Tensor out; /* (T,H,E_v) */
     Tensor lse; /* (T,H): logarithm of the sum of exp of the scores, the sink among them */
 } RowsAttention;

@@ -37,7 +37,12 @@ Tensor train_attend(Step *s, Tensor q, const KvLayer *kv, const AttendOptions *o
         return no_tensor;
     }
     if (computes && !rows_in_order(s)) return no_tensor;
-    RowsAttention a = {.rows = s->rows, .q = q, .k = kv->k, .v = kv->v, .options = *options};
+    RowsAttention a = {.rows = s->rows,
+                       .q = q,
+                       .k = kv->k,
+                       .v = kv->v,
+                       .options = *options,
+                       .precision = s->tape->precision};
     a.out = step_tensor(s, q.rows, q.heads, kv->e_v, false);
     a.lse = step_tensor(s, q.rows, 1, q.heads, false);
     if (step_computes(s)) training_of(s)->attend(s->backend, &a);

@@ -16,9 +16,6 @@ void cpu_add_products(Cpu *c, Tensor d, Tensor x, float *sums);
 void cpu_train_linear(Cpu *c, Tensor x, const Weight *w, int64_t mat, Tensor out, GemmPrecision p);
 void cpu_train_linear_back(Cpu *c, Tensor x, TrainWeight w, int64_t mat, Tensor d_out, Tensor d_x,
                            GemmPrecision p);
-/* d_x += d activation'(x) times y, where y is not NULL; n numbers. */
-void cpu_activation_back(const Kernels *k, Activation activation, const float *x, const float *y,
-                         const float *d, size_t n, float *d_x);
 
 void cpu_clear(Backend *b, Tensor x);
 void cpu_linear_forth(Backend *b, Tensor x, const Weight *w, Tensor out, GemmPrecision p);

@@ -1,11 +1,12 @@
-/* Attention of rows over the rows of their own sequence, and its way back, in the flash form (arXiv
- * 2307.08691): scores are made again from q, k and the logarithm of their sum. A piece of work is
- * some rows of one head: queries for the result and their gradient, keys for those of k and v, so
- * that every number is summed by one thread in one order. */
+/* Attention of rows over the rows of their own sequence, and its way back. Products of tiles do it
+ * (back_flash.c); where they cannot, rows go one by one, in the same form: scores are made again
+ * from q, k and the logarithm of their sum. A piece of work is some rows of one head: queries for
+ * the result and their gradient, keys for those of k and v, so that every number is summed by one
+ * thread in one order. */
 #include <math.h>
 #include <string.h>
 
-#include "backend/cpu/back.h"
+#include "backend/cpu/back_attend.h"
 
 #define PIECE_ROWS 16
 #define RUN        256 /* keys whose scores are held at a time */
@@ -19,8 +20,7 @@ typedef struct AttendBack {
     float *d_sinks;
 } AttendBack;
 
-/* The rows of the sequence of row i: [*first, *end). */
-static void sequence_of(const RowsAttention *a, int64_t i, int64_t *first, int64_t *end)
+void attend_sequence(const RowsAttention *a, int64_t i, int64_t *first, int64_t *end)
 {
     int32_t sequence = a->rows[i].sequence;
     *first = i;
@@ -34,9 +34,8 @@ static int64_t within(int64_t x, int64_t least, int64_t most)
     return x < least ? least : x > most ? most : x;
 }
 
-/* Rows [*from, *to) of keys that row i sees; its sequence is [first, end). */
-static void seen_by(const RowsAttention *a, int64_t i, int64_t first, int64_t end, int64_t *from,
-                    int64_t *to)
+void attend_seen(const RowsAttention *a, int64_t i, int64_t first, int64_t end, int64_t *from,
+                 int64_t *to)
 {
     int64_t span = a->options.span, position = a->rows[i].position, half = span / 2;
     *from = first;
@@ -76,11 +75,6 @@ static void seers_of(const RowsAttention *a, int64_t j, int64_t first, int64_t e
     *to = within(*to, first, end);
 }
 
-static float *head_at(Tensor t, int64_t row, int64_t head)
-{
-    return tensor_at(t, row) + (size_t)head * (size_t)t.width;
-}
-
 static float score(const AttendBack *job, const float *q, const float *k)
 {
     const AttendOptions *o = &job->a->options;
@@ -102,9 +96,9 @@ static void attend_row(const AttendBack *job, int64_t i, int64_t head)
     const RowsAttention *a = job->a;
     size_t width = (size_t)a->v.width;
     int64_t first, end, from, to, kv = head / job->group;
-    float s[RUN], *out = head_at(a->out, i, head), most = -INFINITY, total = 0;
-    sequence_of(a, i, &first, &end);
-    seen_by(a, i, first, end, &from, &to);
+    float s[RUN], *out = attend_head(a->out, i, head), most = -INFINITY, total = 0;
+    attend_sequence(a, i, &first, &end);
+    attend_seen(a, i, first, end, &from, &to);
     memset(out, 0, width * sizeof *out);
     if (a->options.sinks) {
         most = a->options.sinks[head];
@@ -114,7 +108,7 @@ static void attend_row(const AttendBack *job, int64_t i, int64_t head)
         int64_t n = to - at < RUN ? to - at : RUN;
         float before = most;
         for (int64_t j = 0; j < n; j++) {
-            s[j] = score(job, head_at(a->q, i, head), head_at(a->k, at + j, kv));
+            s[j] = score(job, attend_head(a->q, i, head), attend_head(a->k, at + j, kv));
             if (s[j] > most) most = s[j];
         }
         float fade = before > -INFINITY ? expf(before - most) : 0;
@@ -123,7 +117,7 @@ static void attend_row(const AttendBack *job, int64_t i, int64_t head)
         for (int64_t j = 0; j < n; j++) {
             float p = expf(s[j] - most);
             total += p;
-            job->k->axpy(p, head_at(a->v, at + j, kv), width, out);
+            job->k->axpy(p, attend_head(a->v, at + j, kv), width, out);
         }
     }
     job->k->scale(total > 0 ? 1 / total : 0, out, width, out);
@@ -158,6 +152,7 @@ static AttendBack job_of(Backend *b, const RowsAttention *a)
 void cpu_attend_rows(Backend *b, const RowsAttention *a)
 {
     AttendBack job = job_of(b, a);
+    if (flash_forth((Cpu *)b, a)) return;
     cpu_share((Cpu *)b, job.pieces * a->q.heads, 1, work_of(a), attend_pieces, &job);
 }
 
@@ -169,17 +164,17 @@ static void query_back(const AttendBack *job, int64_t i, int64_t head)
     const RowsAttention *a = job->a;
     size_t width = (size_t)a->v.width;
     int64_t first, end, from, to, kv = head / job->group;
-    const float *q = head_at(a->q, i, head), *d = head_at(job->d_out, i, head);
-    float delta = job->k->dot(d, head_at(a->out, i, head), width);
+    const float *q = attend_head(a->q, i, head), *d = attend_head(job->d_out, i, head);
+    float delta = job->k->dot(d, attend_head(a->out, i, head), width);
     float lse = tensor_at(a->lse, i)[head];
     tensor_at(job->delta, i)[head] = delta;
-    sequence_of(a, i, &first, &end);
-    seen_by(a, i, first, end, &from, &to);
+    attend_sequence(a, i, &first, &end);
+    attend_seen(a, i, first, end, &from, &to);
     for (int64_t j = from; j < to; j++) {
-        float s = score(job, q, head_at(a->k, j, kv));
-        float dp = job->k->dot(d, head_at(a->v, j, kv), width);
-        job->k->axpy(score_back(&a->options, s, expf(s - lse) * (dp - delta)), head_at(a->k, j, kv),
-                     (size_t)a->q.width, head_at(job->d_q, i, head));
+        float s = score(job, q, attend_head(a->k, j, kv));
+        float dp = job->k->dot(d, attend_head(a->v, j, kv), width);
+        job->k->axpy(score_back(&a->options, s, expf(s - lse) * (dp - delta)),
+                     attend_head(a->k, j, kv), (size_t)a->q.width, attend_head(job->d_q, i, head));
     }
 }
 
@@ -199,17 +194,17 @@ static void key_back(const AttendBack *job, int64_t j, int64_t kv)
 {
     const RowsAttention *a = job->a;
     int64_t first, end, from, to;
-    const float *k = head_at(a->k, j, kv), *v = head_at(a->v, j, kv);
-    sequence_of(a, j, &first, &end);
+    const float *k = attend_head(a->k, j, kv), *v = attend_head(a->v, j, kv);
+    attend_sequence(a, j, &first, &end);
     seers_of(a, j, first, end, &from, &to);
     for (int64_t i = from; i < to; i++)
         for (int64_t head = kv * job->group; head < (kv + 1) * job->group; head++) {
-            const float *q = head_at(a->q, i, head), *d = head_at(job->d_out, i, head);
+            const float *q = attend_head(a->q, i, head), *d = attend_head(job->d_out, i, head);
             float s = score(job, q, k), p = expf(s - tensor_at(a->lse, i)[head]);
             float dp = job->k->dot(d, v, (size_t)a->v.width);
             float ds = score_back(&a->options, s, p * (dp - tensor_at(job->delta, i)[head]));
-            job->k->axpy(p, d, (size_t)a->v.width, head_at(job->d_v, j, kv));
-            job->k->axpy(ds, q, (size_t)a->q.width, head_at(job->d_k, j, kv));
+            job->k->axpy(p, d, (size_t)a->v.width, attend_head(job->d_v, j, kv));
+            job->k->axpy(ds, q, (size_t)a->q.width, attend_head(job->d_k, j, kv));
         }
 }
 
@@ -246,7 +241,10 @@ void cpu_attend_back(Backend *b, const RowsAttention *a, Tensor d_out, Tensor de
     job.d_k = d_k;
     job.d_v = d_v;
     job.d_sinks = d_sinks;
-    cpu_share((Cpu *)b, job.pieces * a->q.heads, 1, work_of(a), query_pieces, &job);
-    cpu_share((Cpu *)b, job.pieces * a->k.heads, 1, work_of(a), key_pieces, &job);
+    AttendGrads d = {d_out, delta, d_q, d_k, d_v};
+    if (!flash_back((Cpu *)b, a, &d)) {
+        cpu_share((Cpu *)b, job.pieces * a->q.heads, 1, work_of(a), query_pieces, &job);
+        cpu_share((Cpu *)b, job.pieces * a->k.heads, 1, work_of(a), key_pieces, &job);
+    }
     if (d_sinks && a->options.sinks) sinks_back(&job);
 }

@@ -6,104 +6,19 @@
 
 #define PIECE 256
 
-/* ---- activations ---- */
-
-static float gelu_slope(float x)
-{
-    float cumulative = 0.5f * (1 + erff(x * 0.70710678f));
-    float density = expf(-0.5f * x * x) * 0.39894228f;
-    return cumulative + x * density;
-}
-
-/* of 0.5 x (1 + tanh(u)), u = sqrt(2 / pi) (x + 0.044715 x^3); t = tanh(u) */
-static float gelu_tanh_slope(float x, float t)
-{
-    const float a = 0.79788456f, b = 0.044715f;
-    return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * a * (1 + 3 * b * x * x);
-}
-
-/* slope[j] = activation'(x[j]), n <= PIECE */
-static void slopes(const Kernels *k, Activation activation, const float *x, size_t n, float *slope)
-{
-    const float a = 0.79788456f;
-    switch (activation) {
-    case ACT_SILU:
-        k->activate(ACT_SIGMOID, x, n, slope);
-        for (size_t j = 0; j < n; j++) slope[j] *= 1 + x[j] * (1 - slope[j]);
-        break;
-    case ACT_GELU:
-        for (size_t j = 0; j < n; j++) slope[j] = gelu_slope(x[j]);
-        break;
-    case ACT_GELU_TANH:
-        for (size_t j = 0; j < n; j++) slope[j] = a * (x[j] + 0.044715f * x[j] * x[j] * x[j]);
-        k->activate(ACT_TANH, slope, n, slope);
-        for (size_t j = 0; j < n; j++) slope[j] = gelu_tanh_slope(x[j], slope[j]);
-        break;
-    case ACT_RELU:
-        for (size_t j = 0; j < n; j++) slope[j] = x[j] > 0 ? 1 : 0;
-        break;
-    case ACT_RELU2:
-        for (size_t j = 0; j < n; j++) slope[j] = x[j] > 0 ? 2 * x[j] : 0;
-        break;
-    case ACT_SIGMOID:
-        k->activate(ACT_SIGMOID, x, n, slope);
-        for (size_t j = 0; j < n; j++) slope[j] *= 1 - slope[j];
-        break;
-    case ACT_TANH:
-        k->activate(ACT_TANH, x, n, slope);
-        for (size_t j = 0; j < n; j++) slope[j] = 1 - slope[j] * slope[j];
-        break;
-    case ACT_SOFTPLUS: k->activate(ACT_SIGMOID, x, n, slope); break;
-    default:
-        for (size_t j = 0; j < n; j++) slope[j] = 1;
-    }
-}
-
-void cpu_activation_back(const Kernels *k, Activation activation, const float *x, const float *y,
-                         const float *d, size_t n, float *d_x)
-{
-    float slope[PIECE];
-    for (size_t at = 0; at < n; at += PIECE) {
-        size_t some = n - at < PIECE ? n - at : PIECE;
-        slopes(k, activation, x + at, some, slope);
-        if (y) k->mul(slope, y + at, some, slope);
-        for (size_t j = 0; j < some; j++) d_x[at + j] += d[at + j] * slope[j];
-    }
-}
-
-/* ---- rows ---- */
-
 typedef struct ElementJob {
     const Cpu *c;
     Tensor x, y, d_out, d_x, d_y;
     const ElementOptions *o;
 } ElementJob;
 
-/* to += a b */
-static void add_product(const Kernels *k, const float *a, const float *b, size_t n, float *to)
-{
-    float product[PIECE];
-    for (size_t at = 0; at < n; at += PIECE) {
-        size_t some = n - at < PIECE ? n - at : PIECE;
-        k->mul(a + at, b + at, some, product);
-        k->add(to + at, product, some, to + at);
-    }
-}
-
 /* out = x activation(y), y as wide as x. */
 static void gate_all(const ElementJob *job, int64_t i)
 {
-    const Kernels *k = job->c->k;
-    const float *x = tensor_at(job->x, i), *y = tensor_at(job->y, i), *d = tensor_at(job->d_out, i);
-    size_t n = tensor_row(job->x);
-    float act[PIECE];
-    for (size_t at = 0; at < n && job->d_x.data; at += PIECE) {
-        size_t some = n - at < PIECE ? n - at : PIECE;
-        k->activate(job->o->activation, y + at, some, act);
-        add_product(k, d + at, act, some, tensor_at(job->d_x, i) + at);
-    }
-    if (job->d_y.data)
-        cpu_activation_back(k, job->o->activation, y, x, d, n, tensor_at(job->d_y, i));
+    job->c->k->activate_back(job->o->activation, tensor_at(job->y, i), tensor_at(job->x, i),
+                             tensor_at(job->d_out, i), tensor_row(job->x),
+                             job->d_y.data ? tensor_at(job->d_y, i) : NULL,
+                             job->d_x.data ? tensor_at(job->d_x, i) : NULL);
 }
 
 /* y of one number a head, or of one for the row. */
@@ -119,8 +34,8 @@ static void gate_heads(const ElementJob *job, int64_t i)
         if (job->d_x.data) k->axpy(factor, d, width, tensor_at(job->d_x, i) + at);
         float sum = k->dot(d, tensor_at(job->x, i) + at, width);
         if (job->d_y.data)
-            cpu_activation_back(k, job->o->activation, y, NULL, &sum, 1,
-                                tensor_at(job->d_y, i) + of);
+            k->activate_back(job->o->activation, y, NULL, &sum, 1, tensor_at(job->d_y, i) + of,
+                             NULL);
     }
 }
 
@@ -173,8 +88,8 @@ static void row_back(const ElementJob *job, int64_t i)
     float *d_x = job->d_x.data ? tensor_at(job->d_x, i) : NULL;
     switch (o->op) {
     case ELEMENT_MUL:
-        if (d_x) add_product(k, d, y, n, d_x);
-        if (job->d_y.data) add_product(k, d, x, n, tensor_at(job->d_y, i));
+        if (d_x) k->add_product(d, y, n, d_x);
+        if (job->d_y.data) k->add_product(d, x, n, tensor_at(job->d_y, i));
         return;
     case ELEMENT_GATE:
         if (tensor_row(job->y) == n)
@@ -188,13 +103,13 @@ static void row_back(const ElementJob *job, int64_t i)
     if (!d_x) return;
     switch (o->op) {
     case ELEMENT_SCALE: k->axpy(o->alpha, d, n, d_x); break;
-    case ELEMENT_ACTIVATE: cpu_activation_back(k, o->activation, x, NULL, d, n, d_x); break;
+    case ELEMENT_ACTIVATE: k->activate_back(o->activation, x, NULL, d, n, d_x, NULL); break;
     case ELEMENT_CAP: cap(job, x, d, n, d_x); break;
     case ELEMENT_CLIP:
         for (size_t j = 0; j < n; j++) d_x[j] += fabsf(x[j]) <= o->alpha ? d[j] : 0;
         break;
     case ELEMENT_ADD_VECTOR: k->add(d_x, d, n, d_x); break;
-    case ELEMENT_MUL_VECTOR: add_product(k, d, o->vector, n, d_x); break;
+    case ELEMENT_MUL_VECTOR: k->add_product(d, o->vector, n, d_x); break;
     case ELEMENT_MUL_ROWS: k->axpy(o->vector[i], d, n, d_x); break;
     case ELEMENT_PART: part(job, i); break;
     default: break; /* no other op asks */

@@ -1,6 +1,5 @@
 /* Products with matrices that are trained, and the ways back through products, biases and tables of
- * rows. A sum over rows belongs to a strip of columns: one thread adds it up in order of rows, in
- * double. */
+ * rows. A sum over rows belongs to a strip of columns: one thread adds it up in order of rows. */
 #include <string.h>
 
 #include "backend/cpu/back.h"
@@ -37,6 +36,7 @@ void cpu_clear_floats(Cpu *c, float *data, size_t n)
 /* ---- sums over rows ---- */
 
 typedef struct ColumnsJob {
+    const Kernels *k;
     Tensor d, x;
     float *sums;
     const int32_t *ids;
@@ -57,13 +57,10 @@ static void sum_strips(void *arg, int member, int64_t begin, int64_t end)
     (void)member;
     for (int64_t p = begin; p < end; p++) {
         size_t at = (size_t)p * STRIP, n = strip_of(row, p);
-        double sum[STRIP] = {0};
-        for (int64_t i = 0; i < job->d.rows; i++) {
-            const float *d = tensor_at(job->d, i) + at;
-            const float *x = job->products ? tensor_at(job->x, i) + at : NULL;
-            for (size_t j = 0; j < n; j++) sum[j] += x ? (double)d[j] * (double)x[j] : (double)d[j];
-        }
-        for (size_t j = 0; j < n; j++) job->sums[at + j] += (float)sum[j];
+        job->k->norm_columns(
+            job->d.data + at, tensor_stride(job->d), job->products ? job->x.data + at : NULL,
+            job->products ? tensor_stride(job->x) : 0, NULL, 0, (size_t)job->d.rows, n,
+            job->products ? job->sums + at : NULL, job->products ? NULL : job->sums + at);
     }
 }
 
@@ -71,6 +68,7 @@ static void sum_columns(Cpu *c, const ColumnsJob *job)
 {
     int64_t strips = (int64_t)((tensor_row(job->d) + STRIP - 1) / STRIP);
     ColumnsJob copy = *job;
+    copy.k = c->k;
     cpu_share(c, strips, 1, job->d.rows * (int64_t)tensor_row(job->d), sum_strips, &copy);
 }
 
@@ -159,15 +157,14 @@ static void embed_strips(void *arg, int member, int64_t begin, int64_t end)
         for (int64_t i = 0; i < job->d.rows; i++) {
             if (job->ids[i] < 0) continue;
             const float *d = tensor_at(job->d, i) + at;
-            float *to = job->sums + (size_t)job->ids[i] * row + at;
-            for (size_t j = 0; j < n; j++) to[j] += job->alpha * d[j];
+            job->k->axpy(job->alpha, d, n, job->sums + (size_t)job->ids[i] * row + at);
         }
     }
 }
 
 void cpu_embed_back(Backend *b, const int32_t *ids, Tensor d_out, float alpha, float *d_table)
 {
-    ColumnsJob job = {.d = d_out, .sums = d_table, .ids = ids, .alpha = alpha};
+    ColumnsJob job = {.k = ((Cpu *)b)->k, .d = d_out, .sums = d_table, .ids = ids, .alpha = alpha};
     int64_t strips = (int64_t)((tensor_row(d_out) + STRIP - 1) / STRIP);
     cpu_share((Cpu *)b, strips, 1, d_out.rows * (int64_t)tensor_row(d_out), embed_strips, &job);
 }

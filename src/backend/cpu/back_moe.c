@@ -145,13 +145,11 @@ static void activate_back_rows(void *arg, int member, int64_t begin, int64_t end
         const float *d = tensor_at(job->d->hidden, p), *up = tensor_at(m->up, p);
         float *d_up = tensor_at(job->d->up, p);
         if (!m->gate.data) {
-            cpu_activation_back(k, activation, up, NULL, d, n, d_up);
+            k->activate_back(activation, up, NULL, d, n, d_up, NULL);
             continue;
         }
         const float *gate = tensor_at(m->gate, p);
-        cpu_activation_back(k, activation, gate, up, d, n, tensor_at(job->d->gate, p));
-        k->activate(activation, gate, n, d_up); /* zero before, and nothing else adds to it */
-        k->mul(d_up, d, n, d_up);
+        k->activate_back(activation, gate, up, d, n, tensor_at(job->d->gate, p), d_up);
     }
 }
 

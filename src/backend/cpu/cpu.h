@@ -86,6 +86,12 @@ void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_
 void cpu_product(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
                  CpuInput in, size_t m, float *out, size_t out_stride);
 
+/* Work memory of training: taken once, kept; false where there is none. Of a member, from then on:
+ * CPU_OWN_BYTES, 64-byte aligned. */
+#define CPU_OWN_BYTES ((size_t)1280 << 10)
+bool cpu_training_memory(Cpu *c);
+unsigned char *cpu_own_memory(const Cpu *c, int member);
+
 /* activation(x gate') * (x up'); gate NULL: activation(x up'). */
 typedef struct CpuGated {
     const Weight *gate, *up;

@@ -39,15 +39,15 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static bool work_memory(Cpu *c)
+bool cpu_training_memory(Cpu *c)
 {
-    if (!c->gemm) c->gemm = mem_aligned(SHARED_BYTES + (size_t)c->n_threads * OWN_BYTES, 4096);
+    if (!c->gemm) c->gemm = mem_aligned(SHARED_BYTES + (size_t)c->n_threads * CPU_OWN_BYTES, 4096);
     return c->gemm != NULL;
 }
 
-static unsigned char *own_memory(const GemmJob *job, int member)
+unsigned char *cpu_own_memory(const Cpu *c, int member)
 {
-    return job->c->gemm + SHARED_BYTES + (size_t)member * OWN_BYTES;
+    return c->gemm + SHARED_BYTES + (size_t)member * CPU_OWN_BYTES;
 }
 
 /* ---- the right operand ---- */
@@ -89,7 +89,7 @@ static void weight_pieces(void *arg, int member, int64_t begin, int64_t end)
 {
     const GemmJob *job = arg;
     const Weight *w = job->w;
-    float *rows = (float *)(void *)own_memory(job, member), *raw = job->c->work[member].raw;
+    float *rows = (float *)(void *)cpu_own_memory(job->c, member), *raw = job->c->work[member].raw;
     for (int64_t p = begin; p < end; p++) {
         size_t from = (size_t)p * GEMM_STEP, n = least(job->k - from, GEMM_STEP);
         for (size_t r = 0; r < n; r++) {
@@ -121,11 +121,11 @@ static void row_pieces(void *arg, int member, int64_t begin, int64_t end)
 {
     const GemmJob *job = arg;
     const Kernels *k = job->c->k;
-    unsigned char *own = own_memory(job, member);
+    unsigned char *own = cpu_own_memory(job->c, member);
     for (int64_t p = begin; p < end; p++) {
         size_t from = (size_t)p * job->rows, m = least(job->m - from, job->rows);
         k->gemm_pack_a(job->p, gemm_from(job->a, from, 0), m, job->k, own);
-        k->gemm(job->p, m, job->n, job->k, own, job->c->gemm, job->out + from * job->stride,
+        k->gemm(job->p, m, job->n, job->k, job->k, own, job->c->gemm, job->out + from * job->stride,
                 job->stride, job->add);
     }
 }
@@ -168,7 +168,8 @@ static void pinched_part(const GemmJob *job, size_t i, size_t j, size_t from)
     }
     t->gemm_pack_a(job->p, gemm_from(job->a, i, from), m, k, a);
     t->gemm_pack_x(job->p, right, n, 0, k, k, x);
-    t->gemm(job->p, m, n, k, a, x, job->out + i * job->stride + j, job->stride, job->add || from);
+    t->gemm(job->p, m, n, k, k, a, x, job->out + i * job->stride + j, job->stride,
+            job->add || from);
 }
 
 static void pinched(const GemmJob *job)
@@ -212,7 +213,7 @@ void cpu_gemm(Backend *b, size_t m, size_t n, size_t k, GemmMatrix a, GemmMatrix
         clear(&all);
         return;
     }
-    if (!work_memory(cpu)) {
+    if (!cpu_training_memory(cpu)) {
         pinched(&all);
         return;
     }
@@ -250,7 +251,7 @@ void cpu_gemm_weight(Backend *b, size_t m, const float *dy, size_t stride, const
         clear(&all);
         return;
     }
-    if (!work_memory(cpu)) {
+    if (!cpu_training_memory(cpu)) {
         pinched(&all);
         return;
     }

@@ -1,6 +1,6 @@
 /* Products of matrices for training: both sides are float32 in memory, nothing is packed ahead. The
  * result has the same bits whatever the number of threads. No call fails. The first takes work
- * memory, 4 MiB and 640 KiB a thread, that is kept; where there is none it is slow. */
+ * memory, 4 MiB and 1.25 MiB a thread, that is kept; where there is none it is slow. */
 #ifndef BACKEND_CPU_GEMM_H
 #define BACKEND_CPU_GEMM_H
 
