@@ -143,7 +143,7 @@ static void block_back(Step *s, const void *saved)
 Tensor step_block(Step *s, StepBlockFn fn, const void *context, size_t size, int32_t l, Tensor x)
 {
     Tape *t = s->tape;
-    if (!tape_records(s) || t->keep_blocks) return fn(s, context, l, x);
+    if (!tape_records(s) || (t->keep_blocks && l >= t->keep_from)) return fn(s, context, l, x);
     Tensor out = step_tensor(s, x.rows, x.heads, x.width, false);
     BlockRecord b = {.fn = fn, .l = l, .x = x, .out = out};
     void *copy = step_memory(s, size);

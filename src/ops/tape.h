@@ -44,7 +44,8 @@ typedef struct Tape {
     size_t n_params;
     unsigned char *grad;     /* as large as the step's arena, 64-byte aligned; NULL when planning */
     GemmPrecision precision; /* of products with matrices that are trained */
-    bool keep_blocks;        /* blocks keep all they make: faster, memory of all layers */
+    bool keep_blocks;        /* blocks keep all they make: faster, memory of all layers; */
+    int32_t keep_from;       /* but those of layers below this one run again as ever */
     bool forward_only;       /* the loss is wanted, no gradient */
     TapeLossFn loss;         /* NULL: the forward gives all logits, as ever */
     void *loss_context;

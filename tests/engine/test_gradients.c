@@ -125,8 +125,10 @@ static double apart(const float *first, double times, const float *other, size_t
 
 static void the_way_does_not_matter(void **state)
 {
-    static const TrainOptions ways[] = {
-        {.keep_blocks = true}, {.n_threads = 2}, {.n_threads = 3, .keep_blocks = true}};
+    static const TrainOptions ways[] = {{.keep_blocks = true},
+                                        {.n_threads = 2},
+                                        {.keep_blocks = true, .keep_from = 1, .n_threads = 2},
+                                        {.n_threads = 3, .keep_blocks = true}};
     (void)state;
     for (size_t m = 0; m < MODELS; m++) {
         size_t n;
@@ -145,6 +147,22 @@ static void the_way_does_not_matter(void **state)
         free(first), free(other);
         train_close(&t);
     }
+}
+
+/* Six layers: of those that run again only the stream is held. */
+static void what_is_kept_is_what_takes_memory(void **state)
+{
+    size_t bytes[3];
+    (void)state;
+    open_model("gemma3");
+    for (int32_t i = 0; i < 3; i++) {
+        step(&(TrainOptions){.keep_blocks = i > 0, .keep_from = i == 1 ? 3 : 0});
+        bytes[i] = t.bytes;
+    }
+    size_t stream = (size_t)t.n_rows * 24 * sizeof(float), layer = (bytes[2] - bytes[1]) / 3;
+    assert_true(layer > 10 * stream);
+    assert_true(bytes[0] + 2 * layer <= bytes[1] && bytes[1] + 2 * layer <= bytes[2]);
+    train_close(&t);
 }
 
 /* A second step adds to what the first left. */
@@ -228,13 +246,14 @@ static void say_the_worst(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[MODELS + 8];
+    struct CMUnitTest tests[MODELS + 7];
     size_t n = 0;
     for (; n < MODELS; n++)
         tests[n] = (struct CMUnitTest){names[n], agrees_with_autograd, NULL, NULL,
                                        (void *)(uintptr_t)names[n]};
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(say_the_worst);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(the_way_does_not_matter);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(what_is_kept_is_what_takes_memory);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(gradients_add_up);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(bf16_is_near);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(every_allocation_may_fail);

@@ -1,8 +1,8 @@
-/* Gradient checks of ops on rows, elements and shapes (see back.h). */
+/* Gradient checks of ops on rows, elements and shapes (see walk.h). */
 #include <math.h>
 #include <string.h>
 
-#include "ops/back.h"
+#include "ops/walk.h"
 #include "support/reference_ops.h"
 
 #define T 6

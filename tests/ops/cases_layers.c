@@ -1,9 +1,9 @@
-/* Gradient checks of norms, matrices, experts, rotations and attention (see back.h). */
+/* Gradient checks of norms, matrices, experts, rotations and attention (see walk.h). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/back.h"
+#include "ops/walk.h"
 #include "support/reference_ops.h"
 
 /* ---- norms ---- */

@@ -1,5 +1,5 @@
 /* Every op of ops.def: those with a way back are held against central differences in double of an
- * independent reference (see back.h), on one thread and on three, to the same bits; those without
+ * independent reference (see walk.h), on one thread and on three, to the same bits; those without
  * refuse a tape by name. An op with neither is an error here. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/cpu.h"
-#include "ops/back.h"
+#include "ops/walk.h"
 #include "support/make_blocks.h"
 
 #define BOUND    5e-6 /* of the largest gradient of an argument */

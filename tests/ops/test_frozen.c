@@ -16,7 +16,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/cpu.h"
-#include "ops/back.h"
+#include "ops/walk.h"
 #include "support/make_blocks.h"
 #include "support/reference_ops.h"
 #include "tensor/dtype.h"

@@ -205,7 +205,7 @@ static bt_status run(TrainModel *t, const TrainOptions *o, Tape *tape, Team *tea
     arena_open(arena, 0);
     tape_run(&s, t->model->arch->forward, t->model->weights);
     if (step_failed(&s)) return s.status;
-    size_t bytes = arena->peak - o->less;
+    size_t bytes = t->bytes = arena->peak - o->less;
     bt_status status = cpu_open(&sizes, team, t->model->features, &s.backend, err);
     if (status) return status;
     tape->grad = mem_aligned(bytes, 64);
@@ -228,6 +228,7 @@ bt_status train_step(TrainModel *t, const TrainOptions *o, bt_error *err)
                  .n_params = t->n_params,
                  .precision = o->precision,
                  .keep_blocks = o->keep_blocks,
+                 .keep_from = o->keep_from,
                  .forward_only = o->forward_only,
                  .loss = cross_entropy,
                  .loss_context = t,

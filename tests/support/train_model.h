@@ -28,12 +28,14 @@ typedef struct TrainModel {
     int32_t target[TRAIN_MOST_ROWS]; /* -1: none */
     float weight[TRAIN_MOST_ROWS];   /* of each row */
     int32_t n_rows;
-    double loss; /* of the last step */
+    double loss;  /* of the last step */
+    size_t bytes; /* of its arena, as planned */
 } TrainModel;
 
 typedef struct TrainOptions {
     int n_threads; /* 0: 1 */
     bool keep_blocks, forward_only;
+    int32_t keep_from;
     size_t logits_bytes;
     GemmPrecision precision;
     size_t less; /* bytes fewer than planned */

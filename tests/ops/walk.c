@@ -1,5 +1,5 @@
-/* What cases make their inputs of (see back.h). */
-#include "ops/back.h"
+/* What cases make their inputs of (see walk.h). */
+#include "ops/walk.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* Gradient checks of single ops: a case makes inputs and parameters of random numbers and calls the
  * op under a tape; the gradients that the tape gives are held against central differences, in
  * double, of a reference of the op that knows nothing of the engine (support/reference_ops.h). */
-#ifndef TESTS_OPS_BACK_H
-#define TESTS_OPS_BACK_H
+#ifndef TESTS_OPS_WALK_H
+#define TESTS_OPS_WALK_H
 
 #include "ops/ops.h"
 #include "ops/tape.h"
