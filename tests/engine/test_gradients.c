@@ -16,7 +16,10 @@
 
 #include "base/mem.h"
 #include "support/files.h"
+#include "support/make_model.h"
+#include "support/scratch.h"
 #include "support/train_model.h"
+#include "tensor/dtype.h"
 
 static const char *const names[] = {"llama",  "qwen2",  "qwen3", "qwen3moe",
                                     "gemma2", "gemma3", "phi3"};
@@ -195,6 +198,42 @@ static void bf16_is_near(void **state)
     train_close(&t);
 }
 
+/* A quantised model that stays as it is: gradients of its norms are those of the same numbers as
+ * floats, to what activations lose in int8. */
+static void frozen_models_are_walked_through(void **state)
+{
+    static const DType types[] = {DT_Q8_0, DT_Q4_0, DT_BF16};
+    int32_t tokens[40];
+    const int32_t lengths[] = {25, 15};
+    (void)state;
+    for (int i = 0; i < 40; i++) tokens[i] = i * 37 % 128;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        MakeModel m = {.arch = "qwen3", .tokenizer = MAKE_NO_VOCAB, .type = types[i], .seed = i};
+        double wrong = 0, all = 0;
+        TrainModel frozen;
+        assert_int_equal(make_model(&m, scratch_path("frozen.gguf"), NULL), BT_OK);
+        train_open(&t, scratch_path("frozen.gguf"), true);
+        train_rows(&t, tokens, NULL, lengths, 2);
+        step(&(TrainOptions){.n_threads = 2});
+        frozen = t;
+        train_open(&t, scratch_path("frozen.gguf"), false);
+        train_rows(&t, tokens, NULL, lengths, 2);
+        step(&(TrainOptions){0});
+        for (size_t j = 0; j < frozen.n_tensors; j++) {
+            const TrainTensor *a = &frozen.tensor[j], *b = train_tensor(&t, a->name);
+            assert_non_null(b);
+            for (size_t e = 0; e < a->n; e++) {
+                wrong += pow((double)a->grad[e] - (double)b->grad[e], 2);
+                all += pow((double)b->grad[e], 2);
+            }
+        }
+        if (!(sqrt(wrong / all) < (types[i] == DT_BF16 ? 1e-5 : 0.03)))
+            fail_msg("%s: off by %g", dtype_name(types[i]), sqrt(wrong / all));
+        train_close(&t);
+        train_close(&frozen);
+    }
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -246,7 +285,7 @@ static void say_the_worst(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[MODELS + 7];
+    struct CMUnitTest tests[MODELS + 8];
     size_t n = 0;
     for (; n < MODELS; n++)
         tests[n] = (struct CMUnitTest){names[n], agrees_with_autograd, NULL, NULL,
@@ -256,7 +295,11 @@ int main(void)
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(what_is_kept_is_what_takes_memory);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(gradients_add_up);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(bf16_is_near);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(frozen_models_are_walked_through);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(every_allocation_may_fail);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(what_cannot_be_ends_the_step);
-    return _cmocka_run_group_tests("gradients", tests, n, NULL, NULL);
+    if (!scratch_open()) return 1;
+    int failed = _cmocka_run_group_tests("gradients", tests, n, NULL, NULL);
+    scratch_close();
+    return failed;
 }
