@@ -108,12 +108,19 @@ void help_print(FILE *out, const Command *command)
     for (size_t i = 0; i < n_commands; i++)
         if (!(commands[i].scopes & S_ASIDE))
             fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    const char *between = "also";
-    for (size_t i = 0; i < n_commands; i++)
-        if (commands[i].scopes & S_ASIDE) {
-            fprintf(out, *between == ',' ? "%s %s" : "  %-12s %s", between, commands[i].name);
-            between = ",";
+    fprintf(out, "  %-12s", "also");
+    const char *between = " ";
+    int column = 14;
+    for (size_t i = 0; i < n_commands; i++) {
+        if (!(commands[i].scopes & S_ASIDE)) continue;
+        if (column + (int)strlen(commands[i].name) + 3 > WIDTH) {
+            fprintf(out, ",\n%*s", 14, "");
+            column = 14;
+            between = " ";
         }
+        column += fprintf(out, "%s%s", between, commands[i].name);
+        between = ", ";
+    }
     fputs("\n\nMODEL is a GGUF file or a name that 'bantam list' shows. 'bantam COMMAND --help'\n"
           "shows a command's options. Exit codes: 0 good, 1 failed, 2 wrong usage.\n",
           out);

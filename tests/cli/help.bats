@@ -3,7 +3,8 @@ load helpers
 
 commands() {
     "$bantam" --help |
-        sed -n 's/^  also  *\(.*\)/\1/; ta; s/^  \([a-z]*\)  *[a-zA-Z].*/\1/p; b; :a; s/, /\n/g; p'
+        sed -n 's/^  also  *//; ta; s/^ \{15\}//; ta; s/^  \([a-z]*\)  *[a-zA-Z].*/\1/p; b
+            :a; s/,$//; s/, /\n/g; p'
 }
 
 # Long options in the help of a command.
