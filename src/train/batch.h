@@ -60,6 +60,12 @@ bt_status packs_next(Packs *packs, Batch *out, bt_error *err);
  * same data and options. */
 void packs_at(const Packs *packs, int64_t at[3]);
 bt_status packs_seek(Packs *packs, const int64_t at[3], bt_error *err);
+/* Counts the tokens that count, so that packs_ranks can tell of each row of the last pack which of
+ * them its target is, in the order of the data: the same number in any order of packs, and whatever
+ * is held out. Rows that do not count have no rank. */
+bt_status packs_number(Packs *packs, bt_error *err);
+void packs_ranks(const Packs *packs, uint64_t *rank); /* (context) */
+int32_t packs_context(const Packs *packs);
 /* "chats.jsonl:17" or "chats.jsonl:17 to chats.jsonl:4": where the last pack came from. */
 void packs_name(const Packs *packs, char *out, size_t size);
 

@@ -77,10 +77,11 @@ static bt_status keep(void *user, const DataDoc *doc, const bt_token *ids,
         return bt_fail_memory(err, "the tokens of the data", (c->n + n) * 5);
     memcpy(c->ids + c->n, ids, n * sizeof *ids);
     memcpy(c->counts + c->n, counts, n);
+    c->counts[c->n] = 0; /* nothing stands before it */
     c->docs[c->n_docs++] =
         (CorpusDoc){.at = c->n, .n = n, .line = doc->line, .file = g->name, .text = text};
     c->hash = hash_bytes(ids, n * sizeof *ids, c->hash + n);
-    c->hash = hash_bytes(counts, n, c->hash);
+    c->hash = hash_bytes(c->counts + c->n, n, c->hash);
     c->n += n;
     return BT_OK;
 }
@@ -158,12 +159,32 @@ bt_status corpus_open(const bt_model *model, const char *const *paths, size_t n,
     return status;
 }
 
+bool corpus_number(Corpus *c)
+{
+    uint64_t count = 0;
+    if (c->ranks) return true;
+    c->ranks = mem_alloc((c->n / CORPUS_RUN + 1) * sizeof *c->ranks);
+    for (uint64_t i = 0; c->ranks && i < c->n; i++) {
+        if (i % CORPUS_RUN == 0) c->ranks[i / CORPUS_RUN] = count;
+        count += c->counts[i];
+    }
+    return c->ranks != NULL;
+}
+
+uint64_t corpus_rank(const Corpus *c, uint64_t id)
+{
+    uint64_t rank = c->ranks[id / CORPUS_RUN];
+    for (uint64_t i = id / CORPUS_RUN * CORPUS_RUN; i < id; i++) rank += c->counts[i];
+    return rank;
+}
+
 void corpus_close(Corpus **corpus)
 {
     Corpus *c = *corpus;
     if (!c) return;
     mem_free(c->ids);
     mem_free(c->counts);
+    mem_free(c->ranks);
     mem_free(c->docs);
     buf_close(&c->names);
     mem_free(c);

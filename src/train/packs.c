@@ -45,6 +45,8 @@ struct Packs {
     StepRow *rows; /* (context) */
     int32_t *target;
     float *weight;
+    uint64_t *place; /* (context) of each row's target among the ids */
+    int32_t n_rows;  /* of the last pack */
 };
 
 /* ---- the plan ---- */
@@ -168,7 +170,8 @@ static bt_status open_on(Packs *p, bt_error *err)
     p->rows = mem_zalloc(n, sizeof *p->rows);
     p->target = mem_zalloc(n, sizeof *p->target);
     p->weight = mem_zalloc(n, sizeof *p->weight);
-    if (!p->docs || !p->rows || !p->target || !p->weight)
+    p->place = mem_zalloc(n, sizeof *p->place);
+    if (!p->docs || !p->rows || !p->target || !p->weight || !p->place)
         return bt_fail_memory(err, "the order of the data", p->n_docs * sizeof *p->docs);
     if (!p->counted)
         return bt_fail(err, BT_E_ARGUMENT, "%s",
@@ -221,6 +224,7 @@ void packs_close(Packs **packs)
     mem_free(p->rows);
     mem_free(p->target);
     mem_free(p->weight);
+    mem_free(p->place);
     mem_free(p);
     *packs = NULL;
 }
@@ -236,6 +240,7 @@ static int32_t fill(Packs *p, const Piece *piece, int32_t sequence, int32_t row)
         for (int a = 0; a < ROPE_AXES; a++) p->rows[row].axis[a] = i;
         p->target[row] = c->ids[at + 1];
         p->weight[row] = c->counts[at + 1];
+        p->place[row] = at + 1;
     }
     return row;
 }
@@ -250,8 +255,25 @@ bt_status packs_next(Packs *p, Batch *out, bt_error *err)
     int32_t row = 0, sequence = 0;
     for (uint32_t i = p->packs[p->at++]; i != NOTHING; i = p->pieces[i].next)
         row = fill(p, &p->pieces[i], sequence++, row);
+    p->n_rows = row;
     *out = (Batch){row, p->rows, p->target, p->weight};
     return BT_OK;
+}
+
+bt_status packs_number(Packs *p, bt_error *err)
+{
+    if (corpus_number(p->corpus)) return BT_OK;
+    return bt_fail_memory(err, "the order of the data", p->corpus->n / CORPUS_RUN * 8);
+}
+
+void packs_ranks(const Packs *p, uint64_t *rank)
+{
+    for (int32_t i = 0; i < p->n_rows; i++) rank[i] = corpus_rank(p->corpus, p->place[i]);
+}
+
+int32_t packs_context(const Packs *p)
+{
+    return p->context;
 }
 
 void packs_at(const Packs *p, int64_t at[3])
