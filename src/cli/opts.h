@@ -34,6 +34,7 @@ enum {
     S_VOCAB = 1 << 19,
     S_EVAL = 1 << 20,
     S_DISTILL = 1 << 21,
+    S_PRUNE = 1 << 25,
     S_DATA = 1 << 22, /* commands that learn from data */
     S_DUE = 1 << 28,
     S_ASIDE = 1 << 16, /* a command that the first help only names */

@@ -9,6 +9,7 @@
 #include "engine/chat.h"
 #include "engine/model.h"
 #include "train/labels.h"
+#include "train/surprise.h"
 
 #define SCORED_MOST 64 /* rows of a step whose logits are kept */
 
@@ -91,16 +92,6 @@ static bt_status feed(Eval *e, const bt_token *ids, size_t n)
     memcpy(e->held + e->n_held, ids + e->n_held, (n - e->n_held) * sizeof *ids);
     e->n_held = n;
     return BT_OK;
-}
-
-/* -log softmax(logits)[token] in float64. */
-static double surprise(const float *logits, int32_t n, bt_token token)
-{
-    double most = -INFINITY, sum = 0;
-    for (int32_t i = 0; i < n; i++)
-        if (logits[i] > most) most = logits[i];
-    for (int32_t i = 0; i < n; i++) sum += exp((double)logits[i] - most);
-    return most + log(sum) - (double)logits[token];
 }
 
 /* Adds up -log p of the ids i >= from for which counts[i] (NULL: all), each after those before. */
