@@ -5,7 +5,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/cpu.h"
 #include "base/mem.h"
+#include "kernels/kernels.h"
 #include "text/grammar_gbnf.h"
 #include "text/schema.h"
 
@@ -14,6 +16,7 @@ struct bt_grammar {
     pthread_mutex_t lock;
     Grammar *automaton;
     GrammarMask *mask;
+    const Kernels *kernels;
 };
 
 /* ---- compiling ---------------------------------------------------------------------- */
@@ -94,6 +97,7 @@ bt_status grammar_of(Grammar **g, const TokenSet *set, bt_grammar **out, bt_erro
     atomic_init(&grammar->holds, 1);
     pthread_mutex_init(&grammar->lock, NULL);
     grammar->automaton = *g;
+    grammar->kernels = kernels_select(cpu_features());
     *g = NULL;
     bt_status status = grammar_mask_open(grammar->automaton, set, &grammar->mask, err);
     if (status != BT_OK) bt_grammar_close(out);
@@ -154,54 +158,15 @@ void grammar_hold_copy(GrammarHold *to, const GrammarHold *from)
     pthread_mutex_unlock(&g->lock);
 }
 
-/* More than 20 bits, counted by hand: the baseline of x86-64 has no instruction for it. */
-static bool many(uint64_t x)
-{
-    x -= x >> 1 & 0x5555555555555555u;
-    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
-    x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
-    return x * 0x0101010101010101u >> 56 > 20;
-}
-
-/* At most 64 logits, of which those with a bit stay. Either the few others are struck out one by
- * one, or the few that stay are kept aside while all are: a row of 150,000 is mostly skipped or
- * mostly filled. */
-static void restrict_word(float *logits, uint64_t allowed, size_t n)
-{
-    float kept[64];
-    size_t used = 0;
-    if (!allowed) {
-        for (size_t i = 0; i < n; i++) logits[i] = -INFINITY;
-        return;
-    }
-    if (many(allowed)) {
-        for (uint64_t out = ~allowed; out; out &= out - 1) {
-            size_t i = (size_t)__builtin_ctzll(out);
-            if (i < n) logits[i] = -INFINITY;
-        }
-        return;
-    }
-    if (n < 64) allowed &= ((uint64_t)1 << n) - 1;
-    for (uint64_t in = allowed; in; in &= in - 1) kept[used++] = logits[__builtin_ctzll(in)];
-    for (size_t i = 0; i < n; i++) logits[i] = -INFINITY;
-    used = 0;
-    for (uint64_t in = allowed; in; in &= in - 1)
-        logits[__builtin_ctzll(in)] = kept[used++]; /* NOLINT: written above, by the same bits */
-}
-
 void grammar_restrict(GrammarHold *hold, float *logits, size_t n)
 {
     bt_grammar *g = hold->grammar;
     if (!g) return;
     pthread_mutex_lock(&g->lock);
     const uint64_t *words = grammar_mask_of(g->mask, &hold->at);
-    size_t n_words = g->mask->set->words;
-    for (size_t w = 0; w * 64 < n; w++) {
-        uint64_t allowed = w < n_words ? words[w] : 0;
-        size_t left = n - w * 64;
-        if (left > 64) left = 64;
-        if (~allowed) restrict_word(logits + w * 64, allowed, left);
-    }
+    size_t known = g->mask->set->n < n ? g->mask->set->n : n;
+    g->kernels->keep_bits(logits, words, known);
+    for (size_t i = known; i < n; i++) logits[i] = -INFINITY;
     pthread_mutex_unlock(&g->lock);
 }
 

@@ -118,6 +118,28 @@ static void test_cut(Check *c)
     }
 }
 
+static void test_keep_bits(Check *c)
+{
+    for (int round = 0; round < c->rounds; round++) {
+        size_t n = check_size(c, 700), words = (n + 63) / 64;
+        float *x = check_floats(c, n, 100), *want = check_out(c, n * 4, 4);
+        uint64_t *bits = check_in(c, words * 8, 8);
+        for (size_t i = 0; i < words; i++) {
+            size_t kind = check_below(c, 4); /* none, all, few, any */
+            uint64_t any = check_random(c);
+            bits[i] = kind == 0 ? 0 : kind == 1 ? UINT64_MAX : kind == 2 ? any & any >> 7 : any;
+        }
+        for (size_t i = 0; i < n; i++) want[i] = bits[i / 64] >> (i % 64) & 1 ? x[i] : -INFINITY;
+        float *got = check_out(c, n * 4, 4);
+        memcpy(got, x, n * 4);
+        c->ref->keep_bits(got, bits, n);
+        check_bytes(c, want, got, n * 4, "plain C, n=%zu", n);
+        c->fast->keep_bits(x, bits, n);
+        check_bytes(c, want, x, n * 4, "n=%zu", n);
+        check_done(c);
+    }
+}
+
 static void test_axpy(Check *c)
 {
     for (int round = 0; round < c->rounds; round++) {
@@ -304,6 +326,12 @@ static void run_rope(Check *c, void *arg)
     for (int head = 0; head < 32; head++) c->fast->rope(r->out + head * 128, r->a, r->b, 64, false);
 }
 
+static void run_keep_bits(Check *c, void *arg)
+{
+    Rows *r = arg;
+    c->fast->keep_bits(r->out, (const uint64_t *)(const void *)r->a, N);
+}
+
 #define BENCH(name, arrays)                                                                        \
     static void bench_##name(Check *c)                                                             \
     {                                                                                              \
@@ -323,6 +351,7 @@ BENCH(rmsnorm, 3)
 BENCH(softmax, 2)
 BENCH(dot, 2)
 BENCH(rope, 3)
+BENCH(keep_bits, 1)
 
 CHECK_ROW(rmsnorm, CHECK_EPSILON, 1e-6, test_rmsnorm, bench_rmsnorm);
 CHECK_ROW(add, CHECK_EXACT, 0, test_add, bench_add);
@@ -337,3 +366,4 @@ CHECK_ROW(cut, CHECK_EPSILON, 1e-6, test_cut, bench_cut);
 CHECK_ROW(softmax, CHECK_EPSILON, 1e-6, test_softmax, bench_softmax);
 CHECK_ROW(dot, CHECK_EPSILON, 5e-7, test_dot, bench_dot);
 CHECK_ROW(rope, CHECK_EXACT, 0, test_rope, bench_rope);
+CHECK_ROW(keep_bits, CHECK_EXACT, 0, test_keep_bits, bench_keep_bits);
