@@ -17,49 +17,16 @@
 
 static Small v;
 
-static Tokenizer *open_small(void)
-{
-    Tokenizer *t;
-    bt_error err = {0};
-    bt_status status = tok_open(&v.source, &t, &err);
-    if (status != BT_OK) fail_msg("%s", err.text);
-    return t;
-}
-
-/* Texts of the ids, between bars: "|th|e|". */
-static const char *shown(const Tokenizer *t, const TokPart *parts, size_t n, bool bos)
-{
-    static char out[4096];
-    int32_t *ids;
-    size_t count, used = 0;
-    bt_error err = {0};
-    assert_int_equal(tok_encode(t, parts, n, bos, &ids, &count, &err), BT_OK);
-    out[used++] = '|';
-    for (size_t i = 0; i < count; i++) {
-        used += (size_t)tok_text(t, ids[i], true, false, out + used, sizeof(out) - used - 2);
-        out[used++] = '|';
-    }
-    out[used] = '\0';
-    mem_free(ids);
-    return out;
-}
-
-static const char *show(const Tokenizer *t, const char *text, bool special)
-{
-    TokPart part = {span_of(text), special};
-    return shown(t, &part, 1, false);
-}
-
 static void merges_in_order_of_rank(void **state)
 {
     (void)state;
     small_bytes(&v, "gpt-2");
-    Tokenizer *t = open_small();
+    Tokenizer *t = small_open(&v);
     assert_string_equal(tok_kind(t), "bpe");
-    assert_string_equal(show(t, "hello the hell", false), "|hello| the| |hell|");
-    assert_string_equal(show(t, "aaaaaaa", false), "|aaaa|aa|a|");
-    assert_string_equal(show(t, "baab", false), "|b|aa|b|");
-    assert_string_equal(show(t, "", false), "|");
+    assert_string_equal(small_show(t, "hello the hell", false), "|hello| the| |hell|");
+    assert_string_equal(small_show(t, "aaaaaaa", false), "|aaaa|aa|a|");
+    assert_string_equal(small_show(t, "baab", false), "|b|aa|b|");
+    assert_string_equal(small_show(t, "", false), "|");
     tok_close(&t);
 }
 
@@ -67,10 +34,10 @@ static void special_tokens_are_found_where_allowed(void **state)
 {
     (void)state;
     small_bytes(&v, "gpt-2");
-    Tokenizer *t = open_small();
-    assert_string_equal(show(t, "the<|end|>the", true), "|the|<|end|>|the|");
-    assert_string_equal(show(t, "<|end|>", false), "|<|||e|n|d|||>|");
-    assert_string_equal(show(t, "a<u>a", false), "|a|<u>|a|");
+    Tokenizer *t = small_open(&v);
+    assert_string_equal(small_show(t, "the<|end|>the", true), "|the|<|end|>|the|");
+    assert_string_equal(small_show(t, "<|end|>", false), "|<|||e|n|d|||>|");
+    assert_string_equal(small_show(t, "a<u>a", false), "|a|<u>|a|");
     int32_t end = tok_find(t, SPAN("<|end|>"));
     assert_true(tok_ends(t, end));
     assert_true(tok_is_special(t, end));
@@ -78,11 +45,11 @@ static void special_tokens_are_found_where_allowed(void **state)
     assert_int_equal(tok_text(t, end, true, false, NULL, 0), 7);
     /* Parts are one text, but a control token never begins in one and ends in another. */
     TokPart word[] = {{SPAN("th"), true}, {SPAN("e"), false}};
-    assert_string_equal(shown(t, word, 2, false), "|the|");
+    assert_string_equal(small_shown(t, word, 2, false), "|the|");
     TokPart split[] = {{SPAN("<|en"), true}, {SPAN("d|>"), false}, {SPAN("<|end|>"), true}};
-    assert_string_equal(shown(t, split, 3, false), "|<|||e|n|d|||>|<|end|>|");
+    assert_string_equal(small_shown(t, split, 3, false), "|<|||e|n|d|||>|<|end|>|");
     TokPart user[] = {{SPAN("<"), false}, {SPAN("u>"), false}};
-    assert_string_equal(shown(t, user, 2, false), "|<u>|");
+    assert_string_equal(small_shown(t, user, 2, false), "|<u>|");
     tok_close(&t);
 }
 
@@ -90,21 +57,21 @@ static void sentencepiece_prefixes_and_falls_back(void **state)
 {
     (void)state;
     small_spm(&v);
-    Tokenizer *t = open_small();
+    Tokenizer *t = small_open(&v);
     assert_string_equal(tok_kind(t), "spm");
     assert_true(tok_adds_bos(t));
     assert_int_equal(tok_bos(t), 1);
     assert_int_equal(tok_eos(t), 2);
     assert_true(tok_ends(t, 2));
-    assert_string_equal(show(t, "hello", false), "| hello|");
-    assert_string_equal(show(t, "</s>hello", true), "|</s>| hello|");
-    assert_string_equal(show(t, "h\xC3\xA9z", false), "| |h|\xC3\xA9|z|");
+    assert_string_equal(small_show(t, "hello", false), "| hello|");
+    assert_string_equal(small_show(t, "</s>hello", true), "|</s>| hello|");
+    assert_string_equal(small_show(t, "h\xC3\xA9z", false), "| |h|\xC3\xA9|z|");
     /* A control token's text never comes out of merging. */
-    assert_string_equal(show(t, "<s>", false), "| |<|s|>|");
+    assert_string_equal(small_show(t, "<s>", false), "| |<|s|>|");
     TokPart part = {SPAN("a"), false};
-    assert_string_equal(shown(t, &part, 1, true), "|<s>| |a|");
+    assert_string_equal(small_shown(t, &part, 1, true), "|<s>| |a|");
     TokPart again = {SPAN("<s>a"), true};
-    assert_string_equal(shown(t, &again, 1, true), "|<s>| |a|");
+    assert_string_equal(small_shown(t, &again, 1, true), "|<s>| |a|");
     char out[8];
     int32_t hello = tok_find(t, SPAN("\xE2\x96\x81hello"));
     assert_true(hello >= 0);
@@ -118,17 +85,18 @@ static void wordpiece_takes_the_longest(void **state)
 {
     (void)state;
     small_wpm(&v);
-    Tokenizer *t = open_small();
-    assert_string_equal(show(t, "Hello WORLD! zzz", false), "| hello| w|o|rld| !|[UNK]|");
-    assert_string_equal(show(t, "caf\xC3\xA9", false), "| caf|e|");
-    assert_string_equal(show(t, "cafe\xCC\x81", false), "| caf|e|");
-    assert_string_equal(show(t, "hello\xE4\xBD\xA0hello", false), "| hello| \xE4\xBD\xA0| hello|");
+    Tokenizer *t = small_open(&v);
+    assert_string_equal(small_show(t, "Hello WORLD! zzz", false), "| hello| w|o|rld| !|[UNK]|");
+    assert_string_equal(small_show(t, "caf\xC3\xA9", false), "| caf|e|");
+    assert_string_equal(small_show(t, "cafe\xCC\x81", false), "| caf|e|");
+    assert_string_equal(small_show(t, "hello\xE4\xBD\xA0hello", false),
+                        "| hello| \xE4\xBD\xA0| hello|");
     TokPart part = {SPAN("hello"), false};
-    assert_string_equal(shown(t, &part, 1, true), "|[CLS]| hello|[SEP]|");
+    assert_string_equal(small_shown(t, &part, 1, true), "|[CLS]| hello|[SEP]|");
     char word[130];
     memset(word, 'o', sizeof(word));
     word[129] = '\0';
-    assert_string_equal(show(t, word, false), "|[UNK]|");
+    assert_string_equal(small_show(t, word, false), "|[UNK]|");
     tok_close(&t);
 }
 
@@ -153,9 +121,9 @@ static void gemma4_keeps_lines_and_writes_bytes(void **state)
     small_merge(&v, "a b");
     small_merge(&v, "\xE2\x96\x81 ab");
     small_merge(&v, "\n \n");
-    Tokenizer *t = open_small();
+    Tokenizer *t = small_open(&v);
     assert_true(tok_adds_bos(t));
-    assert_string_equal(show(t, "ab ab\n\n\xC3\xA9", false), "|ab| ab|\n\n|<0xC3>|<0xA9>|");
+    assert_string_equal(small_show(t, "ab ab\n\n\xC3\xA9", false), "|ab| ab|\n\n|<0xC3>|<0xA9>|");
     tok_close(&t);
 }
 
@@ -203,7 +171,7 @@ static void every_byte_comes_back(void **state)
     char text[700];
     for (size_t p = 0; p < sizeof(pres) / sizeof(pres[0]); p++) {
         small_bytes(&v, pres[p]);
-        Tokenizer *t = open_small();
+        Tokenizer *t = small_open(&v);
         for (int b = 0; b < 256; b++) {
             text[0] = (char)b;
             texts_come_back(t, text, 1);
@@ -217,7 +185,7 @@ static void every_byte_comes_back(void **state)
         tok_close(&t);
     }
     small_spm(&v);
-    Tokenizer *t = open_small();
+    Tokenizer *t = small_open(&v);
     uint32_t seed = 9;
     for (int round = 0; round < 200; round++) {
         size_t n = 1 + dice(&seed) % sizeof(text);
@@ -290,7 +258,7 @@ static void long_words_merge_as_defined(void **state)
     uint32_t seed = 3;
     for (int round = 0; round < 300; round++) {
         odd_merges(&seed);
-        Tokenizer *t = open_small();
+        Tokenizer *t = small_open(&v);
         for (int k = 0; k < 10; k++) {
             char text[400];
             int32_t want[400];
@@ -338,7 +306,7 @@ static void work_is_linear(void **state)
             small_spm(&v);
         else
             small_bytes(&v, "llama-bpe");
-        Tokenizer *t = open_small();
+        Tokenizer *t = small_open(&v);
         for (const char *const *p = patterns; *p; p++) {
             uint64_t one = work_for(t, *p, 20000), eight = work_for(t, *p, 160000);
             if (eight > one * 9 + 1000)
@@ -391,12 +359,12 @@ static void odd_vocabularies_work(void **state)
     for (const char *const *m = merges; *m; m++) small_merge(&v, *m);
     v.types[3] = 77;
     v.types[4] = -1;
-    Tokenizer *t = open_small();
-    assert_string_equal(show(t, "qrs the", false), "|q|r|s| the|");
+    Tokenizer *t = small_open(&v);
+    assert_string_equal(small_show(t, "qrs the", false), "|q|r|s| the|");
     assert_int_equal(tok_find(t, SPAN("the")), tok_size(t) - 1);
     tok_close(&t);
     small_clear(&v, "no_vocab", "");
-    t = open_small();
+    t = small_open(&v);
     assert_string_equal(tok_kind(t), "none");
     int32_t *ids;
     size_t n;
@@ -407,8 +375,8 @@ static void odd_vocabularies_work(void **state)
     static const char *const models[] = {"llama", "gpt2", "gemma4", "bert", NULL};
     for (const char *const *m = models; *m; m++) { /* nothing at all */
         small_clear(&v, *m, "");
-        t = open_small();
-        assert_string_equal(show(t, "hello <s> 1", true), "|");
+        t = small_open(&v);
+        assert_string_equal(small_show(t, "hello <s> 1", true), "|");
         tok_close(&t);
     }
 }

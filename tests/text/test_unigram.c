@@ -22,13 +22,6 @@
 static Small v;
 static bt_error err;
 
-static Tokenizer *open_small(void)
-{
-    Tokenizer *t;
-    if (tok_open(&v.source, &t, &err)) fail_msg("%s", err.text);
-    return t;
-}
-
 /* <unk> </s>, letters a to c, and pieces of them that make many cuts of nearly the same score. */
 static void letters(void)
 {
@@ -49,23 +42,6 @@ static void letters(void)
     small_token(&v, "z", TOK_UNUSED, -0.5f);
 }
 
-static const char *show(const Tokenizer *t, const char *text)
-{
-    static char out[4096];
-    int32_t *ids;
-    size_t n, used = 0;
-    TokPart part = {span_of(text), false};
-    assert_int_equal(tok_encode(t, &part, 1, false, &ids, &n, &err), BT_OK);
-    out[used++] = '|';
-    for (size_t i = 0; i < n; i++) {
-        used += (size_t)tok_text(t, ids[i], true, false, out + used, sizeof out - used - 2);
-        out[used++] = '|';
-    }
-    out[used] = '\0';
-    mem_free(ids);
-    return out;
-}
-
 /* ---- the best cut ---- */
 
 static double best_by_trying(const char *p, size_t n)
@@ -83,7 +59,7 @@ static void the_cut_is_the_best(void **state)
 {
     uint32_t random = 1;
     letters();
-    Tokenizer *t = open_small();
+    Tokenizer *t = small_open(&v);
     assert_string_equal(tok_kind(t), "unigram");
     for (int round = 0; round < 500; round++) {
         char text[16];
@@ -113,13 +89,13 @@ static void the_cut_is_the_best(void **state)
 static void unknown_characters_become_one_token_or_bytes(void **state)
 {
     letters();
-    Tokenizer *t = open_small();
-    assert_string_equal(show(t, "a\xC3\xA9xyzb"), "|a|\xC3\xA9|<unk>|b|");
-    assert_string_equal(show(t, "x"), "|<unk>|");
+    Tokenizer *t = small_open(&v);
+    assert_string_equal(small_show(t, "a\xC3\xA9xyzb", false), "|a|\xC3\xA9|<unk>|b|");
+    assert_string_equal(small_show(t, "x", false), "|<unk>|");
     assert_int_equal(tok_find(t, SPAN("<unk>")), 0);
-    assert_string_equal(show(t, ""), "|");
-    assert_string_equal(show(t, "\xC3"), "|<unk>|"); /* no UTF-8 */
-    assert_string_equal(show(t, "a<unk></s>"), "|a|<unk>|");
+    assert_string_equal(small_show(t, "", false), "|");
+    assert_string_equal(small_show(t, "\xC3", false), "|<unk>|"); /* no UTF-8 */
+    assert_string_equal(small_show(t, "a<unk></s>", false), "|a|<unk>|");
     assert_int_equal(tok_closing(t), v.source.eos);
     assert_false(tok_adds_bos(t));
     tok_close(&t);
@@ -128,11 +104,14 @@ static void unknown_characters_become_one_token_or_bytes(void **state)
         snprintf(text, sizeof text, "<0x%02X>", b);
         small_token(&v, text, TOK_BYTE, -20);
     }
-    t = open_small();
-    assert_string_equal(show(t, "a\xE2\x82\xAC"
-                                "b"),
+    t = small_open(&v);
+    assert_string_equal(small_show(t,
+                                   "a\xE2\x82\xAC"
+                                   "b",
+                                   false),
                         "|a|\xE2|\x82|\xAC|b|");
-    assert_string_equal(show(t, " a"), "|\xE2|\x96|\x81|a|"); /* a space that no piece holds */
+    assert_string_equal(small_show(t, " a", false),
+                        "|\xE2|\x96|\x81|a|"); /* a space that no piece holds */
     tok_close(&t);
 }
 
@@ -162,8 +141,8 @@ static void spaces_are_kept_or_squeezed(void **state)
         small_token(&v, MARK MARK "a", TOK_NORMAL, -3);
         v.source.add_space_prefix = rows[i].prefix;
         v.source.remove_extra_whitespaces = rows[i].squeeze;
-        Tokenizer *t = open_small();
-        assert_string_equal(show(t, rows[i].text), rows[i].want);
+        Tokenizer *t = small_open(&v);
+        assert_string_equal(small_show(t, rows[i].text, false), rows[i].want);
         tok_close(&t);
     }
 }
@@ -222,18 +201,22 @@ static void a_map_is_followed(void **state)
     v.source.charsmap = small_map();
     v.source.remove_extra_whitespaces = 1;
     small_token(&v, MARK, TOK_NORMAL, -3);
-    Tokenizer *t = open_small();
-    assert_string_equal(show(t, "A"), "|a|");
-    assert_string_equal(show(t, "AB"), "|cab|");
-    assert_string_equal(show(t, "ABC"), "|b|"); /* the longest */
-    assert_string_equal(show(t, "ABABC"), "|cab|b|");
-    assert_string_equal(show(t, "\xC3\x89"
-                                "b\t\tb\t"),
+    Tokenizer *t = small_open(&v);
+    assert_string_equal(small_show(t, "A", false), "|a|");
+    assert_string_equal(small_show(t, "AB", false), "|cab|");
+    assert_string_equal(small_show(t, "ABC", false), "|b|"); /* the longest */
+    assert_string_equal(small_show(t, "ABABC", false), "|cab|b|");
+    assert_string_equal(small_show(t,
+                                   "\xC3\x89"
+                                   "b\t\tb\t",
+                                   false),
                         "|\xC3\xA9|b| |b|");
-    assert_string_equal(show(t, "a\x01"
-                                "b\x01"),
+    assert_string_equal(small_show(t,
+                                   "a\x01"
+                                   "b\x01",
+                                   false),
                         "|ab|");
-    assert_string_equal(show(t, "\x01"), "|");
+    assert_string_equal(small_show(t, "\x01", false), "|");
     tok_close(&t);
 }
 
@@ -252,7 +235,8 @@ static void damaged_maps_do_no_harm(void **state)
             copy[(random >> 8) % good.size] ^= (char)(1 << random % 8);
         }
         v.source.charsmap = (Span){copy, round % 3 ? good.size : (random >> 4) % good.size};
-        if (tok_open(&v.source, &t, &err) == BT_OK) show(t, "ABABC\x01\t\xC3\x89 xyz A");
+        if (tok_open(&v.source, &t, &err) == BT_OK)
+            small_show(t, "ABABC\x01\t\xC3\x89 xyz A", false);
         tok_close(&t);
         free(copy);
     }
@@ -278,14 +262,14 @@ static void bad_maps_and_pieces_are_refused(void **state)
     assert_int_equal(tok_open(&v.source, &t, &err), BT_E_LIMIT);
     letters();
     v.source.n_tokens = 2; /* no pieces at all: everything is unknown */
-    t = open_small();
-    assert_string_equal(show(t, "abc"), "|<unk>|");
+    t = small_open(&v);
+    assert_string_equal(small_show(t, "abc", false), "|<unk>|");
     tok_close(&t);
     letters();
     v.scores[3] = NAN; /* a piece without a score is none */
     v.scores[4] = -INFINITY;
-    t = open_small();
-    assert_string_equal(show(t, "bcb"), "|bc|<unk>|");
+    t = small_open(&v);
+    assert_string_equal(small_show(t, "bcb", false), "|bc|<unk>|");
     tok_close(&t);
 }
 
@@ -312,7 +296,7 @@ static void work_is_linear(void **state)
         piece[i] = '\0';
         small_token(&v, piece, TOK_NORMAL, -(float)i);
     }
-    Tokenizer *t = open_small();
+    Tokenizer *t = small_open(&v);
     uint64_t one = work_for(t, 20000), eight = work_for(t, 160000);
     assert_true(eight < 9 * one);
     tok_close(&t);

@@ -1,10 +1,16 @@
 /* Small vocabularies for tests (see vocab_small.h). */
 #include "vocab_small.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <cmocka.h>
+
+#include "base/mem.h"
 #include "text/tok.h"
 #include "text/utf8.h"
 
@@ -15,6 +21,37 @@ static Span keep(Small *v, const char *text)
     memcpy(at, text, n);
     v->used += n;
     return (Span){at, n};
+}
+
+Tokenizer *small_open(const Small *v)
+{
+    Tokenizer *t;
+    bt_error err = {0};
+    if (tok_open(&v->source, &t, &err)) fail_msg("%s", err.text);
+    return t;
+}
+
+const char *small_shown(const Tokenizer *t, const TokPart *parts, size_t n, bool bos)
+{
+    static char out[4096];
+    int32_t *ids;
+    size_t count, used = 0;
+    bt_error err = {0};
+    assert_int_equal(tok_encode(t, parts, n, bos, &ids, &count, &err), BT_OK);
+    out[used++] = '|';
+    for (size_t i = 0; i < count; i++) {
+        used += (size_t)tok_text(t, ids[i], true, false, out + used, sizeof(out) - used - 2);
+        out[used++] = '|';
+    }
+    out[used] = '\0';
+    mem_free(ids);
+    return out;
+}
+
+const char *small_show(const Tokenizer *t, const char *text, bool special)
+{
+    TokPart part = {span_of(text), special};
+    return small_shown(t, &part, 1, false);
 }
 
 void small_clear(Small *v, const char *model, const char *pre)

@@ -15,6 +15,13 @@ typedef struct Small {
     TokSource source;
 } Small;
 
+/* The tokenizer of it; a failed test if it is refused. */
+Tokenizer *small_open(const Small *v);
+/* Texts of the ids that these parts become, between bars: "|th|e|". Static memory. */
+const char *small_shown(const Tokenizer *t, const TokPart *parts, size_t n, bool bos);
+/* The same of one text, in which special tokens are found or not. */
+const char *small_show(const Tokenizer *t, const char *text, bool special);
+
 void small_clear(Small *v, const char *model, const char *pre);
 int32_t small_token(Small *v, const char *text, int32_t type, float score);
 void small_merge(Small *v, const char *merge);
