@@ -26,32 +26,29 @@ const TensorRule rules_bert[] = {
     {0},
 };
 
+#define NOMIC                                                                                      \
+    {"embeddings.word_embeddings", "token_embd"},                                                  \
+        {"embeddings.token_type_embeddings", "token_types"}, {"emb_ln", "token_embd_norm"},        \
+        {"encoder.layers.#.attn.Wqkv", "attn_qkv"},                                                \
+        {"encoder.layers.#.attn.out_proj", "attn_output"},                                         \
+        {"encoder.layers.#.norm1", "attn_output_norm"},                                            \
+        {"encoder.layers.#.norm2", "layer_output_norm"},                                           \
+    {                                                                                              \
+        "encoder.layers.#.mlp.fc2", "ffn_down"                                                     \
+    }
+
 const TensorRule rules_nomic[] = {
-    {"embeddings.word_embeddings", "token_embd"},
-    {"embeddings.token_type_embeddings", "token_types"},
-    {"emb_ln", "token_embd_norm"},
-    {"encoder.layers.#.attn.Wqkv", "attn_qkv"},
-    {"encoder.layers.#.attn.out_proj", "attn_output"},
-    {"encoder.layers.#.norm1", "attn_output_norm"},
-    {"encoder.layers.#.norm2", "layer_output_norm"},
+    NOMIC,
     {"encoder.layers.#.mlp.fc11", "ffn_up"},
     {"encoder.layers.#.mlp.fc12", "ffn_gate"},
-    {"encoder.layers.#.mlp.fc2", "ffn_down"},
     {0},
 };
 
 /* Nomic with experts: two matrices in each part; those of the experts stand one below the other,
  * both (inner, model). */
 const TensorRule rules_nomic_moe[] = {
-    {"embeddings.word_embeddings", "token_embd"},
-    {"embeddings.token_type_embeddings", "token_types"},
-    {"emb_ln", "token_embd_norm"},
-    {"encoder.layers.#.attn.Wqkv", "attn_qkv"},
-    {"encoder.layers.#.attn.out_proj", "attn_output"},
-    {"encoder.layers.#.norm1", "attn_output_norm"},
-    {"encoder.layers.#.norm2", "layer_output_norm"},
+    NOMIC,
     {"encoder.layers.#.mlp.fc1", "ffn_up"},
-    {"encoder.layers.#.mlp.fc2", "ffn_down"},
     {"encoder.layers.#.mlp.router.layer", "ffn_gate_inp"},
     {"encoder.layers.#.mlp.experts.mlp.w1", "ffn_up_exps.weight", op_experts_below, 0},
     {"encoder.layers.#.mlp.experts.mlp.w2", "ffn_down_exps.weight", op_experts_below, 1},

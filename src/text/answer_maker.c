@@ -224,6 +224,19 @@ static bool is_required(const MakerTool *tool, const char *key)
     return false;
 }
 
+/* The letter of the next sign (%x) of a pattern, behind which *at then is; the text before it is
+ * read on the way. 0: there is none up to `stop` (NULL: the end). */
+static char next_sign(Maker *m, uint32_t *from, const char **at, const char *stop)
+{
+    size_t n = strcspn(*at, "%");
+    if (*at == stop) return 0;
+    if (n) *from = maker_text(m, *from, (Span){*at, n});
+    *at += n;
+    if (!**at || *at == stop) return 0;
+    *at += 2;
+    return (*at)[-1];
+}
+
 /* ---- parameters ---- */
 
 static const char *type_word(unsigned types)
@@ -242,15 +255,7 @@ static uint32_t parameter(Maker *m, uint32_t from, const MakerTool *tool, const 
     const char *at = m->form->parameter;
     unsigned types = answer_tools_type(m->types, span_of(tool->name), span_of(key));
     bool string = types & TYPE_STRING;
-    while (*at) {
-        size_t n = strcspn(at, "%");
-        if (n) {
-            from = maker_text(m, from, (Span){at, n});
-            at += n;
-            continue;
-        }
-        char what = at[1];
-        at += 2;
+    for (char what; (what = next_sign(m, &from, &at, NULL));) {
         if (what == '(') at = strstr(at, "%)") + 2;
         if (what == 'k') from = text_of(m, from, key);
         if (what == '_') from = maker_blank(m, from);
@@ -352,15 +357,7 @@ static uint32_t body(Maker *m, uint32_t from, char what)
 static uint32_t pattern(Maker *m, uint32_t from, const char *at, const char *stop,
                         const MakerTool *tool)
 {
-    while (*at && at != stop && !m->status) {
-        size_t n = strcspn(at, "%");
-        if (n) {
-            from = maker_text(m, from, (Span){at, n});
-            at += n;
-            continue;
-        }
-        char what = at[1];
-        at += 2;
+    for (char what; !m->status && (what = next_sign(m, &from, &at, stop));) {
         switch (what) {
         case '(': { /* or not */
             const char *close = strstr(at, "%)");
