@@ -41,14 +41,15 @@ typedef struct Grammar {
     GrammarEdge *edges; /* only those from which the grammar can still end */
     uint32_t *rule;     /* first state of a rule */
     uint16_t *need;     /* calls that the shortest way to the end of the rule holds open */
-    uint8_t *flags;     /* GRAMMAR_ENDS, GRAMMAR_READS */
+    uint8_t *flags;     /* GRAMMAR_ENDS, GRAMMAR_READS ... */
     uint8_t class_of[256];
     uint8_t example[256]; /* a byte of each class */
-    uint32_t n_classes;   /* bytes of a class are alike in every edge */
+    uint32_t n_classes;   /* bytes of a class are alike in every edge, and neighbours */
 } Grammar;
 
 #define GRAMMAR_ENDS  1u /* the rule may end here */
 #define GRAMMAR_READS 2u /* has an edge that reads a byte */
+#define GRAMMAR_APART 8u /* no byte is read by two of its edges */
 #define GRAMMAR_LAST  4u /* the end and nothing else: a call that returns here need not return */
 
 void grammar_close(Grammar **grammar);

@@ -1,13 +1,14 @@
 /* Putting a grammar together, state by state (see grammar.h). Long repetitions are built from
- * halves: "exactly 2^k" calls "exactly 2^(k-1)" twice, and "at most n" is split at the powers of
- * two, so that a maxLength of a million costs some hundred states. A text of i repetitions then
- * stands in at most about log2 n places at once. */
+ * sixteenths: "exactly 16^k" calls "exactly 16^(k-1)" 16 times, and "at most n" is split at the
+ * powers of 16, so that a maxLength of a million costs some hundred states. A text of i repetitions
+ * then stands in one place while what is left is written out, else in at most log16 n + 1. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "text/grammar.h"
 
-enum { LINEAR = 24 }; /* shorter repetitions are written out */
+/* Shorter repetitions are written out: in a large grammar only the shortest. */
+enum { LINEAR = 256, LINEAR_IN_LARGE = 24, LARGE = 1 << 17, BASE_BITS = 4, BASE = 1 << BASE_BITS };
 
 static bool stopped(const GrammarBuilder *b)
 {
@@ -260,32 +261,44 @@ static uint32_t *memo_slot(GrammarBuilder *b, uint64_t key)
     return &m->values[at];
 }
 
-/* Rule "`rule` exactly 2^k times" (`exact`) or "at most 2^k - 1 times"; made from the smallest k
- * up, so nothing recurses. */
+static uint32_t linear(const GrammarBuilder *b)
+{
+    return b->n_states < LARGE ? LINEAR : LINEAR_IN_LARGE;
+}
+
+/* A call of the rule "at most 16^k - 1"; for k = 0 there is none. */
+static void call_fewer(GrammarBuilder *b, uint32_t from, unsigned k, uint32_t fewer, uint32_t to)
+{
+    if (k)
+        builder_call(b, from, fewer, to);
+    else
+        builder_empty(b, from, to);
+}
+
+/* Rule "`rule` exactly 16^k times" (`exact`) or "at most 16^k - 1 times", k at least 1; made from
+ * the smallest k up, so nothing recurses deeper than one call. */
 static uint32_t power(GrammarBuilder *b, uint32_t rule, unsigned k, bool exact)
 {
-    uint32_t below = exact ? rule : 0;
-    for (unsigned i = exact ? 1 : 0; i <= k && !stopped(b); i++) {
-        uint32_t half = exact || i == 0 ? 0 : power(b, rule, i - 1, true);
+    uint32_t below = rule;
+    for (unsigned i = 1; i <= k && !stopped(b); i++) {
+        uint32_t part = exact ? below : i == 1 ? rule : power(b, rule, i - 1, true);
         uint32_t *slot = memo_slot(b, (uint64_t)rule << 8 | i << 1 | exact);
         if (!slot) return 0;
         if (*slot == GRAMMAR_NO_LIMIT) {
             uint32_t made = *slot = builder_rule(b, (Span){0});
             if (stopped(b)) return 0;
-            BuilderRule r = b->rules[made];
-            if (exact) {
-                uint32_t middle = builder_state(b);
-                builder_call(b, r.start, below, middle);
-                builder_call(b, middle, below, r.end);
-            } else {
-                builder_empty(b, r.start, r.end);
-                if (i) { /* either the upper half whole and then the lower part, or that alone */
-                    uint32_t middle = builder_state(b);
-                    builder_call(b, r.start, below, r.end);
-                    builder_call(b, r.start, half, middle);
-                    builder_call(b, middle, below, r.end);
-                }
+            uint32_t from = b->rules[made].start, to = b->rules[made].end;
+            for (unsigned n = 1; n < BASE; n++) {
+                uint32_t next = builder_state(b);
+                /* At most: fewer than a part and no more, or a part and then what is left. */
+                if (!exact) call_fewer(b, from, i - 1, below, to);
+                builder_call(b, from, part, next);
+                from = next;
             }
+            if (exact)
+                builder_call(b, from, part, to);
+            else
+                call_fewer(b, from, i - 1, below, to);
             below = made;
         } else {
             below = *slot;
@@ -294,42 +307,38 @@ static uint32_t power(GrammarBuilder *b, uint32_t rule, unsigned k, bool exact)
     return below;
 }
 
+/* The largest k for which 16^k is at most n. */
+static unsigned digits(uint32_t n)
+{
+    unsigned k = 0;
+    while (n >>= BASE_BITS) k++;
+    return k;
+}
+
 static uint32_t exactly(GrammarBuilder *b, uint32_t from, uint32_t rule, uint32_t n)
 {
-    if (n <= LINEAR) {
-        for (uint32_t i = 0; i < n && !stopped(b); i++) {
-            uint32_t next = builder_state(b);
-            builder_call(b, from, rule, next);
-            from = next;
-        }
-        return from;
-    }
-    for (unsigned k = 31; k < 32; k--) {
-        if (!(n >> k & 1)) continue;
+    while (n && !stopped(b)) {
+        unsigned k = n > linear(b) ? digits(n) : 0;
         uint32_t next = builder_state(b);
-        builder_call(b, from, power(b, rule, k, true), next);
+        builder_call(b, from, k ? power(b, rule, k, true) : rule, next);
         from = next;
+        n -= 1u << (BASE_BITS * k);
     }
     return from;
 }
 
 static void at_most(GrammarBuilder *b, uint32_t from, uint32_t rule, uint32_t n, uint32_t to)
 {
-    while (n > LINEAR && !stopped(b)) {
-        unsigned k = 31;
-        while (!(n >> k & 1)) k--;
-        /* Fewer than 2^k, or 2^k whole and then at most the rest. */
+    while (n && !stopped(b)) {
+        unsigned k = n > linear(b) ? digits(n) : 0;
         uint32_t next = builder_state(b);
-        builder_call(b, from, power(b, rule, k, false), to);
-        builder_call(b, from, power(b, rule, k, true), next);
+        if (k)
+            builder_call(b, from, power(b, rule, k, false), to);
+        else
+            builder_empty(b, from, to);
+        builder_call(b, from, k ? power(b, rule, k, true) : rule, next);
         from = next;
-        n -= 1u << k;
-    }
-    for (uint32_t i = 0; i < n && !stopped(b); i++) {
-        uint32_t next = builder_state(b);
-        builder_empty(b, from, to);
-        builder_call(b, from, rule, next);
-        from = next;
+        n -= 1u << (BASE_BITS * k);
     }
     builder_empty(b, from, to);
 }

@@ -306,6 +306,24 @@ static uint32_t resolve(const Finish *f, uint32_t state)
     return state;
 }
 
+static bool reads_apart(const Grammar *g, uint32_t state)
+{
+    uint64_t read[4] = {0};
+    for (uint32_t e = g->first[state]; e < g->n_edges; e++) {
+        uint32_t label = g->edges[e].label, low = label & 0xFF, high = label >> 8;
+        if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
+        for (uint32_t i = 0; i < 4; i++) {
+            uint64_t part = UINT64_MAX;
+            if (high < 64 * i || low >= 64 * (i + 1)) continue;
+            if (low > 64 * i) part &= UINT64_MAX << (low - 64 * i);
+            if (high < 64 * i + 63) part &= UINT64_MAX >> (63 - (high - 64 * i));
+            if (read[i] & part) return false;
+            read[i] |= part;
+        }
+    }
+    return true;
+}
+
 static bool pack(const Finish *f, uint32_t root, Grammar *g)
 {
     const GrammarBuilder *b = f->b;
@@ -331,6 +349,7 @@ static bool pack(const Finish *f, uint32_t root, Grammar *g)
             g->edges[g->n_edges++] =
                 (GrammarEdge){b->edges[e].label, resolve(f, b->edges[e].target)};
         }
+        if (reads_apart(g, s)) g->flags[s] |= GRAMMAR_APART;
     }
     g->first[b->n_states] = g->n_edges;
     classes(b, g);

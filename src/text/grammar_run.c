@@ -13,7 +13,18 @@ enum {
     MAX_MEMBERS = 1 << 20,
     MAX_CONFIGS = 1 << 15,
     CONFIG_TABLE = 1 << 16,
+    /* Tables begin with this part in use: what is looked up at random lies together. */
+    FIRST_NODES = 1 << 13,
+    FIRST_CONFIGS = 1 << 12,
+    TOUCHED = 256 << 10, /* bytes */
 };
+
+/* Memory that most texts use is given by the kernel when the grammar is opened, not page by page
+ * under the first tokens. */
+static void touch(void *memory, size_t size)
+{
+    memset(memory, 0, size < TOUCHED ? size : TOUCHED);
+}
 
 bt_status run_open(const Grammar *g, GrammarRun **out, bt_error *err)
 {
@@ -31,12 +42,28 @@ bt_status run_open(const Grammar *g, GrammarRun **out, bt_error *err)
     run->config_table = mem_zalloc(CONFIG_TABLE, sizeof *run->config_table);
     run->work = mem_zalloc(MAX_NODES, sizeof *run->work);
     run->found = mem_zalloc(MAX_NODES, sizeof *run->found);
+    run->plain = mem_zalloc(g->n_states, sizeof *run->plain);
+    run->node_mask = FIRST_NODES - 1;
+    run->config_mask = FIRST_CONFIGS - 1;
     if (!run->nodes || !run->stamp || !run->configs || !run->members || !run->rows ||
-        !run->node_table || !run->config_table || !run->work || !run->found) {
+        !run->node_table || !run->config_table || !run->work || !run->found || !run->plain) {
         run_close(&run);
         return bt_fail_memory(err, "a grammar's states",
                               (uint64_t)MAX_CONFIGS * g->n_classes * 4 + (16u << 20));
     }
+    size_t rows = (size_t)MAX_CONFIGS * g->n_classes * sizeof *run->rows;
+    touch(run->nodes, MAX_NODES * sizeof *run->nodes);
+    touch(run->stamp, MAX_NODES * sizeof *run->stamp);
+    touch(run->configs, MAX_CONFIGS * sizeof *run->configs);
+    touch(run->members, MAX_MEMBERS * sizeof *run->members);
+    for (size_t at = 0; at < rows && at < 4 * (size_t)TOUCHED; at += TOUCHED)
+        touch((char *)run->rows + at, rows - at);
+    touch(run->node_table, NODE_TABLE * sizeof *run->node_table);
+    touch(run->config_table, CONFIG_TABLE * sizeof *run->config_table);
+    for (unsigned c = 0; c < 256; c++) run->kinds[0][c] = byte_kind_bit(c);
+    for (int i = 1; i < 8; i++)
+        for (unsigned c = 0; c + (1u << i) <= 256; c++)
+            run->kinds[i][c] = run->kinds[i - 1][c] | run->kinds[i - 1][c + (1u << (i - 1))];
     run->n_nodes = 1;
     run->n_configs = RUN_DEAD + 1;
     *out = run;
@@ -56,6 +83,7 @@ void run_close(GrammarRun **pointer)
     mem_free(run->config_table);
     mem_free(run->work);
     mem_free(run->found);
+    mem_free(run->plain);
     mem_free(run);
     *pointer = NULL;
 }
@@ -68,10 +96,46 @@ static uint32_t mix(uint32_t a, uint32_t b)
     return (uint32_t)(h >> 32) ^ (uint32_t)(h >> 13);
 }
 
+static void list_nodes(GrammarRun *run)
+{
+    for (uint32_t i = 1; i < run->n_nodes; i++) {
+        uint32_t at = mix(run->nodes[i].state, run->nodes[i].parent) & run->node_mask;
+        while (run->node_table[at]) at = (at + 1) & run->node_mask;
+        run->node_table[at] = i;
+    }
+}
+
+static void list_configs(GrammarRun *run)
+{
+    for (uint32_t i = RUN_DEAD + 1; i < run->n_configs; i++) {
+        uint32_t hash = run->configs[i].ends ? 77 : 3;
+        for (uint32_t k = 0; k < run->configs[i].n; k++)
+            hash = mix(hash, run->members[run->configs[i].first + k]);
+        uint32_t at = hash & run->config_mask;
+        while (run->config_table[at]) at = (at + 1) & run->config_mask;
+        run->config_table[at] = i;
+    }
+}
+
+/* Uses more of a table when it is half full. */
+static void spread(GrammarRun *run)
+{
+    if (run->n_nodes > run->node_mask / 2 && run->node_mask < NODE_TABLE - 1) {
+        memset(run->node_table, 0, (run->node_mask + 1) * sizeof *run->node_table);
+        run->node_mask = run->node_mask * 2 + 1;
+        list_nodes(run);
+    }
+    if (run->n_configs > run->config_mask / 2 && run->config_mask < CONFIG_TABLE - 1) {
+        memset(run->config_table, 0, (run->config_mask + 1) * sizeof *run->config_table);
+        run->config_mask = run->config_mask * 2 + 1;
+        list_configs(run);
+    }
+}
+
 static uint32_t node_of(GrammarRun *run, uint32_t state, uint32_t parent)
 {
-    uint32_t at = mix(state, parent) & (NODE_TABLE - 1);
-    for (; run->node_table[at]; at = (at + 1) & (NODE_TABLE - 1)) {
+    uint32_t at = mix(state, parent) & run->node_mask;
+    for (; run->node_table[at]; at = (at + 1) & run->node_mask) {
         const RunNode *node = &run->nodes[run->node_table[at]];
         if (node->state == state && node->parent == parent) return run->node_table[at];
     }
@@ -81,7 +145,9 @@ static uint32_t node_of(GrammarRun *run, uint32_t state, uint32_t parent)
     }
     run->nodes[run->n_nodes] = (RunNode){state, parent, run->nodes[parent].depth + 1};
     run->stamp[run->n_nodes] = 0;
-    return run->node_table[at] = run->n_nodes++;
+    uint32_t made = run->node_table[at] = run->n_nodes++;
+    if (run->n_nodes > run->node_mask / 2) spread(run);
+    return made;
 }
 
 static void visit(GrammarRun *run, uint32_t node)
@@ -169,8 +235,8 @@ static uint32_t finish(GrammarRun *run)
     sort(run->found, n);
     uint32_t hash = run->ends ? 77 : 3;
     for (uint32_t i = 0; i < n; i++) hash = mix(hash, run->found[i]);
-    uint32_t at = hash & (CONFIG_TABLE - 1);
-    for (; run->config_table[at]; at = (at + 1) & (CONFIG_TABLE - 1)) {
+    uint32_t at = hash & run->config_mask;
+    for (; run->config_table[at]; at = (at + 1) & run->config_mask) {
         const RunConfig *c = &run->configs[run->config_table[at]];
         if (c->n == n && c->ends == run->ends &&
             memcmp(run->members + c->first, run->found, n * sizeof *run->found) == 0)
@@ -183,7 +249,41 @@ static uint32_t finish(GrammarRun *run)
     memcpy(run->members + run->n_members, run->found, n * sizeof *run->found);
     run->configs[run->n_configs] = (RunConfig){.first = run->n_members, .n = n, .ends = run->ends};
     run->n_members += n;
-    return run->config_table[at] = run->n_configs++;
+    uint32_t made = run->config_table[at] = run->n_configs++;
+    if (run->n_configs > run->config_mask / 2) spread(run);
+    return made;
+}
+
+static void fill_row(GrammarRun *run, uint32_t config, unsigned low, unsigned high, uint32_t to)
+{
+    const Grammar *g = run->g;
+    uint32_t *row = &run->rows[(size_t)config * g->n_classes];
+    for (unsigned c = g->class_of[low]; c <= g->class_of[high]; c++) row[c] = to;
+}
+
+/* The step from a config of one place whose edges share no byte: at once for all that lead where
+ * `byte` does. */
+static uint32_t step_alone(GrammarRun *run, uint32_t config, unsigned char byte)
+{
+    const Grammar *g = run->g;
+    const RunNode node = run->nodes[run->members[run->configs[config].first]];
+    uint32_t end = g->first[node.state + 1], e = g->first[node.state];
+    for (; e < end; e++) {
+        uint32_t label = g->edges[e].label;
+        if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
+        if (byte >= (label & 0xFF) && byte <= label >> 8) break;
+    }
+    if (e == end) return run->rows[(size_t)config * g->n_classes + g->class_of[byte]] = RUN_DEAD;
+    uint32_t target = g->edges[e].target;
+    begin(run);
+    visit(run, node_of(run, target, node.parent));
+    uint32_t to = finish(run);
+    for (e = g->first[node.state]; e < end && !run->full; e++) {
+        uint32_t label = g->edges[e].label;
+        if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL) || g->edges[e].target != target) continue;
+        fill_row(run, config, label & 0xFF, label >> 8, to);
+    }
+    return to;
 }
 
 /* One step, and at once for all bytes that the same edges read: those around `byte` up to where an
@@ -191,12 +291,15 @@ static uint32_t finish(GrammarRun *run)
 uint32_t run_step(GrammarRun *run, uint32_t config, unsigned char byte)
 {
     const Grammar *g = run->g;
-    uint32_t *row = &run->rows[(size_t)config * g->n_classes];
+    uint32_t *at = &run->rows[(size_t)config * g->n_classes + g->class_of[byte]];
     unsigned low = 0, high = 255;
-    if (row[g->class_of[byte]] != RUN_UNKNOWN) return row[g->class_of[byte]];
+    if (*at != RUN_UNKNOWN) return *at;
     if (config == RUN_DEAD || run->full) return RUN_DEAD;
-    begin(run);
+    if (!(run_reads(run, config) & run->kinds[0][byte])) return *at = RUN_DEAD;
     const RunConfig *c = &run->configs[config];
+    if (c->n == 1 && g->flags[run->nodes[run->members[c->first]].state] & GRAMMAR_APART)
+        return step_alone(run, config, byte);
+    begin(run);
     for (uint32_t i = 0; i < c->n; i++) {
         const RunNode node = run->nodes[run->members[c->first + i]];
         for (uint32_t e = g->first[node.state]; e < g->first[node.state + 1]; e++) {
@@ -214,9 +317,29 @@ uint32_t run_step(GrammarRun *run, uint32_t config, unsigned char byte)
         }
     }
     uint32_t to = finish(run);
-    if (run->full) return to;
-    for (unsigned k = low; k <= high; k++) row[g->class_of[k]] = to;
+    if (!run->full) fill_row(run, config, low, high, to);
     return to;
+}
+
+uint64_t run_reads(GrammarRun *run, uint32_t config)
+{
+    const Grammar *g = run->g;
+    RunConfig *c = &run->configs[config];
+    if (c->reads_known) return c->reads;
+    uint64_t kinds = 0;
+    for (uint32_t i = 0; i < c->n; i++) {
+        uint32_t state = run->nodes[run->members[c->first + i]].state;
+        for (uint32_t e = g->first[state]; e < g->first[state + 1]; e++) {
+            uint32_t label = g->edges[e].label, low = label & 0xFF, high = label >> 8;
+            if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
+            int power = 31 - __builtin_clz(high - low + 1);
+            if (power > 7) power = 7;
+            kinds |= run->kinds[power][low] | run->kinds[power][high + 1 - (1u << power)];
+        }
+    }
+    c->reads = kinds;
+    c->reads_known = true;
+    return kinds;
 }
 
 /* ---- plain characters ----------------------------------------------------------- */
@@ -251,17 +374,106 @@ static uint32_t same_after(GrammarRun *run, uint32_t config, unsigned lead, unsi
     return at == RUN_PLAIN_MIXED ? at : same(run, at, 0x80, 0xBF, so_far);
 }
 
+/* Characters of more than one byte, by their first: what the second may be, and how many of 0x80 to
+ * 0xBF come after that. */
+static const struct {
+    unsigned lead, last, low, high;
+    int more;
+} part[] = {{0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1},
+            {0xED, 0xED, 0x80, 0x9F, 1}, {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
+            {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
+
+enum { PLAIN_NOT_ASKED, PLAIN_NONE, PLAIN_PARTS, PLAIN_FIRST }; /* state + PLAIN_FIRST */
+
+/* The state that all bytes of [low, high] lead to from `state`, given that `so_far` is what others
+ * led to (PLAIN_NOT_ASKED: none). */
+static uint32_t alone(const Grammar *g, uint32_t state, unsigned low, unsigned high,
+                      uint32_t so_far)
+{
+    for (unsigned c = low, next; c <= high; c = next) {
+        bool read = false;
+        next = high + 1;
+        for (uint32_t e = g->first[state]; e < g->first[state + 1]; e++) {
+            uint32_t label = g->edges[e].label, to = g->edges[e].target + PLAIN_FIRST;
+            if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
+            if (c < (label & 0xFF) || c > label >> 8) {
+                if (c < (label & 0xFF) && next > (label & 0xFF)) next = label & 0xFF;
+                continue;
+            }
+            if (so_far != PLAIN_NOT_ASKED && so_far != to) return PLAIN_PARTS;
+            so_far = to;
+            read = true;
+            if (next > (label >> 8) + 1) next = (label >> 8) + 1;
+        }
+        if (!read) return PLAIN_PARTS;
+    }
+    return so_far;
+}
+
+/* The same past one byte that led to `after` (a state + PLAIN_FIRST), which does nothing else. */
+static uint32_t alone_after(const Grammar *g, uint32_t after, unsigned low, unsigned high,
+                            uint32_t so_far)
+{
+    if (after < PLAIN_FIRST) return PLAIN_PARTS;
+    uint32_t state = after - PLAIN_FIRST;
+    if (g->flags[state] & GRAMMAR_ENDS) return PLAIN_PARTS;
+    for (uint32_t e = g->first[state]; e < g->first[state + 1]; e++)
+        if (g->edges[e].label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) return PLAIN_PARTS;
+    return alone(g, state, low, high, so_far);
+}
+
+/* What a state by itself makes of plain characters: all lead to one state (+ PLAIN_FIRST), none to
+ * any, or neither is plain to see. Most strings are read by such states, and many places by the
+ * same. */
+static uint32_t plain_of(GrammarRun *run, uint32_t state)
+{
+    const Grammar *g = run->g;
+    if (run->plain[state] != PLAIN_NOT_ASKED) return run->plain[state];
+    bool any = false;
+    for (uint32_t e = g->first[state]; e < g->first[state + 1]; e++) {
+        uint32_t label = g->edges[e].label, low = label & 0xFF, high = label >> 8;
+        if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
+        if (high >= 0x20 && low <= 0xF4 && !(low == high && (low == '"' || low == '\\')) &&
+            !(low >= 0x80 && high < 0xC2))
+            any = true;
+    }
+    uint32_t to = PLAIN_NONE;
+    if (any) {
+        to = alone(g, state, 0x20, 0x21, PLAIN_NOT_ASKED);
+        if (to >= PLAIN_FIRST) to = alone(g, state, 0x23, 0x5B, to);
+        if (to >= PLAIN_FIRST) to = alone(g, state, 0x5D, 0x7F, to);
+        for (size_t i = 0; i < sizeof part / sizeof part[0] && to >= PLAIN_FIRST; i++) {
+            uint32_t at = alone(g, state, part[i].lead, part[i].last, PLAIN_NOT_ASKED);
+            unsigned low = part[i].low, high = part[i].high;
+            for (int more = part[i].more; more >= 0; more--, low = 0x80, high = 0xBF)
+                at = alone_after(g, at, low, high, more ? PLAIN_NOT_ASKED : to);
+            to = at;
+        }
+    }
+    return run->plain[state] = to;
+}
+
+/* run_plain where each place answers by itself; false: one does not. */
+static bool plain_alone(GrammarRun *run, uint32_t config, uint32_t *to)
+{
+    const RunConfig c = run->configs[config];
+    begin(run);
+    for (uint32_t i = 0; i < c.n; i++) {
+        RunNode node = run->nodes[run->members[c.first + i]];
+        uint32_t target = plain_of(run, node.state);
+        if (target == PLAIN_PARTS) return false;
+        if (target >= PLAIN_FIRST) visit(run, node_of(run, target - PLAIN_FIRST, node.parent));
+    }
+    *to = run->n_work ? finish(run) : RUN_DEAD;
+    return !run->full;
+}
+
 uint32_t run_plain(GrammarRun *run, uint32_t config)
 {
-    static const struct {
-        unsigned lead, last, low, high;
-        int more;
-    } part[] = {{0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1},
-                {0xE1, 0xEC, 0x80, 0xBF, 1}, {0xED, 0xED, 0x80, 0x9F, 1},
-                {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
-                {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
     if (config == RUN_DEAD) return RUN_DEAD;
     if (run->configs[config].plain != RUN_PLAIN_UNKNOWN) return run->configs[config].plain;
+    uint32_t all;
+    if (!run->full && plain_alone(run, config, &all)) return run->configs[config].plain = all;
     uint32_t to = same(run, config, 0x20, 0x21, NOT_YET);
     to = same(run, config, 0x23, 0x5B, to);
     to = same(run, config, 0x5D, 0x7F, to);
@@ -366,19 +578,8 @@ bool run_collect(GrammarRun *run)
     memset(run->node_table, 0, NODE_TABLE * sizeof *run->node_table);
     memset(run->config_table, 0, CONFIG_TABLE * sizeof *run->config_table);
     run->round = 0;
-    for (uint32_t i = 1; i < run->n_nodes; i++) {
-        uint32_t at = mix(run->nodes[i].state, run->nodes[i].parent) & (NODE_TABLE - 1);
-        while (run->node_table[at]) at = (at + 1) & (NODE_TABLE - 1);
-        run->node_table[at] = i;
-    }
-    for (uint32_t i = RUN_DEAD + 1; i < run->n_configs; i++) {
-        uint32_t hash = run->configs[i].ends ? 77 : 3;
-        for (uint32_t k = 0; k < run->configs[i].n; k++)
-            hash = mix(hash, run->members[run->configs[i].first + k]);
-        uint32_t at = hash & (CONFIG_TABLE - 1);
-        while (run->config_table[at]) at = (at + 1) & (CONFIG_TABLE - 1);
-        run->config_table[at] = i;
-    }
+    list_nodes(run);
+    list_configs(run);
     run->full = false;
     run->generation++;
     return true;

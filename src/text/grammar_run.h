@@ -8,6 +8,7 @@
 #ifndef TEXT_GRAMMAR_RUN_H
 #define TEXT_GRAMMAR_RUN_H
 
+#include "text/byte_kind.h"
 #include "text/grammar.h"
 
 #define RUN_UNKNOWN 0u
@@ -22,11 +23,13 @@ typedef struct RunNode {
 } RunNode;
 
 typedef struct RunConfig {
+    uint64_t reads;    /* memory of run_reads */
     uint32_t first, n; /* members: nodes whose states read a byte, ascending */
     uint32_t plain;    /* memory of run_plain */
     uint32_t mask;     /* for grammar_mask.c: slot + 1 */
     bool ends;         /* the text may end here */
-    uint8_t width;     /* for grammar_mask.c */
+    bool reads_known;
+    uint8_t width; /* for grammar_mask.c */
 } RunConfig;
 
 /* Where a text stands. Copy with run_state_copy; while open it keeps its config alive. */
@@ -43,6 +46,8 @@ typedef struct GrammarRun {
     uint32_t *members;
     uint32_t *rows; /* n_classes a config: where each class leads */
     uint32_t *node_table, *config_table, *work, *found;
+    uint32_t *plain;                 /* of a state: memory of plain_of in grammar_run.c */
+    uint32_t node_mask, config_mask; /* size of the tables in use, less one */
     uint32_t n_nodes, n_configs, n_members, round, max_configs, start;
     uint32_t n_work, n_found;
     bool ends;           /* of the closure being made */
@@ -50,6 +55,7 @@ typedef struct GrammarRun {
     uint64_t visits;     /* nodes visited so far: the measure of work */
     uint64_t generation; /* counts collections: configs have new numbers after one */
     RunState *states;
+    uint64_t kinds[8][256]; /* of 2^i bytes from c on */
 } GrammarRun;
 
 bt_status run_open(const Grammar *g, GrammarRun **out, bt_error *err);
@@ -63,6 +69,8 @@ void run_state_close(RunState *state);
 /* Config after one more byte; RUN_DEAD when the grammar does not allow it (or there is no room:
  * then run->full is set). */
 uint32_t run_step(GrammarRun *run, uint32_t config, unsigned char byte);
+/* The kinds of bytes (byte_kind.h) that may come next; none but these can. */
+uint64_t run_reads(GrammarRun *run, uint32_t config);
 /* The one config that every plain character leads to: one that stands for itself in JSON text, in
  * UTF-8. RUN_DEAD when none is allowed, RUN_PLAIN_MIXED when they lead to different places. */
 uint32_t run_plain(GrammarRun *run, uint32_t config);

@@ -23,10 +23,11 @@ static int by_text(const void *left, const void *right)
     return a->id < b->id ? -1 : 1;
 }
 
-/* Characters of a plain text; 0: it is none. */
+/* Characters of a plain text, of which the last may be begun only; 0: it is none. */
 static size_t plain_length(Span text)
 {
-    size_t length = 0, n;
+    size_t whole = utf8_whole(text.data, text.size), length = whole < text.size, n;
+    text.size = whole;
     for (size_t i = 0; i < text.size; i += n, length++) {
         unsigned char c = (unsigned char)text.data[i];
         utf8_next(text.data + i, text.size - i, &n);
@@ -56,17 +57,97 @@ static bool build(Trie *trie, const Entry *entries, uint32_t n)
         while (depth > same) trie->nodes[open[--depth]].skip = trie->n_nodes;
         for (; depth < text.size; depth++) {
             open[depth] = trie->n_nodes;
+            if (depth)
+                trie->nodes[open[depth - 1]].next |= byte_kind_bit((unsigned char)text.data[depth]);
             trie->nodes[trie->n_nodes++] = (TrieNode){
                 .first = i, .depth = (uint16_t)(depth + 1), .byte = (uint8_t)text.data[depth]};
         }
-        TrieNode *last = &trie->nodes[open[text.size - 1]];
-        if (!last->n) last->first = i;
-        last->n++;
     }
     while (depth) trie->nodes[open[--depth]].skip = trie->n_nodes;
+    trie->nodes[trie->n_nodes] = (TrieNode){.first = n};
+    for (uint32_t i = 0; i < trie->n_nodes; i = trie->nodes[i].skip) {
+        trie->root[trie->n_roots] = i;
+        trie->root_byte[trie->n_roots++] = trie->nodes[i].byte;
+    }
     TrieNode *fit = mem_realloc(trie->nodes, (trie->n_nodes + 1) * sizeof *fit);
     if (fit) trie->nodes = fit;
     return true;
+}
+
+uint32_t token_set_exits(const TokenSet *set, bool rest, const uint64_t bytes[2], uint64_t *inside,
+                         TokenExit *out, uint32_t most)
+{
+    const Trie *trie = rest ? &set->rest : &set->plain;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < trie->n_nodes;) {
+        const TrieNode *node = &trie->nodes[i];
+        bool in = node->byte < 0x80 && bytes[node->byte / 64] >> (node->byte % 64) & 1;
+        if (in && node->depth <= TOKEN_SET_ALIKE) {
+            for (uint32_t k = 0, ends = trie_ends(trie, i); inside && k < ends; k++)
+                token_set_add(inside, trie->order[node->first + k]);
+            i++;
+            continue;
+        }
+        if (n < most) out[n] = (TokenExit){i, node->byte, (uint8_t)node->depth, rest};
+        n++;
+        i = node->skip;
+    }
+    return n;
+}
+
+static uint32_t plain_beginning(Span text)
+{
+    uint32_t n = 0;
+    for (; n < text.size && n < TOKEN_SET_PLAIN; n++) {
+        unsigned char c = (unsigned char)text.data[n];
+        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\') break;
+    }
+    return n;
+}
+
+/* Makes the trie of what follows the plain beginnings; `rest` is used up. */
+static bool find_after(TokenSet *set, Entry *rest, uint32_t n)
+{
+    uint64_t below[TOKEN_SET_LONGEST + 2] = {0};
+    const Trie *trie = &set->after;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t begin = plain_beginning(rest[i].text);
+        rest[i].text = (Span){rest[i].text.data + begin, rest[i].text.size - begin};
+    }
+    qsort(rest, n, sizeof *rest, by_text);
+    if (!build(&set->after, rest, n)) return false;
+    set->before = mem_alloc(n + 1);
+    set->befores = mem_zalloc(trie->n_nodes + 1, sizeof *set->befores);
+    if (!set->before || !set->befores) return false;
+    for (uint32_t i = 0; i < n; i++)
+        set->before[i] = (uint8_t)plain_beginning(token_set_text(set, trie->order[i]));
+    for (uint32_t i = trie->n_nodes; i-- > 0;) {
+        const TrieNode *node = &trie->nodes[i];
+        set->befores[i] = below[node->depth + 1];
+        below[node->depth + 1] = 0;
+        for (uint32_t k = node->first; k < trie->nodes[i + 1].first; k++)
+            set->befores[i] |= (uint64_t)1 << set->before[k];
+        below[node->depth] |= set->befores[i];
+    }
+    return true;
+}
+
+static bool find_tails(TokenSet *set, uint32_t n)
+{
+    set->tails = mem_zalloc(n + 1, sizeof *set->tails);
+    for (uint32_t i = 0; set->tails && i < n; i++) {
+        Span text = token_set_text(set, set->plain.order[i]);
+        uint64_t *bytes = set->tails[i].bytes;
+        for (size_t k = 1; k < text.size; k++) {
+            unsigned char c = (unsigned char)text.data[k];
+            if (c < 0x80)
+                bytes[c / 64] |= (uint64_t)1 << (c % 64);
+            else
+                bytes[0] |= TAIL_OTHERS;
+        }
+        if (text.size - 1 > TOKEN_SET_ALIKE) bytes[0] |= TAIL_LONG;
+    }
+    return set->tails;
 }
 
 /* Splits the tokens into the two tries and fills the sets. */
@@ -92,7 +173,8 @@ static bool fill(TokenSet *set)
     if (good) {
         qsort(plain, n_plain, sizeof *plain, by_text);
         qsort(rest, n_rest, sizeof *rest, by_text);
-        good = build(&set->plain, plain, n_plain) && build(&set->rest, rest, n_rest);
+        good = build(&set->plain, plain, n_plain) && build(&set->rest, rest, n_rest) &&
+               find_after(set, rest, n_rest) && find_tails(set, n_plain);
     }
     mem_free(plain);
     mem_free(rest);
@@ -178,6 +260,11 @@ void token_set_close(TokenSet **pointer)
     mem_free(set->rest.order);
     mem_free(set->plain.nodes);
     mem_free(set->plain.order);
+    mem_free(set->tails);
+    mem_free(set->after.nodes);
+    mem_free(set->after.order);
+    mem_free(set->before);
+    mem_free(set->befores);
     mem_free(set->up_to);
     mem_free(set->ends);
     mem_free(set);

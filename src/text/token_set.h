@@ -1,30 +1,52 @@
 /* A vocabulary as a grammar sees it: the bytes of every token, as a trie to walk and as sets ready
  * made. Immutable once open; a model makes one and all its grammars share it.
  *
- * Most tokens are *plain*: whole characters that stand for themselves inside a JSON string. Where
- * a grammar takes any plain character, all plain tokens (or those of at most k characters, where a
- * length is counted) are allowed at once, and only the rest is walked. */
+ * Most tokens are *plain*: characters that stand for themselves inside a JSON string; the last may
+ * be begun only, and counts. Where a grammar takes any plain character, all plain tokens (or those
+ * of at most k characters, where a length is counted) are allowed at once, and the rest is walked
+ * by what follows its plain beginning, once for all that begin differently. */
 #ifndef TEXT_TOKEN_SET_H
 #define TEXT_TOKEN_SET_H
 
+#include "text/byte_kind.h"
 #include "text/tokenizer.h"
 
 #define TOKEN_SET_PLAIN   32   /* most characters of a plain token */
+#define TOKEN_SET_ALIKE   20   /* most bytes of some set in a token that are known to be of it */
 #define TOKEN_SET_LONGEST 1024 /* bytes; longer tokens are never allowed */
 
 typedef struct TrieNode {
+    uint64_t next;  /* the kinds (byte_kind.h) of bytes that come next */
     uint32_t skip;  /* the node after all that begin with this one */
-    uint32_t first; /* in `order`: tokens that end here */
-    uint32_t n;
+    uint32_t first; /* in `order`: tokens that end here, up to the `first` of the next node */
     uint16_t depth; /* bytes; >= 1 */
     uint8_t byte;
 } TrieNode;
 
 typedef struct Trie {
-    TrieNode *nodes; /* in preorder */
-    uint32_t n_nodes;
-    uint32_t *order; /* ids by text */
+    TrieNode *nodes; /* in preorder, and one more, whose `first` is the number of tokens */
+    uint32_t n_nodes, n_roots;
+    uint32_t *order;    /* ids by text */
+    uint32_t root[256]; /* the nodes of depth 1, apart from what lies between them */
+    uint8_t root_byte[256];
 } Trie;
+
+/* A node that is the first on its way whose byte is not of a set of ASCII characters, or the first
+ * that is deeper than TOKEN_SET_ALIKE. */
+typedef struct TokenExit {
+    uint32_t node;
+    uint8_t byte, depth; /* depth: bytes, this one included */
+    bool rest;           /* of the trie TokenSet.rest */
+} TokenExit;
+
+/* ASCII characters of a text after its first. */
+typedef struct TokenTail {
+    uint64_t bytes[2];
+} TokenTail;
+
+/* In bytes[0] of it, where control characters would be: */
+#define TAIL_OTHERS 1u /* there are other bytes */
+#define TAIL_LONG   2u /* there are more than TOKEN_SET_ALIKE */
 
 typedef struct TokenSet {
     uint32_t n;   /* tokens */
@@ -32,8 +54,12 @@ typedef struct TokenSet {
     uint32_t *at; /* n + 1: where the bytes of a token begin; control tokens start with 0xFF */
     char *bytes;
     Trie rest, plain;
-    uint64_t *up_to; /* TOKEN_SET_PLAIN sets: plain tokens of at most k + 1 characters */
-    uint64_t *ends;  /* tokens that end an answer */
+    Trie after;        /* `rest` without the plain ASCII characters that its tokens begin with */
+    uint8_t *before;   /* how many these are (at most TOKEN_SET_PLAIN), of after.order */
+    uint64_t *befores; /* of the nodes of `after`: bit k: there is a token with k of them */
+    TokenTail *tails;  /* of the tokens of plain.order */
+    uint64_t *up_to;   /* TOKEN_SET_PLAIN sets: plain tokens of at most k + 1 characters */
+    uint64_t *ends;    /* tokens that end an answer */
 } TokenSet;
 
 bt_status token_set_open(const Tokenizer *tok, TokenSet **out, bt_error *err);
@@ -42,9 +68,18 @@ bt_status token_set_of(const Span *texts, const bool *control, const bool *ends,
                        TokenSet **out, bt_error *err);
 void token_set_close(TokenSet **set);
 
+/* The exits from a set of plain ASCII characters in a trie: the first `most` are written to `out`.
+ * Gives how many there are. `inside` (or NULL): tokens before them are added to it. */
+uint32_t token_set_exits(const TokenSet *set, bool rest, const uint64_t bytes[2], uint64_t *inside,
+                         TokenExit *out, uint32_t most);
+
 static inline Span token_set_text(const TokenSet *set, uint32_t id)
 {
     return (Span){set->bytes + set->at[id], set->at[id + 1] - set->at[id]};
+}
+static inline uint32_t trie_ends(const Trie *trie, uint32_t node)
+{
+    return trie->nodes[node + 1].first - trie->nodes[node].first;
 }
 static inline bool token_set_has(const uint64_t *words, uint32_t id)
 {

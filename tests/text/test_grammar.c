@@ -89,6 +89,7 @@ static const Row rows[] = {
     {"root ::= %token \"<|a|>\"", {"<|a|>", "\xff<|a|>"}, {"", "\xff", "<|b|>"}},
     {"root ::= (\"a\"?)* (\"b\"*)+", {"", "a", "aabb", "b"}, {"ba", "c"}},
     {"root ::= empty \"a\"\nempty ::= \"\" | (\"\")", {"a"}, {"", "aa"}},
+    {"root ::= (\"a\"?){20,5000} \"b\"", {"b", "aab"}, {"a", "ba"}},
     {"root ::= \"a\"{0,1000} \"b\"",
      {"b", "ab", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"},
      {"a"}},
@@ -202,8 +203,8 @@ static void every_character(void **state)
 static void long_repetitions(void **state)
 {
     (void)state;
-    static const uint32_t row[][2] = {{0, 25},   {30, 30},    {7, 100},
-                                      {0, 1000}, {999, 1001}, {64, 191}};
+    static const uint32_t row[][2] = {{0, 25},   {30, 30},   {7, 100},   {0, 1000}, {999, 1001},
+                                      {64, 191}, {257, 600}, {513, 513}, {0, 257},  {300, 1023}};
     char text[1100];
     memset(text, 'x', sizeof text);
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
@@ -264,8 +265,14 @@ static TokenSet *random_tokens(void)
                                          "[",
                                          "]",
                                          "u00",
-                                         "\x01"};
-    static char text[N_TOKENS][64];
+                                         "\x01",
+                                         "A",
+                                         "@",
+                                         "\xed",
+                                         "\xf4\x8f",
+                                         "aaaaaaaaaaaaaaaaaaaaa",
+                                         "bcbcbcbcbc"};
+    static char text[N_TOKENS][12 * 24];
     static Span spans[N_TOKENS];
     static bool control[N_TOKENS], ends[N_TOKENS];
     TokenSet *set;
@@ -315,6 +322,11 @@ static void sets_are_exact(void **state)
         "root ::= (%until \"ab\" \"1\")* %text",
         "root ::= ([a-z ]{1,3} | [\\u0080-\\U0010FFFF] \"a\")+ \"\\n\"",
         "root ::= \"name\" %token \"ab\" \",\" .*",
+        "root ::= [a-z0-9]{1,40} (\".\" [a-z0-9-]{2,30})* \"@\" [^\"\\\\\\x00-\\x1f]{0,12}",
+        "root ::= ([a-zA-Z] ([a-zA-Z0-9-]{0,61} [a-zA-Z0-9])? [.: 1])* \"{\" [a-z]{2,18} \"}\"",
+        "root ::= ([ -~] | \"\\n\"){30,34} [a-w]* \"x\"",
+        "root ::= \"\\\"\" ([^\"\\\\\\x00-\\x1f] | \"\\\\\" [\"\\\\nu]){3,300} \"\\\",\"",
+        "root ::= ([a-z] | [b-y0-9] | [a-z]+ \"-\")* \"A\"",
     };
     seed_ = 7;
     TokenSet *set = random_tokens();
