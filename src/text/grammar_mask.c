@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 
-enum { CACHE_BYTES = 32 << 20, MOST_SLOTS = 4096, LEAST_SLOTS = 64 };
+enum { CACHE_BYTES = 32 << 20, MOST_SLOTS = 4096, LEAST_SLOTS = 64, FIRST_SLOTS = 64 };
 enum { WIDTH_UNKNOWN, WIDTH_NARROW, WIDTH_WIDE };
 enum { LOOK = 4000, STEP = 32 }; /* about 20 us; what a step not yet known costs, in nodes */
 /* Nodes of one first byte above which it is asked whether its tokens are alike. */
@@ -45,7 +45,10 @@ bt_status grammar_mask_open(const Grammar *g, const TokenSet *set, GrammarMask *
     bt_status status = room && m->slots && m->owner && m->recent
                            ? run_open(g, &m->run, err)
                            : bt_fail_memory(err, "a grammar's sets of tokens", CACHE_BYTES);
-    if (status != BT_OK) grammar_mask_close(&m);
+    if (status != BT_OK)
+        grammar_mask_close(&m);
+    else /* the first are given by the kernel now, not page by page under the first tokens */
+        memset(m->slots, 0, FIRST_SLOTS * set->words * sizeof *m->slots);
     *out = m;
     return status;
 }

@@ -78,6 +78,7 @@ bool regions_open(Regions *r, const TokenSet *set, const Grammar *g)
     for (int i = 0; i < SWEEP_MOST && r->sets; i++)
         r->sweeps[i].inside = r->sets + (size_t)(REGION_MOST + i) * set->words;
     if (!r->sets || !r->exits) return false;
+    memset(r->sweeps[0].inside, 0, SWEEP_MOST * set->words * sizeof *r->sets); /* given now */
     foresee(r, set, g);
     return true;
 }
