@@ -89,6 +89,17 @@ enum {
     STRIP_ROWS = STRIP * LANES,
 };
 
+/* Four exponentials at once are too many for the registers of NEON: the third and fourth wait. */
+#if defined(__aarch64__)
+#define IN_TURN(a, b, c, d)                                                                        \
+    do {                                                                                           \
+        __asm__ volatile("" : "+w"(a), "+w"(b));                                                   \
+        __asm__ volatile("" : "+w"(c), "+w"(d));                                                   \
+    } while (0)
+#else
+#define IN_TURN(a, b, c, d) (void)0
+#endif
+
 /* Where the strip's i-th vectors lie. */
 #define STATE_OF(h, i) ((h) + (i)*step)
 
@@ -151,8 +162,10 @@ WIDE void scan_at(int V, size_t some, const vf *dt, const vf *add, float b, floa
     load_strip(V, some, a, apart, decay);
     load_strip(V, some, h, apart, s);
     UNROLL
-    for (int r = 0; r < V; r++)
+    for (int r = 0; r < V; r++) {
         s[r] = vf_fma(vf_exp(vf_mul(dt[r], decay[r])), s[r], vf_mul(add[r], by));
+        if (r == 1 && V == 4) IN_TURN(s[0], s[1], decay[2], decay[3]);
+    }
     store_strip(V, some, h, apart, s);
     read_strip(V, s, read, sum);
 }
@@ -267,6 +280,9 @@ static void ssd_rows(const float *x, size_t stride, const float *decay, const fl
 #undef SSD_STRIP
 }
 
+/* Two sums of a vector are added to in turn where a strip has few vectors. */
+enum { TWO = STRIP < 4 };
+
 /* known = s k */
 WIDE void ask(int V, size_t some, const float *k, size_t width, const float *s, size_t step,
               size_t apart, vf *known)
@@ -279,14 +295,14 @@ WIDE void ask(int V, size_t some, const float *k, size_t width, const float *s, 
         load_strip(V, some, STATE_OF(s, i), apart, at);
         read_strip(V, at, vf_set(k[i]), known);
         load_strip(V, some, STATE_OF(s, i + 1), apart, at);
-        read_strip(V, at, vf_set(k[i + 1]), odd);
+        read_strip(V, at, vf_set(k[i + 1]), TWO ? odd : known);
     }
     if (i < width) {
         load_strip(V, some, STATE_OF(s, i), apart, at);
         read_strip(V, at, vf_set(k[i]), known);
     }
     UNROLL
-    for (int r = 0; r < V; r++) known[r] = vf_add(known[r], odd[r]);
+    for (int r = 0; r < V && TWO; r++) known[r] = vf_add(known[r], odd[r]);
 }
 
 /* `more`: of the next row's k too. */
@@ -316,13 +332,13 @@ WIDE void delta_pass(int V, size_t some, bool more, float decay, const vf *chang
         delta_at(V, some, more, by, change, q + i, k + i, next + i, STATE_OF(s, i), apart, sum,
                  known);
         delta_at(V, some, more, by, change, q + i + 1, k + i + 1, next + i + 1, STATE_OF(s, i + 1),
-                 apart, odd_sum, odd_known);
+                 apart, TWO ? odd_sum : sum, TWO ? odd_known : known);
     }
     if (i < width)
         delta_at(V, some, more, by, change, q + i, k + i, next + i, STATE_OF(s, i), apart, sum,
                  known);
     UNROLL
-    for (int r = 0; r < V; r++) {
+    for (int r = 0; r < V && TWO; r++) {
         sum[r] = vf_add(sum[r], odd_sum[r]);
         known[r] = vf_add(known[r], odd_known[r]);
     }
