@@ -49,10 +49,8 @@ static double nmse(const float *got, const float *want, size_t count)
     return wrong / all;
 }
 
-/* Feeds the golden tokens in one way and returns the error against the golden logits, all rows but
- * `without` (-1: all). */
-static double measure_without(const char *folder, const char *name, FeedMode mode,
-                              uint32_t cpu_mask, int without)
+/* Feeds the golden tokens in one way and returns the error against the golden logits. */
+static double measure(const char *folder, const char *name, FeedMode mode, uint32_t cpu_mask)
 {
     char file[256];
     static bt_token tokens[MOST_TOKENS];
@@ -68,21 +66,17 @@ static double measure_without(const char *folder, const char *name, FeedMode mod
     snprintf(file, sizeof file, "%s/%s.logits.f32", folder, name);
     size_t count = (size_t)n * (size_t)n_vocab;
     float *want = read_floats(golden_path(file), count);
-    if (without >= 0)
-        memcpy(got + (size_t)without * (size_t)n_vocab, want + (size_t)without * (size_t)n_vocab,
-               (size_t)n_vocab * sizeof *got);
     double error = nmse(got, want, count);
     free(got);
     free(want);
     return error;
 }
 
-static double measure(const char *folder, const char *name, FeedMode mode, uint32_t cpu_mask)
-{
-    return measure_without(folder, name, mode, cpu_mask, -1);
-}
-
-/* The other engine looks the tanh form of GELU up in a table of half precision. */
+/* The other engine looks the tanh form of GELU up in a table of half precision. Close to the bound
+ * is mamba-dense alone: it has states of 1e27, and in row 68 what they add up to cancels, so that
+ * float32 sums in another order come out 1e-4 to 1e-3 apart there and move the error by as much as
+ * 1e-8. AVX2 and NEON add in the order of the golden file (5.5e-10), AVX-512 gives 2.7e-9, plain C
+ * 4.8e-9; four sums instead of eight would give 1.8e-8. */
 static double bound_of(const char *name)
 {
     static const char *const rough[] = {"gemma",       "phi2-",    "gpt2-",
@@ -90,19 +84,6 @@ static double bound_of(const char *name)
     for (size_t i = 0; i < sizeof rough / sizeof *rough; i++)
         if (strncmp(name, rough[i], strlen(rough[i])) == 0) return 1e-7;
     return 1e-8;
-}
-
-/* mamba-dense has states of 1e27, and in row 68 what they add up to cancels: float32 sums in any
- * order come out 1e-4 to 1e-3 apart there. The golden row is itself 1.0e-3 from what float64 gives,
- * which alone is an error of 9.8e-9 over all rows: half of all orders of sums, however exact, are
- * on the wrong side of the bound. Plain C and x86 are on the right one; NEON, nearer to float64
- * than AVX2, is not: 1.8e-8. There the case does not pass: where all other rows are within the
- * bound it is told as skipped, with its error. */
-static bool only_row_68_is_apart(const char *name, FeedMode mode)
-{
-    enum { ROW = 68 };
-    return !(cpu_features() & CPU_AVX2) && strcmp(name, "mamba-dense") == 0 &&
-           measure_without("arch", name, mode, 0, ROW) <= 1e-8;
 }
 
 static void family_is_exact(void **state)
@@ -125,7 +106,6 @@ static void family_is_exact(void **state)
     for (int mode = FEED_AT_ONCE; mode < modes; mode++) {
         double error = measure("arch", name, (FeedMode)mode, 0);
         if (!(error <= bound)) print_error("%s, mode %d: nmse %g\n", name, mode, error);
-        if (!(error <= bound) && only_row_68_is_apart(name, (FeedMode)mode)) skip();
         assert_true(error <= bound);
     }
     if (getenv("BANTAM_EMULATED")) return;

@@ -123,9 +123,11 @@ WIDE float vf_first(vf v)
     return vgetq_lane_f32(v, 0);
 }
 
+/* In the order of x86, here and below: the halves, then what is left. */
 WIDE float vf_sum(vf v)
 {
-    return vaddvq_f32(v);
+    float32x2_t t = vadd_f32(vget_low_f32(v), vget_high_f32(v));
+    return vget_lane_f32(t, 0) + vget_lane_f32(t, 1);
 }
 
 WIDE float vf_top(vf v)
@@ -135,7 +137,11 @@ WIDE float vf_top(vf v)
 
 WIDE v4 vf_sum4(vf a, vf b, vf c, vf d)
 {
-    return vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
+    vf ab = vaddq_f32(vzip1q_f32(a, b), vzip2q_f32(a, b));
+    vf cd = vaddq_f32(vzip1q_f32(c, d), vzip2q_f32(c, d));
+    float64x2_t x = vreinterpretq_f64_f32(ab), y = vreinterpretq_f64_f32(cd);
+    return vaddq_f32(vreinterpretq_f32_f64(vzip1q_f64(x, y)),
+                     vreinterpretq_f32_f64(vzip2q_f64(x, y)));
 }
 
 WIDE void vf_turn(vf *x)

@@ -1,7 +1,7 @@
 /* Float weights in row order times activations, for any vector width (see wide.h).
  *
  * The lanes run along k: weights come as they lie in the file, nothing is repacked. A tile is 4
- * weight rows by up to TILE_COLUMNS activation rows with one accumulator each; at the end of a
+ * weight rows by up to TILE_COLUMNS activation rows with SIDES accumulators each; at the end of a
  * block of K_BLOCK k the accumulators are summed across, four at a time, and added to `out`. Every
  * output takes the same additions in the same order in whatever tile it is computed, so its bits do
  * not depend on the shape of the call.
@@ -12,7 +12,7 @@
  * Where bf16 can be multiplied (PAIRS, see wide.h) each activation is split in two bf16 instead,
  * which keeps it within 2^-17, and the same weights meet first the one, then the other.
  *
- * Whoever includes this defines TILE_COLUMNS (4 x TILE_COLUMNS accumulators fit the registers) and
+ * Whoever includes this defines TILE_COLUMNS (4 x SIDES x TILE_COLUMNS accumulators fit) and
  * lists TILE_ROWS_OF(type, columns) functions in EACH_TILE. Stack: PACKED floats, 24 KB. */
 #ifndef KERNELS_WIDE_MATMUL_ROWS_H
 #define KERNELS_WIDE_MATMUL_ROWS_H
@@ -68,8 +68,9 @@ WIDE vf weights(uint32_t type, const unsigned char *p, int half)
 }
 
 WIDE void half_step(uint32_t type, int columns, const unsigned char *w, size_t w_stride, int half,
-                    const float *x, vf acc[TILE_COLUMNS][4])
+                    const float *x, vf sums[SIDES][TILE_COLUMNS][4])
 {
+    vf(*acc)[4] = sums[half % SIDES];
     vf wv[4];
     UNROLL
     for (int r = 0; r < 4; r++) wv[r] = weights(type, w + (size_t)r * w_stride, half);
@@ -82,13 +83,17 @@ WIDE void half_step(uint32_t type, int columns, const unsigned char *w, size_t w
 }
 
 /* `single`: the four rows are one and the same. */
-WIDE void finish(int columns, vf acc[TILE_COLUMNS][4], float *out, size_t out_stride, bool start,
-                 bool single)
+WIDE void finish(int columns, vf acc[SIDES][TILE_COLUMNS][4], float *out, size_t out_stride,
+                 bool start, bool single)
 {
     UNROLL
     for (int c = 0; c < columns; c++) {
         float *to = out + (size_t)c * out_stride;
-        v4 sum = vf_sum4(acc[c][0], acc[c][1], acc[c][2], acc[c][3]);
+        v4 sum = vf_sum4(acc[0][c][0], acc[0][c][1], acc[0][c][2], acc[0][c][3]);
+        if (SIDES == 2) {
+            vf *more = acc[SIDES - 1][c];
+            sum = v4_add(sum, vf_sum4(more[0], more[1], more[2], more[3]));
+        }
         if (single)
             *to = start ? v4_first(sum) : *to + v4_first(sum);
         else
@@ -99,7 +104,7 @@ WIDE void finish(int columns, vf acc[TILE_COLUMNS][4], float *out, size_t out_st
 /* Weights and activations of one step. The fence makes the second half load its weights anew: kept
  * from the first half they would cost registers that are not there. */
 WIDE void whole_step(uint32_t type, int columns, const unsigned char *w, size_t w_stride,
-                     const float *x, vf acc[TILE_COLUMNS][4])
+                     const float *x, vf acc[SIDES][TILE_COLUMNS][4])
 {
     half_step(type, columns, w, w_stride, 0, x, acc);
     __asm__ volatile("" ::: "memory");
@@ -112,11 +117,14 @@ WIDE void tile(uint32_t type, int columns, const unsigned char *w, size_t w_stri
                const Tail *tail, const float *x, size_t k, float *out, size_t out_stride,
                bool start, bool single)
 {
-    vf acc[TILE_COLUMNS][4];
+    vf acc[SIDES][TILE_COLUMNS][4];
     UNROLL
-    for (int r = 0; r < 4; r++) {
+    for (int side = 0; side < SIDES; side++) {
         UNROLL
-        for (int c = 0; c < columns; c++) acc[c][r] = vf_set(0);
+        for (int r = 0; r < 4; r++) {
+            UNROLL
+            for (int c = 0; c < columns; c++) acc[side][c][r] = vf_set(0);
+        }
     }
     size_t bytes = element_bytes(type), i = 0;
     const unsigned char *next = w + AHEAD;

@@ -156,17 +156,38 @@ static void activate(Activation activation, const float *x, size_t n, float *out
 
 static float dot(const float *a, const float *b, size_t n)
 {
-    vf s0 = vf_set(0), s1 = s0, s2 = s0, s3 = s0;
+    enum { UNIT = SIDES * LANES };
+    vf s[4][SIDES];
     size_t i = 0;
-    for (; i + 4 * LANES <= n; i += 4 * LANES) {
-        s0 = vf_fma(vf_load(a + i), vf_load(b + i), s0);
-        s1 = vf_fma(vf_load(a + i + LANES), vf_load(b + i + LANES), s1);
-        s2 = vf_fma(vf_load(a + i + 2 * LANES), vf_load(b + i + 2 * LANES), s2);
-        s3 = vf_fma(vf_load(a + i + 3 * LANES), vf_load(b + i + 3 * LANES), s3);
+    UNROLL
+    for (int j = 0; j < 4 * SIDES; j++) s[j / SIDES][j % SIDES] = vf_set(0);
+    for (; i + 4 * UNIT <= n; i += 4 * UNIT) {
+        UNROLL
+        for (int j = 0; j < 4 * SIDES; j++) {
+            vf *sum = &s[j / SIDES][j % SIDES];
+            *sum = vf_fma(vf_load(a + i + j * LANES), vf_load(b + i + j * LANES), *sum);
+        }
     }
-    for (; i + LANES <= n; i += LANES) s0 = vf_fma(vf_load(a + i), vf_load(b + i), s0);
-    if (i < n) s1 = vf_fma(vf_load_part(a + i, n - i), vf_load_part(b + i, n - i), s1);
-    return vf_sum(vf_add(vf_add(s0, s1), vf_add(s2, s3)));
+    for (; i + UNIT <= n; i += UNIT) {
+        UNROLL
+        for (int side = 0; side < SIDES; side++) {
+            vf *sum = &s[0][side];
+            *sum = vf_fma(vf_load(a + i + side * LANES), vf_load(b + i + side * LANES), *sum);
+        }
+    }
+    UNROLL
+    for (int side = 0; side < SIDES; side++, i += LANES) {
+        if (i >= n) break;
+        bool whole = n - i >= LANES;
+        vf x = whole ? vf_load(a + i) : vf_load_part(a + i, n - i);
+        vf y = whole ? vf_load(b + i) : vf_load_part(b + i, n - i);
+        s[1][side] = vf_fma(x, y, s[1][side]);
+    }
+    vf sum = vf_add(vf_add(s[0][0], s[1][0]), vf_add(s[2][0], s[3][0]));
+    if (SIDES == 2)
+        sum = vf_add(sum, vf_add(vf_add(s[0][SIDES - 1], s[1][SIDES - 1]),
+                                 vf_add(s[2][SIDES - 1], s[3][SIDES - 1])));
+    return vf_sum(sum);
 }
 
 /* Where only the sum of the squares is out of float32's range, it is taken in float64. */

@@ -44,6 +44,10 @@
 
 #include "kernels/wide/unroll.h"
 
+/* Vectors that are summed apart where eight lanes would be one: sums across k have at least eight
+ * parts, so that NEON adds up as AVX2 does, as exactly and to the bit. */
+enum { SIDES = LANES < 8 ? 2 : 1 };
+
 /* exp(x) = 2^n (1 + t), n whole and the rest r within ln 2 / 2: t = exp(r) - 1 by its Taylor series
  * to r^7, whose next term is below 2^-27. ln 2 is split in two so that r is exact (Cody and Waite,
  * "Software Manual for the Elementary Functions", 1980). */
