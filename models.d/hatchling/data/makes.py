@@ -1,0 +1,850 @@
+"""Examples: a phrase drawn, its slots filled, spoilt as people type, and the call that is meant."""
+
+import json
+import os
+
+import words as w
+from grammar import draw, parsed, phrases, shares
+from moments import DAYS, Moments, NTH, ordinal
+from phrases import LISTS, TALK, TIMER_NAMES, asks as p, beyond
+from sums import Sums
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(HERE, "..", "tools.json"), encoding="utf-8") as handle:
+    ORDER = {
+        t["function"]["name"]: list(t["function"]["parameters"]["properties"])
+        for t in json.load(handle)
+    }
+KINDS = {
+    "reminder": ("reminder", "reminders"),
+    "timer": ("timer", "timers"),
+    "event": ("appointment", "appointments"),
+    "note": ("note", "notes"),
+}
+KEYS = "qwertyuiop asdfghjkl zxcvbnm"
+ABBREVIATED = {
+    "please": ["pls", "plz", "plss"],
+    "you": ["u"],
+    "tomorrow": ["tmrw", "tomorow", "tommorow", "tmr", "tomorrw", "2moro"],
+    "minutes": ["mins", "minuts"],
+    "are": ["r"],
+    "reminder": ["remainder", "remider", "rminder"],
+    "calendar": ["calender", "callendar"],
+    "what's": ["whats", "wats"],
+    "tonight": ["tonite"],
+    "remind": ["rmind", "remnd", "reming"],
+    "timer": ["tiemr", "timr", "tmer"],
+    "and": ["&", "n"],
+    "wednesday": ["wensday", "wednsday"],
+    "appointment": ["appointement", "appt"],
+    "because": ["cuz"],
+    "i'm": ["im"],
+    "don't": ["dont"],
+    "can't": ["cant"],
+    "that's": ["thats"],
+    "to": ["2"],
+    "with": ["w/"],
+    "delete": ["delte"],
+    "cancel": ["cancle", "cancell"],
+    "today": ["2day"],
+}
+
+
+def call(name, **arguments):
+    order = ORDER[name]
+    return {"name": name, "arguments": {k: arguments[k] for k in order if k in arguments}}
+
+
+class Again(Exception):
+    """No reading of this phrase may be used: draw another."""
+
+
+class Maker:
+    def __init__(self, rng, reserved):
+        self.rng = rng
+        self.reserved = reserved  # runs of words of the test set
+        self.m = Moments(rng)
+        self.s = Sums(rng)
+
+    def pick(self, values):
+        return values[int(self.rng.random() * len(values))]
+
+    # ---- words ----
+
+    def unusual(self):
+        """A word nobody lists: everyday ones, and made up ones, so that copying is learnt."""
+        r = self.rng.random()
+        if r < 0.6:
+            return self.pick(w.EVERYDAY)
+        word = "".join(self.pick(w.SYLLABLES) for _ in range(2 + (self.rng.random() < 0.4)))
+        word += self.pick(w.ENDINGS)
+        return word.capitalize() if r > 0.9 else word
+
+    def person(self):
+        r = self.rng.random()
+        if r < 0.62:
+            return self.pick(w.NAMES)
+        if r < 0.72:
+            return self.pick(w.TITLES) + " " + self.pick(w.SURNAMES)
+        if r < 0.8:
+            return self.pick(w.NAMES) + " " + self.pick(w.SURNAMES)
+        return self.unusual().capitalize() if r < 0.88 else self.pick(w.KIN)
+
+    def code(self):
+        r = self.rng.random()
+        digits = "".join(self.pick("0123456789") for _ in range(self.pick([2, 3, 4, 4, 5, 6])))
+        if r < 0.55:
+            return digits
+        if r < 0.75:
+            return self.unusual() + digits[:2]
+        if r < 0.87:
+            return "".join(self.pick("ABCDEFGHKLMNPRSTUVWXYZ") for _ in range(2)) + digits
+        return (
+            f"{digits[:2]}.{digits[2:3] or 5}" if r < 0.94 else f"{digits[:3]} {digits[::-1][:3]}"
+        )
+
+    LISTS = {
+        "o": w.OFFICES,
+        "k": w.KIN,
+        "g": w.GROCERIES,
+        "d": w.THINGS,
+        "a": w.ANIMALS,
+        "f": w.FOODS,
+        "m": w.MUSIC,
+        "l": w.SUBJECTS,
+        "s": w.SHOWS,
+        "c": w.CITIES,
+        "t": w.NOTE_TOPICS,
+        "p": w.PLACES,
+        "q": w.PARKED,
+        "x": w.OBJECTS,
+        "mo": w.MONTHS,
+        "u": w.SURNAMES,
+    }
+
+    def text(self, template):
+        """A text of the word lists, whole."""
+        out = []
+        for part in parsed(template):
+            if not isinstance(part, tuple):
+                out.append(part)
+                continue
+            slot = part[1]
+            if slot == "n":
+                out.append(self.person())
+            elif slot == "w":
+                out.append(self.unusual())
+            elif slot == "r":
+                out.append(self.code())
+            elif slot == "i":
+                out.append(str(self.m.some(40)))
+            else:
+                value = self.pick(self.LISTS[slot])
+                out.append(self.text(value) if "{" in value else value)
+        return "".join(out)
+
+    def do(self):
+        text = self.text(self.pick(w.VERB_PHRASES))
+        r = self.rng.random()
+        if r < 0.05:
+            text += " and " + self.text(self.pick(w.VERB_PHRASES))
+        elif r < 0.1:
+            text += " " + self.text(
+                self.pick(
+                    [
+                        "for {n}",
+                        "with {n}",
+                        "before the {w}",
+                        "for the {w}",
+                        "at {n}'s place",
+                        "because {n} asked",
+                        "for {k}",
+                        "with the {w}",
+                        "in the {p}",
+                    ]
+                )
+            )
+        return text
+
+    def of(self):
+        r = self.rng.random()
+        if r < 0.45:
+            return self.text(self.pick(w.THINGS))
+        if r < 0.7:
+            return self.pick(["the ", "my ", "the ", ""]) + self.text(self.pick(w.EVENTS))
+        return (
+            self.clause()
+            if r < 0.8
+            else self.text(self.pick(["{w}", "the {w}", "{g}", "{n}'s {w}", "my {w}"]))
+        )
+
+    def clause(self):
+        return self.text(
+            self.pick(
+                [
+                    "{n} is coming",
+                    "{n} comes at {i}",
+                    "the {w} is ready",
+                    "I promised {n} {d}",
+                    "{k} is waiting",
+                    "the {o} closes early",
+                    "{n}'s flight lands",
+                    "the {f} is done",
+                    "{n} needs {d}",
+                    "the {w} ends",
+                    "{n} is on holiday",
+                    "the shop closes soon",
+                    "I have to leave early",
+                    "{n} called",
+                    "{k} has a birthday",
+                    "it is {n}'s birthday",
+                    "the guests arrive",
+                    "the {s} starts",
+                    "school is out",
+                    "rent is due",
+                    "{d} must go back",
+                    "we are out of {g}",
+                    "there is no {g} left",
+                    "I should {w}",
+                    "I will be late",
+                ]
+            )
+        )
+
+    # ---- filling ----
+
+    def fill(self, parts, slots):
+        """[text, key] for each part of a phrase; `slots` gives (said, arguments) or a copy."""
+        drawn, out, arguments = [], [], {}
+        draw(parts, self.rng, drawn)
+        for _ in range(20):
+            if not shares(drawn, self.reserved):
+                break
+            drawn = []
+            draw(parts, self.rng, drawn)
+        else:
+            raise Again
+        for part in drawn:
+            if isinstance(part, str):
+                out.append([part, None])
+                continue
+            name = part[1]
+            value = slots(name)
+            if isinstance(value, tuple) and value[0] == "copy":
+                out.append([value[1], value[2] if len(value) > 2 else "text"])
+            elif isinstance(value, tuple):
+                out.append([value[0], None])
+                arguments.update(value[1])
+            else:
+                out.append([value, None])
+        return out, arguments
+
+    def phrase(self, block):
+        return self.pick(phrases(block))
+
+    def moment_slots(self, name):
+        m = self.m
+        if name == "when":
+            return m.when()
+        if name == "bare":
+            return m.bare()
+        if name == "every":
+            return m.every()
+        if name == "range":
+            return m.range()
+        if name in ("clock", "on", "day", "past"):
+            said, spelling = {"clock": m.clock, "on": m.day, "day": m.plain_day, "past": m.past}[
+                name
+            ]()
+            return said, {"time" if name == "clock" else "day": spelling}
+        if name == "len":
+            said, spelling = m.length()
+            return said, {"in": spelling}
+        return None
+
+    # ---- how people type ----
+
+    def typo(self, word):
+        i = 1 + int(self.rng.random() * (len(word) - 2))
+        r = self.rng.random()
+        if r < 0.3:
+            return word[:i] + word[i + 1 :]
+        if r < 0.55:
+            return word[:i] + word[i + 1] + word[i] + word[i + 2 :] if i + 1 < len(word) else word
+        if r < 0.75:
+            return word[:i] + word[i] + word[i:]
+        at = KEYS.find(word[i])
+        near = KEYS[at + 1] if 0 <= at < len(KEYS) - 1 else "e"
+        return word[:i] + (near if near != " " else "e") + word[i + 1 :]
+
+    def spoil(self, segments):
+        """Typing: case, marks, abbreviations, slips. The copied parts are changed in place."""
+        rng = self.rng
+        lower = rng.random() < 0.5
+        shout = not lower and rng.random() < 0.02
+        abbreviate = rng.random() < 0.18
+        slips = 0 if rng.random() < 0.84 else 1 + (rng.random() < 0.3)
+        for segment in segments:
+            text, key = segment
+            if abbreviate and key is None:
+                text = " ".join(
+                    (
+                        self.pick(ABBREVIATED[x.lower()])
+                        if x.lower() in ABBREVIATED and rng.random() < 0.5
+                        else x
+                    )
+                    for x in text.split(" ")
+                )
+            if lower:
+                text = text.lower()
+            elif shout:
+                text = text.upper()
+            segment[0] = text
+        for _ in range(slips):
+            segment = self.pick(segments)
+            parts = segment[0].split(" ")
+            at = int(rng.random() * len(parts))
+            if len(parts[at]) > 4 and parts[at].isalpha() and parts[at].isascii():
+                parts[at] = self.typo(parts[at])
+                segment[0] = " ".join(parts)
+        if not lower and not shout and segments[0][1] is None and segments[0][0]:
+            first = segments[0][0]
+            segments[0][0] = first[0].upper() + first[1:]
+        return lower
+
+    def frame(self, segments):
+        """Small words around it, as in speech."""
+        rng, r = self.rng, self.rng.random()
+        if r < 0.05:
+            segments.insert(
+                0,
+                [
+                    self.pick(
+                        [
+                            "um ",
+                            "uh ",
+                            "so ",
+                            "well ",
+                            "ok so ",
+                            "hey, ",
+                            "hi, ",
+                            "like ",
+                            "yo ",
+                            "bantam, ",
+                            "hey bantam ",
+                            "alright, ",
+                            "right, ",
+                            "oh, ",
+                            "so um ",
+                            "and ",
+                        ]
+                    ),
+                    None,
+                ],
+            )
+        elif r < 0.08:
+            segments.append(
+                [
+                    self.pick(
+                        [
+                            " please",
+                            ", please",
+                            " thanks",
+                            ", thank you",
+                            " thx",
+                            " ok?",
+                            " if you can",
+                            " will you",
+                            " would you",
+                            " for me",
+                        ]
+                    ),
+                    None,
+                ]
+            )
+        elif r < 0.12:
+            at = int(rng.random() * (len(segments) + 1))
+            if 0 < at < len(segments):
+                segments.insert(at, [self.pick([" um ", " uh ", " like ", " er "]), None])
+        if rng.random() < 0.4:
+            last = segments[-1]
+            if last[1] is None and last[0][-1:] not in ".?!":
+                last[0] = last[0].rstrip() + self.pick([".", ".", "!", "?", "..", " "])
+            elif last[1] is not None:
+                segments.append([self.pick([".", ".", "!", ""]), None])
+
+    def finish(self, segments, arguments=None, framed=True):
+        """The user's text; copied parts become arguments as they now stand."""
+        if framed:
+            self.frame(segments)
+        self.spoil(segments)
+        arguments = dict(arguments or {})
+        for text, key in segments:
+            if key and key not in arguments:
+                arguments[key] = " ".join(text.split()).strip(" .,!?")
+        text = " ".join("".join(s[0] for s in segments).split())
+        for mark in ",.?:;!":
+            text = text.replace(" " + mark, mark) if mark != "." else text
+        return text, arguments
+
+    # ---- what is asked ----
+
+    def remind(self):
+        r = self.rng.random()
+        if r < 0.07:
+            return self.alarm()
+        block = p.EVERY if r < 0.24 else p.REMIND
+        parts, _ = self.phrase(block)
+        segments, arguments = self.fill(parts, self.remind_slots)
+        text, arguments = self.finish(segments, arguments)
+        return text, [call("remind", **arguments)]
+
+    def remind_slots(self, name):
+        if name == "do":
+            return "copy", self.do()
+        if name == "of":
+            return "copy", self.of()
+        if name == "clause":
+            return "copy", self.clause()
+        return self.moment_slots(name)
+
+    def alarm(self):
+        wake = self.rng.random() < 0.45
+        parts, _ = self.phrase(p.WAKE if wake else p.ALARM)
+        segments, arguments = self.fill(parts, self.moment_slots)
+        text, arguments = self.finish(segments, arguments)
+        return text, [call("remind", text="wake up" if wake else "alarm", **arguments)]
+
+    def reminders(self):
+        """Two at once."""
+        first, second = self.do(), self.do()
+        (a, x), (b, y) = self.m.when(0.1), self.m.when(0.1)
+        segments = [
+            ["remind me to ", None],
+            [first, "a"],
+            [f" {a} and ", None],
+            [self.pick(["to ", "to ", "", "remind me to "]), None],
+            [second, "b"],
+            [f" {b}", None],
+        ]
+        text, arguments = self.finish(segments)
+        return text, [
+            call("remind", text=arguments["a"], **x),
+            call("remind", text=arguments["b"], **y),
+        ]
+
+    def timer(self):
+        r = self.rng.random()
+        if r < 0.06:
+            return self.timers()
+        named = r < 0.4
+        parts, marks = self.phrase(p.TIMER_NAMED if named else p.TIMER)
+        name = self.timer_name()
+        segments, arguments = self.fill(
+            parts, lambda s: ("copy", name) if s == "name" else self.moment_slots(s)
+        )
+        text, arguments = self.finish(segments, arguments)
+        if "remind" in marks:
+            return text, (
+                [call("remind", text="wake up", **arguments)]
+                if "wake" in text.lower()
+                else [call("timer", **arguments)]
+            )
+        return text, [call("timer", **arguments)]
+
+    def timer_name(self):
+        return self.pick(TIMER_NAMES) if self.rng.random() < 0.85 else self.unusual()
+
+    def timers(self):
+        a, b = self.m.length(), self.m.length()
+        x, y = self.timer_name(), self.timer_name()
+        form = self.pick(
+            [
+                "start two timers, {l1} for {n1} and {l2} for {n2}",
+                "set {l1} for {n1} and {l2} for {n2}",
+                "two timers: {l1} for {n1}, {l2} for {n2}",
+                "start a {n1} timer for {l1} and a {n2} timer for {l2}",
+                "{n1} timer {l1} and {n2} timer {l2}",
+                "timers: {n1} {l1}, {n2} {l2}",
+                "set timers of {l1} and {l2} for {n1} and {n2}",
+            ]
+        )
+        values = {"l1": (a[0], None), "l2": (b[0], None), "n1": (x, "a"), "n2": (y, "b")}
+        segments = [
+            [values[part[1]][0], values[part[1]][1]] if isinstance(part, tuple) else [part, None]
+            for part in parsed(form)
+        ]
+        text, arguments = self.finish(segments)
+        return text, [
+            call("timer", **{"in": a[1], "text": arguments["a"]}),
+            call("timer", **{"in": b[1], "text": arguments["b"]}),
+        ]
+
+    def event(self):
+        r = self.rng.random()
+        block = (
+            p.EVENT
+            if r < 0.66
+            else p.EVENT_RANGE if r < 0.8 else p.EVENT_LENGTH if r < 0.88 else p.EVENT_EVERY
+        )
+        parts, _ = self.phrase(block)
+
+        def slots(name):
+            if name == "event":
+                return "copy", self.text(self.pick(w.EVENTS))
+            if name == "when":
+                return self.m.when(0.0, 0.25)
+            if name == "len":
+                said, spelling = self.m.long_length()
+                return said, {"for": spelling}
+            return self.moment_slots(name)
+
+        segments, arguments = self.fill(parts, slots)
+        text, arguments = self.finish(segments, arguments)
+        return text, [call("event", **arguments)]
+
+    def note(self):
+        parts, _ = self.phrase(p.NOTE)
+        note = self.text(self.pick(w.NOTES))
+        if self.rng.random() < 0.15:
+            note += self.pick([" and ", ", "]) + self.text(self.pick(w.NOTES))
+        segments, arguments = self.fill(parts, lambda s: ("copy", note))
+        text, arguments = self.finish(segments, arguments, framed=self.rng.random() < 0.4)
+        return text, [call("note", **arguments)]
+
+    def list(self):
+        by_day = self.rng.random() < 0.45
+        blocks = p.LIST_DAY if by_day else p.LIST
+        kind = self.pick(list(blocks))
+        parts, _ = self.phrase(blocks[kind])
+
+        def slots(name):
+            if name == "name":
+                return self.timer_name()
+            if name == "my_day":
+                said, spelling = self.pick(
+                    [("my " + d, d) for d in DAYS]
+                    + [
+                        ("my day", "today"),
+                        ("today", "today"),
+                        ("tomorrow", "tomorrow"),
+                        ("my week", "this week"),
+                        ("next week", "next week"),
+                        ("my weekend", "weekend"),
+                        ("this week", "this week"),
+                    ]
+                )
+                return said, {"day": spelling}
+            if self.rng.random() < 0.3:
+                said, spelling = self.pick(
+                    [
+                        ("today", "today"),
+                        ("tomorrow", "tomorrow"),
+                        ("this week", "this week"),
+                        ("next week", "next week"),
+                        ("this month", "this month"),
+                        ("next month", "next month"),
+                        ("this weekend", "weekend"),
+                        ("at the weekend", "weekend"),
+                        ("tonight", "today"),
+                        ("yesterday", "yesterday"),
+                    ]
+                )
+                return said, {"day": spelling}
+            return self.moment_slots(name)
+
+        segments, arguments = self.fill(parts, slots)
+        text, arguments = self.finish(segments, arguments)
+        return text, [call("list", kind=kind, **arguments)]
+
+    def query(self, kind):
+        """Words by which something is looked for."""
+        r = self.rng.random()
+        if kind == "reminder" and r < 0.5:
+            return self.do()
+        if r < 0.25:
+            return self.unusual()
+        if r < 0.4:
+            return self.person()
+        if kind == "note" and r < 0.75:
+            return self.pick(w.NOTE_TOPICS)
+        thing = self.text(self.pick(w.THINGS))
+        for word in ("the ", "my "):
+            thing = thing[len(word) :] if thing.startswith(word) else thing
+        return thing if r < 0.85 else self.pick(w.GROCERIES)
+
+    def query_slots(self, kind):
+        def slots(name):
+            if name == "word":
+                return "copy", self.query(kind)
+            if name == "event":
+                return "copy", self.text(self.pick(w.EVENTS))
+            if name == "person":
+                return "copy", self.person()
+            if name == "name":
+                return "copy", self.timer_name()
+            if name == "on_s":
+                said, day = self.pick(
+                    [(d + "'s", d) for d in DAYS]
+                    + [("today's", "today"), ("tomorrow's", "tomorrow")]
+                )
+                return said, {"day": day}
+            return self.moment_slots(name)
+
+        return slots
+
+    def find(self):
+        kind = self.pick(["note", "note", "event", "event", "reminder", "all"])
+        parts, _ = self.phrase(p.FIND[kind])
+        segments, arguments = self.fill(parts, self.query_slots(kind))
+        text, arguments = self.finish(segments, arguments)
+        return text, [call("find", kind=kind, **arguments)]
+
+    def cancel(self):
+        r = self.rng.random()
+        kind = self.pick(list(p.CANCEL))
+        if r < 0.55:
+            parts, _ = self.phrase(p.CANCEL[kind])
+            segments, arguments = self.fill(parts, self.query_slots(kind))
+        elif r < 0.65:
+            kind = "event"
+            parts, _ = self.phrase(p.CANCEL_DAY)
+            segments, arguments = self.fill(parts, self.query_slots(kind))
+        elif r < 0.72:
+            parts, _ = self.phrase(p.CANCEL_ALARM)
+            segments, arguments = self.fill(parts, self.moment_slots)
+            text, arguments = self.finish(segments, arguments)
+            return text, [call("cancel", kind="reminder", text="alarm", **arguments)]
+        else:
+            one, many = KINDS[kind]
+            if kind == "event" and self.rng.random() < 0.5:
+                one, many = self.pick(
+                    [("event", "events"), ("meeting", "meetings"), ("entry", "entries")]
+                )
+            block = p.CANCEL_ALL if r < 0.8 else p.CANCEL_LAST if r < 0.88 else p.CANCEL_NUMBER
+            number = self.m.some(9)
+            nth = self.pick([NTH[number - 1], ordinal(number)])
+
+            def slots(name):
+                if name in ("i", "nth"):
+                    return (self.m.said(number) if name == "i" else nth), {"number": number}
+                return {"kind": one, "kinds": many}[name]
+
+            parts, _ = self.phrase(block)
+            segments, arguments = self.fill(parts, slots)
+            if r < 0.8:
+                arguments["text"] = "all"
+        text, arguments = self.finish(segments, arguments)
+        return text, [call("cancel", kind=kind, **arguments)]
+
+    def new_moment(self):
+        """Where something is moved to: day, time or both."""
+        r = self.rng.random()
+        if r < 0.35:
+            said, spelling = self.m.clock()
+            return said, {"time": spelling}
+        if r < 0.65:
+            while True:
+                said, spelling = self.m.day()
+                if not said.startswith("in "):
+                    break
+            for word in ("on ", "at ", "this coming "):
+                said = said[len(word) :] if said.startswith(word) else said
+            return said, {"day": spelling}
+        said, day = self.pick([self.m.weekday, lambda: ("tomorrow", "tomorrow"), self.m.date])()
+        clock, time = self.m.clock()
+        return f"{said} {self.pick(['at ', 'at ', ''])}{clock}", {"day": day, "time": time}
+
+    def to_slots(self, kind):
+        inner = self.query_slots(kind)
+
+        def slots(name):
+            if name in ("to", "until"):
+                said, arguments = self.new_moment()
+                word = self.pick(
+                    ["to ", "to ", "to ", "until ", "on to "]
+                    if name == "to"
+                    else ["to ", "until ", "till "]
+                )
+                return word + said, arguments
+            if name == "new":
+                return self.new_moment()
+            if name in ("old", "old_s"):
+                said, day = (
+                    self.m.weekday() if self.rng.random() < 0.7 else ("tomorrow", "tomorrow")
+                )
+                if name == "old" and self.rng.random() < 0.25:
+                    said, day = self.m.clock()
+                return said + ("'s" if name == "old_s" else ""), {"from": day}
+            return inner(name)
+
+        return slots
+
+    def change(self):
+        r = self.rng.random()
+        if r < 0.18:
+            parts, _ = self.phrase(p.SNOOZE)
+            segments, arguments = self.fill(parts, self.moment_slots)
+            text, arguments = self.finish(segments, arguments)
+            return text, [call("change", kind="reminder", **arguments)]
+        kind = "event" if r < 0.75 else "reminder"
+        parts, _ = self.phrase(p.CHANGE_FROM if r < 0.35 else p.CHANGE[kind])
+        segments, arguments = self.fill(parts, self.to_slots(kind))
+        text, arguments = self.finish(segments, arguments)
+        return text, [call("change", kind=kind, **arguments)]
+
+    def undo(self):
+        parts, _ = self.phrase(p.UNDO)
+        text, _ = self.finish(self.fill(parts, self.moment_slots)[0])
+        return text, [call("undo")]
+
+    def dates(self):
+        r = self.rng.random()
+        block = (
+            p.TIME
+            if r < 0.17
+            else (
+                p.DATE_TODAY
+                if r < 0.32
+                else (
+                    p.DATE_OF
+                    if r < 0.54
+                    else p.DATE_FAR if r < 0.78 else p.DATE_TIME if r < 0.85 else p.DAYS
+                )
+            )
+        )
+        parts, _ = self.phrase(block)
+
+        def slots(name):
+            if name == "day_of":
+                said, spelling = self.m.day() if self.rng.random() < 0.6 else self.m.past()
+                return said, {"day": spelling}
+            if name == "feast":
+                said, spelling = self.m.feast()
+                return said, {"day": spelling}
+            if name in ("from", "to"):
+                said, spelling = self.pick(
+                    [self.m.date, self.m.date, self.m.numeric, self.m.plain_day]
+                )()
+                return said, {name: spelling}
+            if name == "day" and self.rng.random() < 0.2:
+                event = self.pick(
+                    [
+                        "my birthday on {}",
+                        "the wedding on {}",
+                        "my holiday on {}",
+                        "the exam on {}",
+                        "our trip on {}",
+                        "the party on {}",
+                    ]
+                )
+                said, spelling = self.m.date()
+                return event.format(said), {"day": spelling}
+            return self.moment_slots(name)
+
+        segments, arguments = self.fill(parts, slots)
+        text, arguments = self.finish(segments, arguments)
+        if block is p.TIME:
+            return text, [call("time")]
+        if block is p.DATE_TODAY:
+            arguments = {"day": "today"}
+        return text, [call("days" if block is p.DAYS else "date", **arguments)]
+
+    def calculate(self):
+        said, spelling = self.s.expression()
+        parts, marks = self.phrase(p.CALC)
+        segments, _ = self.fill(parts, lambda s: said)
+        if "no_add" in marks and segments[0][0].startswith("add up") and "+" not in spelling:
+            segments[0][0] = "calculate "
+        text, _ = self.finish(segments)
+        if spelling.endswith("!") and not text.endswith(("!", "?", "factorial")):
+            text = text.rstrip(".")
+        return text, [call("calculate", expr=spelling)]
+
+    def convert(self):
+        said, arguments = self.s.quantity()
+        one = self.rng.random() < 0.16
+        if one:
+            arguments["value"] = 1
+        parts, _ = self.phrase(p.CONVERT_ONE if one else p.CONVERT)
+        segments, _ = self.fill(parts, lambda s: said[s])
+        for i in range(len(segments) - 1):  # 5km, 75kg
+            if (
+                segments[i][0] == said["v"]
+                and segments[i + 1][0] == " "
+                and said["v"][-1:].isdigit()
+                and len(said["f"]) < 4
+                and self.rng.random() < 0.5
+            ):
+                segments[i + 1][0] = ""
+        text, _ = self.finish(segments)
+        return text, [call("convert", **arguments)]
+
+    def help(self):
+        topic = self.pick(list(p.HELP))
+        parts, _ = self.phrase(p.HELP[topic])
+        text, _ = self.finish(self.fill(parts, self.moment_slots)[0])
+        return text, [call("help", topic=topic)]
+
+    def beyond_slots(self, name):
+        if name in LISTS:
+            return self.pick(LISTS[name])
+        if name == "num":
+            return self.s.number(False)[0]
+        if name == "year":
+            return str(1100 + int(self.rng.random() * 920))
+        if name == "k_":
+            return self.pick(
+                [
+                    "boss",
+                    "mother",
+                    "teacher",
+                    "landlord",
+                    "girlfriend",
+                    "colleague",
+                    "neighbour",
+                    "team",
+                    "grandfather",
+                    "sister",
+                    "wife",
+                    "husband",
+                    "son",
+                    "customer",
+                ]
+            )
+        if name == "do":
+            return self.do()
+        if name == "clause":
+            return self.clause()
+        if name == "event":
+            return self.text(self.pick(w.EVENTS))
+        if name in ("c", "o", "k", "g"):
+            return self.pick(self.LISTS[name])
+        return self.person() if name == "n" else self.unusual()
+
+    def escalate(self):
+        reason = self.pick(
+            [
+                "knowledge",
+                "knowledge",
+                "live",
+                "live",
+                "writing",
+                "translation",
+                "code",
+                "math",
+                "advice",
+                "action",
+                "action",
+                "other",
+            ]
+        )
+        parts, _ = self.phrase(beyond.ESCALATE[reason])
+        text, _ = self.finish(self.fill(parts, self.beyond_slots)[0])
+        return text, [call("escalate", reason=reason)]
+
+    def talk(self):
+        block, answers = self.pick(TALK)
+        parts, _ = self.phrase(block)
+        text, _ = self.finish(self.fill(parts, self.moment_slots)[0])
+        return text, self.pick(answers)

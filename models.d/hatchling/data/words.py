@@ -1,0 +1,250 @@
+"""Word lists of the generator: what people are reminded of, whom they meet, what they note."""
+
+NAMES = """Anna Ben Carla David Elif Felix Grace Hugo Irina Jonas Kemal Lena Marek Nora Omar Paula
+Quentin Rosa Samir Tara Ulrich Vera Wassim Xenia Yara Zoe Aaron Bella Cem Daria Emil Fatima Georg
+Hanna Ivan Julia Klaus Lara Milan Nina Oskar Petra Rafael Sophie Tim Ursula Viktor Wanda Yusuf Zara
+Alex Alice Arthur Bjorn Bruno Chloe Chris Clara Diego Dora Eduardo Ella Erik Eva Finn Frieda Gabriel
+Greta Harry Helena Ian Ida Isaac Ivy Jack Jana Joel Kai Kate Kim Leo Linda Louis Lucy Luis Maja
+Maria
+Mark Martha Matteo Mia Mona Nadia Nathan Nico Olga Oliver Oscar Pablo Peter Phil Rita Robert Robin
+Ruth Sam Sandra Sara Sebastian Selma Simon Stefan Susan Tanja Theo Thomas Tobias Tom Valentina
+Vincent Walter Will Yannick Mehmet Priyanka Wei Hiroshi Aisha Chidi Ngozi Amit Ravi Deepa Sanjay Lin
+Mei Jun Min-jun Sakura Kenji Fatou Kwame Siobhan Liam Aoife Sean Lars Ingrid Sven Astrid Pekka
+Dimitri Natasha Boris Svetlana Marco Giulia Paolo Francesca Carlos Lucia Miguel Sofia""".split()
+
+TITLES = ["Mr", "Mrs", "Ms", "Dr", "Professor"]
+SURNAMES = """Miller Smith Brown Schmidt Weber Novak Rossi Garcia Lopez Silva Kim Park Chen Wang
+Patel
+Singh Khan Ali Yilmaz Kaya Jensen Larsen Berg Dubois Martin Kowalski Horvat Popov Ivanova Tanaka
+Sato
+Okafor Mensah O'Brien Murphy Walker Young King Hall Wood Stone Baker Fischer Becker
+Wagner""".split()
+
+KIN = (
+    """mum mom dad grandma grandpa my_sister my_brother my_wife my_husband my_boss my_aunt my_uncle
+my_cousin my_daughter my_son my_neighbour my_landlord my_parents the_kids the_babysitter my_coach
+my_partner my_girlfriend my_boyfriend my_flatmate granny nan auntie my_niece my_nephew""".split()
+)
+KIN = [k.replace("_", " ") for k in KIN]
+
+OFFICES = """dentist|doctor|vet|bank|school|plumber|electrician|landlord|garage|hairdresser|
+pharmacy|
+insurance company|tax office|town hall|library|kindergarten|gym|optician|lawyer|accountant|
+post office|
+travel agency|delivery company|internet provider|phone company|hotel|restaurant|bakery|florist|
+physiotherapist|hospital|clinic|embassy|university|job centre|housing office|mechanic|painter|
+carpenter|cleaner|gardener|tailor|butcher|caterer|photographer|driving school|music school|
+nursery|estate agent|energy supplier|water company|recycling centre""".replace(
+    "\n", ""
+).split(
+    "|"
+)
+
+GROCERIES = """milk eggs bread butter cheese apples bananas onions potatoes rice pasta flour sugar
+coffee tea yoghurt tomatoes garlic carrots oranges lemons honey oats salt pepper olive_oil chocolate
+toilet_paper soap shampoo toothpaste batteries light_bulbs dog_food cat_litter nappies wine beer
+juice
+fish chicken tofu lentils beans spinach mushrooms cucumbers peppers strawberries nuts raisins yeast
+candles napkins stamps envelopes printer_paper ink bin_bags washing_powder dishwasher_tablets
+a_new_bulb
+birthday_candles wrapping_paper a_card flowers plasters vitamins sunscreen bird_seed
+oat_milk""".split()
+GROCERIES = [g.replace("_", " ") for g in GROCERIES]
+
+# "{o}" an office, "{n}" a name, "{k}" kin, "{g}" groceries, "{d}" a thing, "{w}" an unusual word
+VERB_PHRASES = """call the {o}|call {n}|call {k}|phone {n}|ring {k}|ring the {o}|call {n} back|
+email {n}|email the {o}|write to {n}|text {k}|text {n}|message {n} about {d}|answer {n}'s email|
+reply to {n}|reply to the {o}|send {n} {d}|send {d} to the {o}|send {d} to {n}|buy {g}|
+buy {g} and {g}|
+get {g}|get {g} and {g}|pick up {g}|pick up {d}|pick up {d} from the {o}|pick {n} up|pick {k} up|
+fetch {d}|fetch {n} from the station|collect {d}|drop {d} off|drop off {d} at the {o}|bring {d}|
+bring {n} {d}|take {d} along|take {d} to the {o}|take {d} back|return {d}|return {d} to {n}|pay {d}|
+pay the {o}|pay {n} back|transfer money to {n}|renew {d}|cancel {d}|order {d}|order {g}|book {d}|
+print {d}|scan {d}|sign {d}|fill in {d}|submit {d}|finish {d}|start {d}|prepare {d}|check {d}|
+check on {d}|check on {k}|look at {d}|look for {d}|clean {d}|wash {d}|iron {d}|fold the laundry|
+hang up the washing|empty the dishwasher|load the dishwasher|unload the car|vacuum the hallway|
+mop the floor|dust the shelves|change the sheets|make the beds|tidy {d}|sort {d}|sort out {d}|
+water the plants|water the garden|mow the lawn|rake the leaves|feed the {a}|walk the {a}|
+brush the {a}|
+take the {a} to the vet|clean the {a}'s cage|take out the rubbish|take the rubbish out|
+put the bins out|turn off {d}|turn on {d}|turn the oven off|turn the heating on|switch off {d}|
+lock {d}|unlock {d}|close the windows|open the windows|charge {d}|plug in {d}|unplug {d}|update {d}|
+back up {d}|install {d}|restart {d}|fix {d}|repair {d}|replace {d}|measure {d}|paint {d}|move {d}|
+pack {d}|pack for the trip|pack lunch|make dinner|make a cake|bake bread|cook the {f}|
+defrost the {f}|take the {f} out of the oven|put the {f} in the oven|stir the {f}|
+marinate the {f}|take my medicine|take my tablets|take my vitamins|take the pill|do my exercises|
+do yoga|go for a run|go for a walk|go to bed|go to the {o}|go to {n}'s place|go shopping|get up|
+leave for work|leave for the {o}|leave the house|get ready|get petrol|fill up the tank|
+pump up the tyres|wash the car|move the car|check the tyre pressure|read chapter {i}|
+read {d}|practise the {m}|practise {l}|study for the exam|study {l}|do my homework|
+help {n} with {d}|
+ask {n} about {d}|ask {k} about {d}|tell {n} about {d}|tell {k} that I am late|thank {n}|
+congratulate {n}|wish {n} luck|wish {n} a happy birthday|visit {k}|visit {n}|meet {n}|invite {n}|
+join the call|join the meeting|dial in|log my hours|submit my hours|write the report|
+write the minutes|
+review {d}|proofread {d}|talk to {n}|talk to {k} about {d}|speak with the {o}|confirm {d}|
+confirm with {n}|reschedule {d}|vote|donate blood|apply for {d}|register for {d}|sign up for {d}|
+drink water|have a snack|buy {g}, {g} and {g}|eat something|stretch|stand up|breathe|take a break|
+watch the {s}|
+record the {s}|listen to {d}|look up {w}|buy {w}|call {w}|ask about {w}|finish {w}|bring {w}|
+order {w}|fix the {w}|check the {w}|clean the {w}|send {w} to {n}""".replace("\n", "").split("|")
+
+THINGS = """the keys|the parcel|the package|the letter|the invoice|the bill|the rent|the contract|
+the form|the tickets|the passport|my passport|my laptop|the laptop|my phone|the phone|the charger|
+the camera|the bike|my bike|the helmet|the documents|the report|the slides|the presentation|
+the photos|
+the prescription|the glasses|my glasses|the suit|the dress|the shoes|the coat|the jacket|
+the umbrella|
+the library books|the book|the money|the deposit|the insurance|the subscription|the membership|
+the appointment|the reservation|the flight|the hotel|the car|the tyres|the lamp|the tap|the sink|
+the fridge|the freezer|the oven|the stove|the heating|the boiler|the lights|the alarm|the door|
+the back door|the gate|the garage|the shed|the basement|the attic|the kitchen|the bathroom|
+the office|
+the desk|the drawer|the wardrobe|the shopping list|the recipe|the cake|the present|the gift|
+the flowers|
+the costume|the school bag|the lunch box|the permission slip|the homework|the essay|the thesis|
+the application|the spreadsheet|the budget|the timesheet|the expenses|the tax return|the meter|
+the water filter|the smoke detector|the printer|the router|the server|the backup|the website|
+the newsletter|the email from {n}|the message from {n}|{n}'s birthday|{n}'s present|{n}'s keys|
+{n}'s car|{n}'s book|the ladder|the drill|the toolbox|the tent|the sleeping bags|the suitcase|
+the visa|the driving licence|my driving licence|the vaccination card|the recipe for {n}|
+the parking ticket|the fine|the electricity bill|the phone bill|the gas bill|the water bill|
+the credit card|my bank card|the survey|the questionnaire|the petition|the certificate|
+the guitar|the piano|the violin|the sourdough|the compost|the herbs|the tomatoes|the hedge|
+the projector|the microphone|the order|the refund|the warranty|the receipt|the voucher|
+the season ticket|the train tickets|the concert tickets|the exam results|the blood test|
+the christmas cards|the decorations|the costumes|the playlist|the podcast|the {w}|my {w}""".replace(
+    "\n", ""
+).split("|")
+
+ANIMALS = "dog cat hamster rabbit guinea_pig parrot goldfish tortoise horse chickens".replace(
+    "_", " "
+).split(" ")
+FOODS = "chicken lasagne stew soup roast curry dough pizza salmon turkey bread casserole".split()
+MUSIC = "piano guitar violin drums flute cello trumpet song choir_piece".replace("_", " ").split(
+    " "
+)
+SUBJECTS = "maths physics biology history Spanish French Italian German Japanese chemistry".split()
+SHOWS = ["match", "game", "final", "news", "film", "race", "debate", "concert", "last episode"]
+
+# what an entry of the calendar is; no article
+EVENTS = """dentist|doctor|doctor's appointment|dentist appointment|haircut|hairdresser|eye doctor|
+vet appointment|check-up|blood test|physiotherapy|massage|therapy|vaccination|X-ray|
+parent-teacher evening|
+school concert|sports day|piano lesson|guitar lesson|dance class|yoga|yoga class|pilates|
+spinning class|
+tennis|tennis with {n}|badminton with {n}|football practice|basketball game|volleyball|
+climbing with {n}|
+run with {n}|swimming with the kids|chess club|book club|poker night|game night|movie night|
+film night|
+cinema with {n}|theatre|opera|museum with {n}|exhibition|concert with {n}|party at {n}'s|dinner|
+dinner with {n}|dinner with {k}|dinner at {n}'s|lunch|lunch with {n}|lunch with {k}|
+breakfast with {n}|
+brunch|brunch with {n}|coffee with {n}|coffee with {k}|drinks with {n}|drinks after work|barbecue|
+barbecue at {n}'s|picnic|birthday party|{n}'s birthday|{n}'s birthday party|{n}'s wedding|wedding|
+{n}'s graduation|baby shower|housewarming|reunion|family dinner|meeting|meeting with {n}|
+meeting with {n} and {n}|meeting with the {o}|team meeting|budget meeting|sales meeting|
+board meeting|
+kick-off|stand-up|retrospective|one-on-one with {n}|interview|interview with {n}|phone interview|
+call with {n}|call with the {o}|video call with {n}|conference call|webinar|training|
+first aid course|
+seminar|lecture|exam|maths exam|driving test|driving lesson|presentation|demo|product demo|release|
+deadline|project deadline|inspection|car inspection|oil change|tyre change|plumber|electrician|
+chimney sweep|heating engineer|delivery|furniture delivery|handyman|cleaning lady|window cleaner|
+moving day|flat viewing|viewing with {n}|open day|conference|trade fair|trip to {c}|flight to {c}|
+train to {c}|weekend in {c}|holiday|business trip|camping|hike with {n}|ski trip|city trip|
+boat trip|
+visit from {n}|{k} visiting|{n} visiting|babysitting|volunteering|choir|choir rehearsal|
+band practice|
+rehearsal|church|blood donation|car boot sale|flea market|garden party|street festival|fireworks|
+appointment with {n}|appointment at the {o}|{w} meeting|{w} with {n}|{w} workshop|{w}|
+{n}'s {w}""".replace("\n", "").split("|")
+
+CITIES = (
+    """Rome Paris Berlin Vienna Madrid London Prague Porto Oslo Dublin Athens Zurich Milan Hamburg
+Munich Lyon Brussels Amsterdam Copenhagen Stockholm Warsaw Krakow Budapest Istanbul Cairo Tokyo
+Seoul
+Boston Chicago Denver Austin Seattle Toronto Lima Nairobi Delhi Mumbai Sydney""".split()
+)
+
+# "{r}" a number or code
+NOTES = """the {t} is {r}|{n}'s {t} is {r}|{t} {r}|{t}: {r}|the {t} for the {o} is {r}|
+{n} likes {g}|
+{n} hates {g}|{n} is allergic to {g}|{n} doesn't eat {g}|{n} owes me {r} euros|
+I owe {n} {r} dollars|
+I lent {n} {d}|{n} borrowed {d}|{n} has {d}|{d} is in the {p}|{d} are in the {p}|
+the car is parked {q}|
+I parked {q}|gift idea for {n}: {w}|gift ideas for {n}: {g} and {w}|present for {k}: {w}|
+book recommendation: {w} by {n} {u}|films to watch: {w} and {w}|{n} recommended {w}|
+try {w} at the {w}|
+shopping: {g}, {g} and {g}|list: {g}, {g}, {g}|need {g} and {g}|idea: {w} with {w}|
+idea for the {w} project|recipe needs {i} eggs and {g}|{f} takes {i} minutes at {r} degrees|
+the {o} closes at {i}|the {o} opens at {i}|the {o} charges {r} an hour|ask for {n} at the {o}|
+the {x} is {r} cm wide|{x} size {r}|shoe size {i}|{n} wears size {i}|bike frame number {r}|
+flight number {w} {r}|seat {r}|room {r}|order number {r}|invoice {r} is paid|customer number {r}|
+meeting room is on floor {i}|{n}'s new address is {w} street {i}|{n}'s birthday is in {mo}|
+{n} and {n} are getting married|{n} starts school in {mo}|last oil change at {r} km|
+tyres changed in {mo}|printed {i} copies|we are {i} people for dinner|{n} comes by train|
+code word {w}|{w} {w} {w}|call it {w}|{n} said {w}|talk to {n} about {w}|check {w} again|
+look into {w}|the {w} needs {w}|maybe {w} instead of {w}|watered the plants|fed the {a}|
+paid the {o}|sent {d} to {n}|took {i} tablets|weight {r} kg|blood pressure {r} over {i}|
+ran {i} km|slept {i} hours""".replace(
+    "\n", ""
+).split(
+    "|"
+)
+
+NOTE_TOPICS = """pin|pin code|door code|alarm code|username|serial number|licence plate|
+phone number|
+account number|combination|room number|reference number|locker code|access code|zip code|
+voucher code|booking code|contract number|garage code|safe combination|router name|guest login|
+library card number|tax number|policy number|membership number|extension""".replace(
+    "\n", ""
+).split(
+    "|"
+)
+PLACES = """kitchen drawer|top drawer|hall closet|basement|attic|garage|glove compartment|blue box|
+red folder|green folder|office|bedroom|bathroom cabinet|shed|car|backpack|desk|bottom shelf|freezer|
+wardrobe""".replace("\n", "").split("|")
+PARKED = [
+    "on level {i}",
+    "in row {i}",
+    "behind the {o}",
+    "in front of the {o}",
+    "on {w} street",
+    "near the station",
+    "in spot {r}",
+]
+OBJECTS = [
+    "sofa",
+    "desk",
+    "window",
+    "shelf",
+    "curtain rail",
+    "door",
+    "table",
+    "rug",
+    "bed",
+    "mirror",
+]
+MONTHS = """january february march april may june july august september october november
+december""".split()
+
+SYLLABLES = """ba be bo bra bri ca ce co cra da de di do dra du fa fe fi flo fra ga ge gi glo gra
+ha he
+hi ho hu ja je jo ka ke ki kla ko la le li lo lu ma me mi mo mu na ne ni no nu pa pe pi pla po pra
+ra re
+ri ro ru sa se si ska so sta sto su ta te ti to tra tu va ve vi vo wa we wi ya yo za ze
+zi""".split()
+ENDINGS = ["", "", "n", "r", "s", "l", "x", "th", "ck", "nd", "rt", "m"]
+EVERYDAY = (
+    """garden bottle window paper blanket silver rocket planet winter summer engine marble copper
+castle bridge pocket ribbon saddle ticket travel ocean forest meadow puzzle pencil folder carpet
+mirror
+lantern harbour island velvet compass feather gravel hammer jungle kettle ladder magnet needle
+orchard
+pepper quartz raven shelter tunnel valley walnut zipper almond basket candle danger elbow flower
+guitar
+helmet insect jacket kitten lemon monkey napkin onion parcel rabbit salmon temple umbrella violet
+whistle yellow zebra anchor butter circle dragon energy finger ginger hollow""".split()
+)
