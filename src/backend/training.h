@@ -2,7 +2,9 @@
  * over themselves, and the way back of every op. Every way back ADDS to gradients; a gradient whose
  * data is NULL is not wanted. Results have the same bits whatever the number of threads: a number
  * that sums over rows is summed by one thread, in order of rows. No call fails; memory is the op's.
- * Shapes: T rows of the step; d_x is the gradient of x and has its shape. */
+ * A gradient may come fresh (GradState): who takes that (tensor_take_fresh) writes all of it;
+ * linear, norms and elements do, others get none that is. Shapes: T rows of the step; d_x is the
+ * gradient of x and has its shape. */
 #ifndef BACKEND_TRAINING_H
 #define BACKEND_TRAINING_H
 

@@ -19,6 +19,9 @@ bool train_by_gemm(Step *s, const Weight *w);
 /* x with room for its int8 form where one of these (NULL: none) reads that. */
 Tensor train_twin(Step *s, Tensor x, const Weight *a, const Weight *b, const Weight *c);
 
+/* Adds d to the gradient of x. */
+void back_add(Step *s, Tensor d, Tensor x);
+
 /* ids (T) in the arena; negative ones had no row. */
 void record_embed(Step *s, const Weight *table, const int32_t *ids, float alpha, Tensor out);
 void record_norm(Step *s, Tensor x, const Norm *norm, Tensor out);

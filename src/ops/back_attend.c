@@ -116,7 +116,9 @@ Tensor train_moe(Step *s, Tensor x, Tensor logits, const Weight *gate, const Wei
     train_by_gemm(s, up);
     train_by_gemm(s, down);
     if (step_computes(s)) {
-        MoeGrads d = moe_grads(s, &m);
+        MoeGrads d = {.w_gate = train_weight(s, gate),
+                      .w_up = train_weight(s, up),
+                      .w_down = train_weight(s, down)};
         training_of(s)->moe(s->backend, &m, &d, s->tape->precision);
     }
     tape_record(s, moe_back, &m, sizeof m);

@@ -74,8 +74,9 @@ static void norm_back(Step *s, const void *saved)
     const NormRecord *r = saved;
     float *work = step_memory(s, norm_back_work(r->x) * sizeof *work);
     if (step_failed(s)) return;
-    training_of(s)->norm_back(s->backend, r->x, &r->norm, tape_grad(s, r->out), tape_grad(s, r->x),
-                              tape_param(s, r->norm.weight), tape_param(s, r->norm.bias), work);
+    training_of(s)->norm_back(s->backend, r->x, &r->norm, tape_grad(s, r->out),
+                              tape_grad_fresh(s, r->x), tape_param(s, r->norm.weight),
+                              tape_param(s, r->norm.bias), work);
 }
 
 void record_norm(Step *s, Tensor x, const Norm *norm, Tensor out)
@@ -113,7 +114,7 @@ static void linear_back(Step *s, const void *saved)
 {
     const LinearRecord *r = saved;
     training_of(s)->linear_back(s->backend, r->x, train_weight(s, r->w), tape_grad(s, r->out),
-                                tape_grad(s, r->x), s->tape->precision);
+                                tape_grad_fresh(s, r->x), s->tape->precision);
 }
 
 void record_linear(Step *s, Tensor x, const Weight *w, Tensor out)
@@ -133,7 +134,7 @@ static void element_back(Step *s, const void *saved)
 {
     const ElementRecord *r = saved;
     training_of(s)->element_back(s->backend, r->x, r->y, &r->options, tape_grad(s, r->out),
-                                 tape_grad(s, r->x), tape_grad(s, r->y),
+                                 tape_grad_fresh(s, r->x), tape_grad_fresh(s, r->y),
                                  tape_param(s, r->options.vector));
 }
 
@@ -143,12 +144,22 @@ void record_element(Step *s, Tensor x, Tensor y, const ElementOptions *options, 
     tape_record(s, element_back, &r, sizeof r);
 }
 
+void back_add(Step *s, Tensor d, Tensor x)
+{
+    Tensor to = tape_grad_fresh(s, x);
+    if (tensor_take_fresh(to))
+        s->backend->ops->element(s->backend, d, d,
+                                 &(ElementOptions){.op = ELEMENT_SCALE, .alpha = 1}, to);
+    else
+        s->backend->ops->add(s->backend, to, d, to);
+}
+
 static void add_back(Step *s, const void *saved)
 {
     const ElementRecord *r = saved;
-    Tensor d = tape_grad(s, r->out), d_x = tape_grad(s, r->x), d_y = tape_grad(s, r->y);
-    s->backend->ops->add(s->backend, d_x, d, d_x);
-    s->backend->ops->add(s->backend, d_y, d, d_y);
+    Tensor d = tape_grad(s, r->out);
+    back_add(s, d, r->x);
+    back_add(s, d, r->y);
 }
 
 void record_add(Step *s, Tensor x, Tensor y, Tensor out)

@@ -47,7 +47,7 @@ Tensor step_tensor(Step *s, int64_t rows, int32_t heads, int32_t width, bool twi
     if (step_failed(s)) return t;
     t.data = step_memory(s, (size_t)rows * tensor_row(t) * sizeof(float));
     if (twin && !s->tape) t.twin = new_twin(s, rows, tensor_row(t)); /* ops ask when they train */
-    if (tape_records(s)) tape_clear(s, t);
+    if (tape_records(s)) t.state = tape_state(s, t);
     return t;
 }
 

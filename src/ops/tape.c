@@ -36,7 +36,8 @@ float *tape_param(const Step *s, const void *key)
     return p ? p->grad : NULL;
 }
 
-Tensor tape_grad(const Step *s, Tensor x)
+/* Where the gradient of x lies. */
+static Tensor place_of(const Step *s, Tensor x)
 {
     const Tape *t = s->tape;
     x.twin = NULL;
@@ -47,10 +48,38 @@ Tensor tape_grad(const Step *s, Tensor x)
     return x;
 }
 
-void tape_clear(Step *s, Tensor x)
+static size_t count_of(Tensor x)
 {
-    Tensor d = tape_grad(s, x);
-    if (d.data && step_computes(s)) training_of(s)->clear(s->backend, d);
+    return (size_t)x.rows * tensor_row(x);
+}
+
+Tensor tape_grad(const Step *s, Tensor x)
+{
+    Tensor d = place_of(s, x);
+    GradState *state = x.state;
+    d.state = NULL;
+    if (!d.data || !state || !state->fresh) return d;
+    state->fresh = false;
+    Tensor all = {.data = state->data, .rows = (int64_t)state->n, .heads = 1, .width = 1};
+    training_of(s)->clear(s->backend, all);
+    return d;
+}
+
+Tensor tape_grad_fresh(const Step *s, Tensor x)
+{
+    const GradState *state = x.state;
+    Tensor d = place_of(s, x);
+    bool whole = state && state->data == d.data && state->n == count_of(x) &&
+                 tensor_stride(x) == tensor_row(x);
+    return whole && state->fresh ? d : tape_grad(s, x);
+}
+
+GradState *tape_state(Step *s, Tensor x)
+{
+    GradState *state = step_memory(s, sizeof *state);
+    Tensor d = place_of(s, x);
+    if (state) *state = (GradState){d.data, count_of(x), true};
+    return state;
 }
 
 void tape_record(Step *s, TapeBackFn back, const void *saved, size_t size)
@@ -132,11 +161,10 @@ static void block_back(Step *s, const void *saved)
     Tape *t = s->tape;
     const TapeNode *until = t->last;
     t->recording = true;
-    Tensor y = b->fn(s, b->context, b->l, b->x), d = tape_grad(s, y);
+    Tensor y = b->fn(s, b->context, b->l, b->x);
     t->recording = false;
     if (step_failed(s)) return;
-    Tensor d_out = tape_grad(s, b->out);
-    s->backend->ops->add(s->backend, d, d_out, d);
+    back_add(s, tape_grad(s, b->out), y);
     walk_back(s, until);
 }
 

@@ -3,9 +3,10 @@
  *
  * Memory. The step's arena is one block, and the gradients lie in another of the same size, each at
  * the place of its tensor: tape_grad(s, x). So views share their gradient as they share their data,
- * and an op in place (a rotation) turns its gradient in place. Gradients are zero when their tensor
- * is made; every way back adds to those of its inputs. Records lie in the arena too: whoever plans
- * a step with a tape (backend_plan, a counting arena) counts them, and nothing is allocated after.
+ * and an op in place (a rotation) turns its gradient in place. Every way back adds to the gradients
+ * of its inputs; who comes first finds zeros, or writes all of it (GradState). Records lie in the
+ * arena too: whoever plans a step with a tape (backend_plan, a counting arena) counts them, and
+ * nothing is allocated after.
  *
  * Blocks. Of a block (step_block) only x and the result are kept; walking back runs it again from
  * x, this time recording. So the arena holds one stream tensor a layer, and what one block makes.
@@ -73,8 +74,12 @@ void tape_back(Step *s);
 /* The gradient of a parameter, or NULL: frozen. s->tape may be NULL. */
 float *tape_param(const Step *s, const void *key);
 
-/* The gradient of a tensor of the arena, of its shape; data NULL when planning or not training. */
+/* The gradient of a tensor of the arena, of its shape; data NULL when planning or not training. It
+ * holds numbers: zeros where nothing was added yet. */
 Tensor tape_grad(const Step *s, Tensor x);
+/* The same for those who add: where nothing was, and x is all of its tensor, its state stays with
+ * it, and what was there is not defined until tensor_take_fresh was asked and all was written. */
+Tensor tape_grad_fresh(const Step *s, Tensor x);
 
 /* ---- the end of a model ---- */
 
@@ -92,8 +97,8 @@ static inline bool tape_records(const Step *s)
     return s->tape && s->tape->recording && !step_failed(s);
 }
 
-/* Zeroes the gradient of a new tensor. */
-void tape_clear(Step *s, Tensor x);
+/* The state of a new tensor's gradient, in the arena. */
+GradState *tape_state(Step *s, Tensor x);
 /* Remembers to call back(s, saved) on the way back; `saved` (size bytes) is copied. Call it after
  * the op has its result. */
 typedef void (*TapeBackFn)(Step *s, const void *saved);

@@ -18,13 +18,22 @@ typedef struct Twin {
     bool alone; /* nobody reads the floats: whoever makes the tensor may leave them out */
 } Twin;
 
+/* In training: of a tensor that an op made, what became of its gradient. */
+typedef struct GradState {
+    float *data; /* all of the gradient */
+    size_t n;
+    bool
+        fresh; /* nothing was written to it: the first may write instead of add, if it writes all */
+} GradState;
+
 typedef struct Tensor {
-    float *data;   /* (rows, heads, width) */
-    int64_t rows;  /* T: rows of the step, or fewer */
-    int32_t heads; /* 1 unless the row is cut into heads */
-    int32_t width; /* elements a head; the row has heads * width */
-    Twin *twin;    /* NULL: never read by a quantised matrix */
-    size_t stride; /* floats from row to row of a part of another tensor; 0: rows are adjacent */
+    float *data;      /* (rows, heads, width) */
+    int64_t rows;     /* T: rows of the step, or fewer */
+    int32_t heads;    /* 1 unless the row is cut into heads */
+    int32_t width;    /* elements a head; the row has heads * width */
+    Twin *twin;       /* NULL: never read by a quantised matrix */
+    size_t stride;    /* floats from row to row of a part of another tensor; 0: rows are adjacent */
+    GradState *state; /* NULL but in training */
 } Tensor;
 
 static inline size_t tensor_row(Tensor t)
@@ -40,6 +49,14 @@ static inline size_t tensor_stride(Tensor t)
 static inline float *tensor_at(Tensor t, int64_t row)
 {
     return t.data + (size_t)row * tensor_stride(t);
+}
+
+/* Whether what is a gradient, whole, may be written over: then it counts as written. */
+static inline bool tensor_take_fresh(Tensor d)
+{
+    if (!d.state || !d.state->fresh) return false;
+    d.state->fresh = false;
+    return true;
 }
 
 #endif

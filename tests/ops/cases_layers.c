@@ -152,6 +152,32 @@ static void linear_twice_ref(const Back *b, double *const *arg, double *out)
     for (int i = 0; i < T * 8; i++) out[i] *= 3;
 }
 
+/* Results that a matrix reads in part and whole, in both orders: who comes first on the way back
+ * writes what others add to. */
+static void linear_parts(Back *b)
+{
+    Tensor x = back_input(b, T, 1, K);
+    Weight *all = back_weight(b, 5, K, 1), *part = back_weight(b, 5, K / 2, 1);
+    Tensor y = op_scale(&b->step, x, 2), z = op_scale(&b->step, x, 3);
+    Tensor first = op_linear(&b->step, op_part(&b->step, y, 4, K / 2), part);
+    b->out[0] = op_add(&b->step, first, op_linear(&b->step, y, all));
+    first = op_linear(&b->step, op_merge(&b->step, op_split(&b->step, z, 2)), all);
+    b->out[1] = op_add(&b->step, first, op_linear(&b->step, op_part(&b->step, z, 4, K / 2), part));
+}
+
+static void linear_parts_ref(const Back *b, double *const *arg, double *out)
+{
+    double part[T * K / 2], y[2][T * 5];
+    (void)b;
+    for (int i = 0; i < T * K / 2; i++) part[i] = arg[0][i / (K / 2) * K + 4 + i % (K / 2)];
+    ref_linear(arg[0], arg[1], NULL, T, 5, K, y[0]);
+    ref_linear(part, arg[2], NULL, T, 5, K / 2, y[1]);
+    for (int i = 0; i < T * 5; i++) {
+        out[i] = 2 * (y[0][i] + y[1][i]);
+        out[T * 5 + i] = 3 * (y[0][i] + y[1][i]);
+    }
+}
+
 static void qkv(Back *b)
 {
     Tensor x = back_input(b, T, 1, K);
@@ -352,6 +378,7 @@ const BackCase back_layer_cases[] = {
     {OP_linear, "plain", linear, linear_ref},
     {OP_linear, "with a bias", linear_bias, linear_bias_ref},
     {OP_linear, "one matrix twice", linear_twice, linear_twice_ref},
+    {OP_linear, "of a part and of all", linear_parts, linear_parts_ref},
     {OP_qkv, "three widths", qkv, qkv_ref},
     {OP_gated, "silu", gated_silu, gated_silu_ref},
     {OP_gated, "gelu", gated_gelu, gated_gelu_ref},

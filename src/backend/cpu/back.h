@@ -3,10 +3,21 @@
 #ifndef BACKEND_CPU_BACK_H
 #define BACKEND_CPU_BACK_H
 
+#include <string.h>
+
 #include "backend/cpu/cpu.h"
 #include "backend/training.h"
 
 extern const BackendTraining cpu_training;
+
+/* Row i of a gradient before it is added to: zeroed there and then, in the cache, where the
+ * gradient was fresh. */
+static inline float *cpu_row_to_add(Tensor d, bool fresh, int64_t i)
+{
+    float *row = tensor_at(d, i);
+    if (fresh) memset(row, 0, tensor_row(d) * sizeof *row);
+    return row;
+}
 
 void cpu_clear_floats(Cpu *c, float *data, size_t n);
 /* sums (row of d) += the sum over rows of d; of d times x. */

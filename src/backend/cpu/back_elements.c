@@ -10,6 +10,7 @@ typedef struct ElementJob {
     const Cpu *c;
     Tensor x, y, d_out, d_x, d_y;
     const ElementOptions *o;
+    bool fresh_x, fresh_y;
 } ElementJob;
 
 /* out = x activation(y), y as wide as x. */
@@ -85,7 +86,8 @@ static void row_back(const ElementJob *job, int64_t i)
     const ElementOptions *o = job->o;
     size_t n = tensor_row(job->x);
     const float *x = tensor_at(job->x, i), *y = tensor_at(job->y, i), *d = tensor_at(job->d_out, i);
-    float *d_x = job->d_x.data ? tensor_at(job->d_x, i) : NULL;
+    float *d_x = job->d_x.data ? cpu_row_to_add(job->d_x, job->fresh_x, i) : NULL;
+    if (job->d_y.data) cpu_row_to_add(job->d_y, job->fresh_y, i);
     switch (o->op) {
     case ELEMENT_MUL:
         if (d_x) k->add_product(d, y, n, d_x);
@@ -127,7 +129,8 @@ void cpu_element_back(Backend *b, Tensor x, Tensor y, const ElementOptions *opti
                       Tensor d_x, Tensor d_y, float *d_vector)
 {
     Cpu *c = (Cpu *)b;
-    ElementJob job = {c, x, y, d_out, d_x, d_y, options};
+    ElementJob job = {c, x, y, d_out, d_x, d_y, options, tensor_take_fresh(d_x), false};
+    job.fresh_y = tensor_take_fresh(d_y); /* of one tensor twice: once */
     cpu_share_rows(c, x.rows, tensor_row(x), back_rows, &job);
     if (!d_vector) return;
     if (options->op == ELEMENT_ADD_VECTOR) cpu_add_columns(c, d_out, d_vector);

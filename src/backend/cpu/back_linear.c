@@ -123,12 +123,13 @@ void cpu_train_linear_back(Cpu *c, Tensor x, TrainWeight w, int64_t mat, Tensor 
                            GemmPrecision p)
 {
     size_t rows = (size_t)x.rows, n = (size_t)w.w->n, k = (size_t)w.w->k;
+    bool add = !d_x.data || !tensor_take_fresh(d_x);
     if (d_x.data && w.grad)
         cpu_gemm(&c->base, rows, k, n, matrix_of(d_out, false), weight_of(w.w, mat, false),
-                 d_x.data, tensor_stride(d_x), true, p);
+                 d_x.data, tensor_stride(d_x), add, p);
     else if (d_x.data)
         cpu_gemm_weight(&c->base, rows, d_out.data, tensor_stride(d_out), w.w, mat, d_x.data,
-                        tensor_stride(d_x), true, p);
+                        tensor_stride(d_x), add, p);
     if (w.grad)
         cpu_gemm(&c->base, n, k, rows, matrix_of(d_out, true), matrix_of(x, false),
                  w.grad + (size_t)mat * n * k, k, true, p);

@@ -10,6 +10,7 @@ typedef struct NormJob {
     const Norm *norm;
     float *d_weight, *d_bias;
     float *work; /* (T, heads, 2): mean, 1 / deviation */
+    bool fresh;  /* d_x */
 } NormJob;
 
 static void norm_back_rows(void *arg, int member, int64_t begin, int64_t end)
@@ -17,16 +18,17 @@ static void norm_back_rows(void *arg, int member, int64_t begin, int64_t end)
     const NormJob *job = arg;
     size_t width = (size_t)job->x.width, heads = (size_t)job->x.heads;
     (void)member;
-    for (int64_t i = begin; i < end; i++)
+    for (int64_t i = begin; i < end; i++) {
+        float *d_x = job->d_x.data ? cpu_row_to_add(job->d_x, job->fresh, i) : NULL;
         for (size_t h = 0; h < heads; h++) {
             const float *x = tensor_at(job->x, i) + h * width;
             const float *weight = job->norm->weight;
             if (weight && job->norm->each_head) weight += h * width;
-            job->c->k->norm_back(x, weight, job->norm->eps, job->norm->centred,
-                                 tensor_at(job->d_out, i) + h * width, width,
-                                 job->work + 2 * ((size_t)i * heads + h),
-                                 job->d_x.data ? tensor_at(job->d_x, i) + h * width : NULL);
+            job->c->k->norm_back(
+                x, weight, job->norm->eps, job->norm->centred, tensor_at(job->d_out, i) + h * width,
+                width, job->work + 2 * ((size_t)i * heads + h), d_x ? d_x + h * width : NULL);
         }
+    }
 }
 
 /* Columns of the norm's weights: heads that share them are added one after the other. */
@@ -51,7 +53,7 @@ static void weight_strips(void *arg, int member, int64_t begin, int64_t end)
 void cpu_norm_back(Backend *b, Tensor x, const Norm *norm, Tensor d_out, Tensor d_x,
                    float *d_weight, float *d_bias, float *work)
 {
-    NormJob job = {(Cpu *)b, x, d_out, d_x, norm, d_weight, d_bias, work};
+    NormJob job = {(Cpu *)b, x, d_out, d_x, norm, d_weight, d_bias, work, tensor_take_fresh(d_x)};
     cpu_share_rows(job.c, x.rows, 2 * tensor_row(x), norm_back_rows, &job);
     if (!d_weight && !d_bias) return;
     int64_t strips = (x.width + STRIP - 1) / STRIP;
