@@ -12,9 +12,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Denormals may count as 0 in both. */
 typedef enum GemmPrecision {
     GEMM_F32,
-    GEMM_BF16 /* inputs are rounded to nearest even; denormals of the products may count as 0 */
+    GEMM_BF16 /* inputs are rounded to nearest even */
 } GemmPrecision;
 
 typedef struct GemmMatrix {
@@ -36,7 +37,8 @@ static inline GemmMatrix gemm_from(GemmMatrix x, size_t row, size_t column)
 
 enum {
     GEMM_COLUMNS = 32, /* of the right operand, packed together */
-    GEMM_STEP = 32     /* k is packed in multiples of it */
+    GEMM_STEP = 32,    /* k is packed in multiples of it */
+    GEMM_SPARE = 16 /* floats a row of the left operand, so that strips need not lie pages apart */
 };
 
 static inline size_t gemm_up(size_t n, size_t to)
@@ -47,7 +49,7 @@ static inline size_t gemm_up(size_t n, size_t to)
 /* Bytes that serve for a packed left operand of m rows; 64-byte aligned. */
 static inline size_t gemm_a_bytes(size_t m, size_t k)
 {
-    return (m + GEMM_COLUMNS) * gemm_up(k, GEMM_STEP) * sizeof(float);
+    return (m + GEMM_COLUMNS) * (gemm_up(k, GEMM_STEP) + GEMM_SPARE) * sizeof(float);
 }
 
 #endif

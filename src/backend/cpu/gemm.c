@@ -135,7 +135,8 @@ static void row_pieces(void *arg, int member, int64_t begin, int64_t end)
 static size_t piece_rows(const GemmJob *job)
 {
     size_t unit = job->p == GEMM_BF16 ? 32 : 28, rows = job->m / (size_t)(4 * job->c->n_threads);
-    size_t room = OWN_BYTES / (gemm_up(job->k, GEMM_STEP) * sizeof(float)) - GEMM_COLUMNS;
+    size_t row = (gemm_up(job->k, GEMM_STEP) + GEMM_SPARE) * sizeof(float);
+    size_t room = OWN_BYTES / row - GEMM_COLUMNS;
     rows = (least(rows, least(room, MOST_ROWS)) + unit / 2) / unit * unit;
     return rows < unit ? unit : rows > room ? rows - unit : rows;
 }
@@ -153,7 +154,7 @@ static void multiply(GemmJob *job)
 static void pinched_part(const GemmJob *job, size_t i, size_t j, size_t from)
 {
     enum { SIDE = FEW_ROWS };
-    _Alignas(64) unsigned char a[2 * SIDE * FEW_K * sizeof(float)];
+    _Alignas(64) unsigned char a[2 * SIDE * (FEW_K + GEMM_SPARE) * sizeof(float)];
     _Alignas(64) unsigned char x[GEMM_COLUMNS * FEW_K * sizeof(float)];
     float rows[GEMM_STEP][SIDE];
     const Kernels *t = job->c->k;

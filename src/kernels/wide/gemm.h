@@ -9,7 +9,11 @@
  * What is rounded to bf16 is kept as float32. With PAIRS it is kept in pairs of k, two bf16 in
  * place of a float, which vf_dot_pairs multiplies at once.
  *
- * Whoever includes this defines SIDE (at most LANES) and VECTORS. */
+ * What is too small for a normal float counts as zero, where the CPU can be told so: gradients
+ * vanish all the time, and x86 takes a hundred cycles for each.
+ *
+ * Whoever includes this defines SIDE (at most LANES) and VECTORS, and on x86 includes
+ * x86/flush.h. */
 #ifndef KERNELS_WIDE_GEMM_H
 #define KERNELS_WIDE_GEMM_H
 
@@ -111,19 +115,28 @@ WIDE void gemm_pack_strip(GemmPrecision p, GemmMatrix a, size_t i, size_t count,
     }
 }
 
-/* Rows that lie across are taken a step of k at a time, so that what lies side by side is read
+/* Floats from strip to strip: not a multiple of a page, which all would share one set of the cache
+ * while they are written side by side. */
+WIDE size_t gemm_pitch(size_t units)
+{
+    return units * SIDE + GEMM_SPARE;
+}
+
+/* Rows that lie across are taken a few k at a time, so that what lies side by side is read
  * together. */
 WIDE void gemm_pack_rows(GemmPrecision p, GemmMatrix a, size_t m, size_t k, float *to)
 {
     size_t unit = gemm_unit(p), units = gemm_up(k, GEMM_STEP) / unit;
-    size_t step = a.turned ? GEMM_STEP / unit : units;
+    size_t step = a.turned ? 8 / unit : units;
     for (size_t u = 0; u < units; u += step)
         for (size_t i = 0; i < m; i += SIDE) {
             size_t count = m - i < SIDE ? m - i : SIDE;
             if (a.turned)
-                gemm_pack_strip(p, a, i, count, k, u, u + step, to + i * units + u * SIDE);
+                gemm_pack_strip(p, a, i, count, k, u, u + step,
+                                to + i / SIDE * gemm_pitch(units) + u * SIDE);
             else
-                gemm_turn(p, gemm_at(a, i, 0), a.stride, count, k, SIDE, SIDE, to + i * units);
+                gemm_turn(p, gemm_at(a, i, 0), a.stride, count, k, SIDE, SIDE,
+                          to + i / SIDE * gemm_pitch(units));
         }
 }
 
@@ -140,7 +153,7 @@ static void gemm_pack_a(GemmPrecision p, GemmMatrix a, size_t m, size_t k, void 
         gemm_pack_rows(GEMM_F32, a, m, k, packed);
 }
 
-/* One group of columns, k [from, from + k). */
+/* One group of columns, of `n` that are left; k [from, from + k). */
 WIDE void gemm_pack_group(GemmPrecision p, GemmMatrix x, size_t n, size_t from, size_t k,
                           size_t total, float *to)
 {
@@ -149,12 +162,15 @@ WIDE void gemm_pack_group(GemmPrecision p, GemmMatrix x, size_t n, size_t from, 
     for (size_t j = 0; j < GEMM_COLUMNS; j += LANES) {
         float *at = to + j / WIDTH * strip + from / unit * WIDTH + j % WIDTH;
         size_t count = n > j ? n - j : 0;
+        if (count > LANES) count = LANES;
         if (x.turned && count) {
             gemm_turn(p, gemm_at(x, 0, j), x.stride, count, k, LANES, WIDTH, at);
             continue;
         }
         for (size_t u = 0; u < units; u++) {
             vf v = vf_set(0);
+            if (u * unit < k && n > GEMM_COLUMNS) /* of the next group */
+                __builtin_prefetch(gemm_at(x, u * unit, j + GEMM_COLUMNS), 0, 3);
             if (u * unit < k && count)
                 v = gemm_across(p, gemm_at(x, u * unit, j), x.stride, count, u * unit + 1 < k);
             vf_store(at + u * WIDTH, v);
@@ -167,11 +183,10 @@ static void gemm_pack_x(GemmPrecision p, GemmMatrix x, size_t n, size_t from, si
 {
     unsigned char *to = packed;
     for (size_t j = 0; j < n; j += GEMM_COLUMNS, to += gemm_group(p, total)) {
-        size_t count = n - j < GEMM_COLUMNS ? n - j : GEMM_COLUMNS;
         if (p == GEMM_BF16)
-            gemm_pack_group(GEMM_BF16, gemm_from(x, 0, j), count, from, k, total, (void *)to);
+            gemm_pack_group(GEMM_BF16, gemm_from(x, 0, j), n - j, from, k, total, (void *)to);
         else
-            gemm_pack_group(GEMM_F32, gemm_from(x, 0, j), count, from, k, total, (void *)to);
+            gemm_pack_group(GEMM_F32, gemm_from(x, 0, j), n - j, from, k, total, (void *)to);
     }
 }
 
@@ -225,12 +240,19 @@ static void gemm_edge(const float *a, const float *x, size_t units, bool pairs, 
         for (size_t j = 0; j < n; j++) c[i * stride + j] = whole[i * WIDTH + j];
 }
 
+#ifndef FLUSH_ON
+#define FLUSH_ON(before)  (void)(before)
+#define FLUSH_OFF(before) (void)(before)
+#endif
+
 static void gemm(GemmPrecision p, size_t m, size_t n, size_t k, size_t total, const void *a,
                  const void *x, float *c, size_t c_stride, bool add)
 {
     size_t unit = gemm_unit(p), all = gemm_up(k, GEMM_STEP) / unit, block = GEMM_BLOCK / unit;
     size_t packed = gemm_up(total, GEMM_STEP) / unit;
     bool pairs = unit == 2;
+    unsigned before = 0;
+    FLUSH_ON(before);
     if (all == 0 && !add)
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < n; j++) c[i * c_stride + j] = 0;
@@ -242,7 +264,7 @@ static void gemm(GemmPrecision p, size_t m, size_t n, size_t k, size_t total, co
             const float *strip = (const float *)(const void *)group;
             strip += j % GEMM_COLUMNS / WIDTH * packed * WIDTH + u * WIDTH;
             for (size_t i = 0; i < m; i += SIDE) {
-                const float *rows = (const float *)a + i * all + u * SIDE;
+                const float *rows = (const float *)a + i / SIDE * gemm_pitch(all) + u * SIDE;
                 float *to = c + i * c_stride + j;
                 if (m - i < SIDE || n - j < WIDTH)
                     gemm_edge(rows, strip, units, pairs, m - i < SIDE ? m - i : SIDE,
@@ -254,6 +276,7 @@ static void gemm(GemmPrecision p, size_t m, size_t n, size_t k, size_t total, co
             }
         }
     }
+    FLUSH_OFF(before);
 }
 
 static void register_gemm(Kernels *table)

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "kernels/x86/flush.h"
 #include "kernels/x86/tiles.h"
 
 #define SIDE    14
@@ -60,6 +61,9 @@ WIDE vf pairs_across(const float *from, size_t stride, size_t n, bool second)
 static void pack_turned(const float *from, size_t stride, size_t count, size_t k, uint16_t *to)
 {
     vf x[LANES];
+    if (k > 2 * GEMM_STEP && count) /* of the next step: rows may lie pages apart */
+        for (size_t i = GEMM_STEP; i < 2 * GEMM_STEP; i++)
+            __builtin_prefetch(from + i * stride, 0, 2);
     UNROLL
     for (size_t i = 0; i < LANES; i++)
         x[i] = 2 * i < k && count

@@ -1,6 +1,8 @@
 /* Products of packed matrices, AVX512 (see kernels/wide/gemm.h). */
 #include "kernels/x86/wide_avx512.h"
 
+#include "kernels/x86/flush.h"
+
 /* 28 accumulators, 2 columns, 1 row: 31 of 32 registers. */
 #define SIDE    14
 #define VECTORS 2
