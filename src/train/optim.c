@@ -99,6 +99,7 @@ void optim_close(Optim **optim)
 
 typedef struct Job {
     Optim *o;
+    const Kernels *kernels;
     TeamQueue queue;
     void (*fn)(struct Job *job, size_t piece);
     double rate, scale, correct1, correct2;
@@ -116,21 +117,22 @@ static void job_member(void *arg, int member, int n_members)
 
 static void run(Job *job)
 {
+    job->kernels = kernels_select(job->o->params->model->features);
     queue_start(&job->queue, (int64_t)job->o->n_pieces, 1);
     team_run(job->o->params->model->team, job_member, job);
 }
 
-/* Sixteen sums side by side, so that a compiler can keep them in vectors; added up in order. */
+/* Sums of SQUARES numbers are float32's, the sum of those is not. */
 static void norm_piece(Job *job, size_t piece)
 {
+    enum { SQUARES = 1024 };
     const OptimPiece *p = &job->o->pieces[piece];
     const float *g = job->o->params->grads + p->at;
-    double lane[16] = {0}, sum = 0;
-    size_t i = 0;
-    for (; i + 16 <= p->n; i += 16)
-        for (size_t j = 0; j < 16; j++) lane[j] += (double)g[i + j] * (double)g[i + j];
-    for (; i < p->n; i++) sum += (double)g[i] * (double)g[i];
-    for (size_t j = 0; j < 16; j++) sum += lane[j];
+    double sum = 0;
+    for (size_t i = 0; i < p->n; i += SQUARES) {
+        size_t n = p->n - i < SQUARES ? p->n - i : SQUARES;
+        sum += (double)job->kernels->dot(g + i, g + i, n);
+    }
     job->o->sums[piece] = sum;
 }
 
@@ -156,19 +158,15 @@ static void adam_piece(Job *job, size_t piece)
     const OptimPiece *p = &o->pieces[piece];
     const OptimOptions *a = &o->options;
     if (p->muon) return;
-    const float *restrict g = o->params->grads + p->at;
-    float *restrict w = o->params->values + p->at;
-    float *restrict m = o->first + p->at, *restrict v = o->second + p->at;
-    float scale = (float)job->scale, b1 = (float)a->beta1, b2 = (float)a->beta2;
-    float c1 = 1 - b1, c2 = 1 - b2, eps = (float)a->eps;
-    float rate = (float)(job->rate / job->correct1), root = (float)(1 / sqrt(job->correct2));
-    float keep = p->decays ? (float)(1 - job->rate * a->decay) : 1;
-    for (size_t i = 0; i < p->n; i++) {
-        float x = g[i] * scale;
-        m[i] = b1 * m[i] + c1 * x;
-        v[i] = b2 * v[i] + c2 * (x * x);
-        w[i] = w[i] * keep - rate * m[i] / (sqrtf(v[i]) * root + eps);
-    }
+    AdamStep step = {.scale = (float)job->scale,
+                     .beta1 = (float)a->beta1,
+                     .beta2 = (float)a->beta2,
+                     .eps = (float)a->eps,
+                     .rate = (float)(job->rate / job->correct1),
+                     .root = (float)(1 / sqrt(job->correct2)),
+                     .keep = p->decays ? (float)(1 - job->rate * a->decay) : 1};
+    job->kernels->adamw(&step, o->params->grads + p->at, p->n, o->params->values + p->at,
+                        o->first + p->at, o->second + p->at);
 }
 
 /* ---- Muon ---- */

@@ -1,6 +1,4 @@
 /* A batch forward and back (see trainer.h). */
-#include <math.h>
-
 #include "base/checked.h"
 #include "base/mem.h"
 #include "train/trainer.h"
@@ -12,25 +10,17 @@ typedef struct CrossJob {
     TeamQueue queue;
 } CrossJob;
 
-/* -log softmax(x)[target] = max + log(sum exp(x - max)) - x[target], and the largest of the softmax
- * is 1 / sum. */
+/* -log softmax(x)[target] = log(sum exp x) - x[target]; its gradient is softmax(x), less 1 at the
+ * target. */
 static void cross_row(const LossRows *r, int64_t i)
 {
     size_t n = (size_t)r->n_vocab;
     int32_t target = r->batch->target[r->row[i]];
     float weight = r->batch->weight[r->row[i]];
-    float *x = r->logits + (size_t)i * n, *p = r->d ? r->d + (size_t)i * n : x;
-    size_t best = 0;
-    for (size_t j = 1; j < n; j++)
-        if (x[j] > x[best]) best = j;
-    float most = x[best], own = x[target];
-    if (p != x) memcpy(p, x, n * sizeof *p);
-    r->kernels->softmax(p, n);
-    r->each[i] = weight * (most - logf(p[best]) - own);
-    if (!r->d) return;
-    p[target] -= 1;
-    if (weight == 1) return;
-    for (size_t j = 0; j < n; j++) p[j] *= weight;
+    const float *x = r->logits + (size_t)i * n;
+    float *d = r->d ? r->d + (size_t)i * n : NULL, own = x[target];
+    r->each[i] = weight * (r->kernels->softmax_times(x, 1, weight, n, d) - own);
+    if (d) d[target] -= weight;
 }
 
 static void cross_member(void *arg, int member, int n_members)

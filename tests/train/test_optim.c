@@ -82,7 +82,7 @@ static void norms_and_clipping(void **state)
     for (size_t i = 0; i < p->n; i++)
         for (size_t j = 0; j < p->items[i].n; j++) sum += pow((double)p->items[i].grad[j], 2);
     double norm = optim_norm(o, 0.25);
-    assert_true(fabs(norm / (0.25 * sqrt(sum)) - 1) < 1e-12);
+    assert_true(fabs(norm / (0.25 * sqrt(sum)) - 1) < 1e-6);
     assert_true(fabs(optim_clip(o, norm) * norm - 1) < 1e-12);
     assert_true(optim_clip(o, 0.5) == 1);
     p->items[1].grad[5] = NAN;
