@@ -19,3 +19,10 @@ const Family *family_find(Span model)
         if (strstr(families[i].models, wanted)) return &families[i];
     return NULL;
 }
+
+const Family *family_of_arch(Span arch, size_t i)
+{
+    for (size_t f = 0; f < sizeof families / sizeof families[0]; f++)
+        if (span_is(arch, families[f].arch) && i-- == 0) return &families[f];
+    return NULL;
+}

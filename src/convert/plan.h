@@ -179,8 +179,12 @@ void plan_rope(Convert *c);
 /* ---- tensors.c ---- */
 void plan_tensors(Convert *c);
 extern const TensorRule rules_common[];
+/* For a tensor that is described and not there (adapters): c->outs holds then what its name and
+ * shape become, and nothing else; *expert its number, -1: none. False: no rule knows the name. */
+bool plan_lead(Convert *c, const StTensor *t, int32_t *expert);
 /* Rows as in tables of rules; ends with from NULL. */
 const Family *family_find(Span model);
+const Family *family_of_arch(Span arch, size_t i); /* the i-th that writes it; NULL: no more */
 
 /* ---- ops.c: what a rule does to a tensor ---- */
 void op_heads(Convert *c, ConvOut *o, int arg); /* arg 0: query, 1: key; halves to adjacent */

@@ -327,6 +327,18 @@ static const char *without_prefix(const char *name)
     return name;
 }
 
+bool plan_lead(Convert *c, const StTensor *t, int32_t *expert)
+{
+    char full[ST_MAX_NAME + 1];
+    Name n;
+    memcpy(full, t->name.data, t->name.size);
+    full[t->name.size] = '\0';
+    c->n_outs = 0;
+    if (!read_name(without_prefix(full), &n)) return false;
+    *expert = n.expert;
+    return follow(c, c->tensors, &n, t) || follow(c, rules_common, &n, t);
+}
+
 static bool is_scale(Convert *c, const char *name, size_t n)
 {
     return ends_with(name, n, ".weight_scale_inv") || ends_with(name, n, ".weight_scale") ||
