@@ -520,6 +520,49 @@ BT_API bt_status bt_session_load(bt_session *session, int32_t sequence, const ch
  * the step. Async-signal-safe; cleared when the step returns. */
 BT_API void bt_session_cancel(bt_session *session);
 
+/* ---- adapters ------------------------------------------------------------- */
+
+/* A small change to a model, trained for a task (LoRA, DoRA): low-rank matrices beside the weights,
+ * which stay as they are. docs/adapters.md tells what is read. */
+typedef struct bt_adapter bt_adapter;
+
+typedef struct bt_adapter_options {
+    bool any_base; /* also where it says that it was trained on another base of this shape */
+} bt_adapter_options;
+
+typedef struct bt_adapter_info {
+    const char *path, *name;
+    const char *base; /* what it calls its base, or "" */
+    int32_t n_matrices;
+    int32_t rank; /* the largest */
+    uint64_t n_params;
+    bool dora; /* it has magnitudes */
+} bt_adapter_info;
+
+/* `path`: a GGUF adapter, or a folder as PEFT saves it. BT_E_ARGUMENT: it was made for another base
+ * (architecture, shapes, fingerprint); BT_E_UNSUPPORTED: of a kind that is not known; BT_E_FORMAT.
+ * The text says what to do. `options` may be NULL. Close it before the model. */
+BT_API bt_status bt_adapter_open(bt_model *model, const char *path,
+                                 const bt_adapter_options *options, bt_adapter **out,
+                                 bt_error *err);
+/* Gives up the caller's hold; sessions that use it keep theirs. */
+BT_API void bt_adapter_close(bt_adapter **adapter);
+BT_API bt_adapter_info bt_adapter_describe(const bt_adapter *adapter);
+/* Writes it as GGUF (a name that ends in .gguf) or as a folder for PEFT. */
+BT_API bt_status bt_adapter_save(const bt_adapter *adapter, const char *path, bt_error *err);
+
+typedef struct bt_adapter_use {
+    bt_adapter *adapter;
+    float scale; /* 1: as it was trained; 0: not at all; others in proportion */
+} bt_adapter_use;
+
+/* From now on the rows of `sequence` (-1: of all sequences) have these adapters, one after another
+ * (n 0: none). Sequences of a step may have different ones. What a sequence holds was made with
+ * those it had: where they change it is emptied. Not while a step runs. BT_E_ARGUMENT, BT_E_MEMORY:
+ * nothing is changed. */
+BT_API bt_status bt_session_adapt(bt_session *session, int32_t sequence, const bt_adapter_use *uses,
+                                  size_t n, bt_error *err);
+
 /* ---- embeddings ---------------------------------------------------------- */
 
 /* How the rows of a text become one vector. */

@@ -4,7 +4,7 @@
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
 
-#include "backend/weight.h"
+#include "backend/adapter.h"
 #include "kernels/activation.h"
 #include "tensor/tensor.h"
 
@@ -19,6 +19,7 @@ typedef struct StepRow {
     bool want;               /* its logits are asked for */
     int32_t axis[ROPE_AXES]; /* what RoPE turns by: `position` on every axis, but for images */
     const float *embedding;  /* (D) instead of the token's; NULL: the token's */
+    const Adapters *adapters; /* NULL: none */
 } StepRow;
 
 /* The keys and values of one layer, in blocks of KV_BLOCK tokens. In a block each kv head has its
@@ -143,6 +144,11 @@ typedef struct MoeWork {
     Tensor in;     /* (P, D) rows gathered in pair order; only its twin when weights are paneled */
     Tensor hidden; /* (P, F) */
     Tensor result; /* (P, D) */
+    /* Where adapters touch gate, up or down: */
+    bool adapted;
+    const StepRow *rows;
+    Tensor gate; /* (P, F) */
+    float *room; /* A x of the rows of an expert */
 } MoeWork;
 
 /* Rows of a step by sequence, in order of position: sequences may take turns in a step. */
@@ -214,6 +220,8 @@ typedef struct BackendOps {
     /* out (T, H, P), or (T, C): each sequence's state takes its rows one after the other. */
     void (*recur)(Backend *b, const RecurrentLayer *layer, const StepRow *rows,
                   const RowChains *chains, const Recurrence *r, Tensor out);
+    /* Adds what an adapter makes of some rows to the product that run->out holds. */
+    void (*adapt)(Backend *b, const AdaptRun *run);
     /* out (wanted rows, D) = the rows of x whose logits are wanted. */
     void (*wanted)(Backend *b, Tensor x, const StepRow *rows, Tensor out);
     const struct BackendTraining *training; /* see training.h; NULL: it cannot train */

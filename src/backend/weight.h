@@ -22,6 +22,10 @@ typedef struct Weight {
     bool paneled;       /* this type is kept in panels */
     PanelLayout layout; /* valid when paneled */
     const void *panels; /* (n_mats, panels of 32 rows), or NULL until prepared */
+    int32_t id;         /* of all weights of its model, from 1 on; 0: of none */
+    int64_t first;      /* row of its tensor's matrices where these begin, of `total` */
+    int64_t total;
+    bool turned; /* made in memory with rows and columns exchanged */
 } Weight;
 
 static inline int64_t weight_panels(const Weight *w) /* of one matrix */

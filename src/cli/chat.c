@@ -241,6 +241,66 @@ static void do_info(Chat *c, const char *rest)
                 (double)(t->n_answer - 1) / t->decode_s, (unsigned long long)t->seed);
 }
 
+static void list_adapters(const CliAdapters *a)
+{
+    for (size_t i = 0; i < a->n; i++)
+        fprintf(stderr, "%zu  %-6g %s\n", i + 1, (double)a->uses[i].scale, a->paths[i]);
+    if (!a->n) fprintf(stderr, "(no adapters: --adapter names them at the start)\n");
+}
+
+/* "2", "2:0.5" or the path it was named with. */
+static bool choose_adapter(CliAdapters *a, const char *word)
+{
+    char *name = NULL, *end;
+    float scale;
+    bool good = adapter_split(word, &name, &scale) && name;
+    size_t i = a->n;
+    if (good) {
+        unsigned long number = strtoul(name, &end, 10);
+        for (i = 0; i < a->n && strcmp(a->paths[i], name) != 0; i++) continue;
+        if (i == a->n && *name && !*end && number >= 1 && number <= a->n) i = number - 1;
+    }
+    if (i < a->n) a->uses[i].scale = scale;
+    mem_free(name);
+    return i < a->n;
+}
+
+/* Files that were not named at the start cannot be read any more: the sandbox is closed. */
+static void do_adapter(Chat *c, const char *rest)
+{
+    CliAdapters *a = &c->r->m.adapters;
+    float before[64];
+    bt_error err = {0};
+    if (!*rest || !a->n || a->n > 64) {
+        list_adapters(a);
+        return;
+    }
+    for (size_t i = 0; i < a->n; i++) {
+        before[i] = a->uses[i].scale;
+        a->uses[i].scale = 0;
+    }
+    bool good = true;
+    for (const char *p = rest; good && *p && strcmp(rest, "off") != 0;) {
+        char word[1024];
+        size_t n = strcspn(p, " \t");
+        snprintf(word, sizeof word, "%.*s", (int)(n < 1000 ? n : 1000), p);
+        good = choose_adapter(a, word);
+        if (!good)
+            cli_fail("/adapter %s: is none of those named at the start with --adapter; /adapter "
+                     "lists them",
+                     word);
+        p += n + strspn(p + n, " \t");
+    }
+    if (good && adapters_attach(a, c->r->session, &err) == BT_OK) {
+        /* what was read with others is read again */
+        c->r->talk.held.n = (size_t)bt_session_length(c->r->session, 0);
+        list_adapters(a);
+        return;
+    }
+    if (good) cli_fail("/adapter: %s", err.text);
+    for (size_t i = 0; i < a->n; i++) a->uses[i].scale = before[i];
+}
+
 static void do_system(Chat *c, const char *rest)
 {
     if (!*rest) {
@@ -276,6 +336,8 @@ static const struct {
     {"/clear", "", "forget the conversation (the system message stays)", do_clear},
     {"/save", " FILE", "store the conversation in a new file (.json or text)", do_save},
     {"/regen", "", "make the last answer again", do_regen},
+    {"/adapter", " N:SCALE", "run with these adapters only, or off; without, list them",
+     do_adapter},
     {"/info", "", "model, context used, speed", do_info},
     {"/system", " TEXT", "the role the model plays; without TEXT, show it", do_system},
     {"/exit", "", "end; so does Ctrl-D", do_exit},

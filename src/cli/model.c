@@ -107,6 +107,7 @@ int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *model, CliModel 
         fprintf(stderr, "bantam: warning: --no-sandbox: this process may open network sockets\n");
         return CLI_GOOD;
     }
+    for (size_t i = 0; i < m->adapters.n; i++) name_files(&g, m->adapters.paths[i]);
     grant_models(&g, model, wish->other);
     grant(&g, m->cache_dir, true);
     for (int i = 0; i < 2; i++) grant(&g, wish->writes[i], true);
@@ -195,6 +196,7 @@ int model_open(Cli *cli, const ModelWish *wish, CliModel *m)
         .vocab_only = wish->vocab_only, .progress = progress_update, .progress_user = &m->progress};
     int code = model_find(cli, &m->path);
     if (code == CLI_GOOD) code = read_options(cli, m, &options);
+    if (code == CLI_GOOD) code = adapters_read(cli, &m->adapters);
     if (code != CLI_GOOD) goto failed;
     interrupt_install();
     code = sandbox_as_run(cli, wish, m->path, m);
@@ -210,7 +212,8 @@ int model_open(Cli *cli, const ModelWish *wish, CliModel *m)
         goto failed;
     }
     m->info = bt_model_describe(m->model);
-    return CLI_GOOD;
+    code = adapters_open(cli, &m->adapters, m->model);
+    if (code == CLI_GOOD) return CLI_GOOD;
 failed:
     model_close(m);
     return code;
@@ -247,6 +250,7 @@ int model_fail(const CliModel *m, const bt_error *err)
 
 void model_close(CliModel *m)
 {
+    adapters_close(&m->adapters);
     bt_model_close(&m->model);
     mem_free(m->path);
     mem_free(m->cache_dir);
@@ -280,6 +284,7 @@ int session_open(CliModel *m, const bt_session_options *options, bt_session **ou
     bt_error err = {0};
     double start = os_seconds();
     bt_status status = bt_session_open(m->model, options, out, &err);
+    if (status == BT_OK && m->adapters.n) status = adapters_attach(&m->adapters, *out, &err);
     progress_end(&m->progress);
     m->load_s += os_seconds() - start;
     if (status == BT_E_CANCELLED) return cli_fail("stopped");

@@ -4,6 +4,7 @@
 #define CLI_MODEL_H
 
 #include "base/sandbox.h"
+#include "cli/adapters.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
 
@@ -18,6 +19,7 @@ typedef struct CliModel {
     SandboxReport box;
     double load_s; /* until the session was there */
     Progress progress;
+    CliAdapters adapters; /* sessions are given them */
 } CliModel;
 
 typedef struct ModelWish {

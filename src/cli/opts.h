@@ -37,6 +37,8 @@ enum {
     S_PRUNE = 1 << 25,
     S_DATA = 1 << 22, /* commands that learn from data */
     S_DUE = 1 << 28,
+    S_ADAPTER = 1 << 26, /* commands that run a model with adapters */
+    S_MERGE = 1 << 27,
     S_ASIDE = 1 << 16, /* a command that the first help only names */
 };
 

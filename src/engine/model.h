@@ -68,9 +68,10 @@ typedef struct SessionShape {
     bool hidden; /* steps give hidden states: what a model that embeds does in any case */
 } SessionShape;
 
-/* Bytes of arena that a step of this shape takes: the forward is run by the plan backend. 0 after
- * a failure. */
-size_t model_step_bytes(const bt_model *model, const SessionShape *shape, bt_error *err);
+/* Bytes of arena that a step of this shape takes, its rows with any of the adapters `sets`: the
+ * forward is run by the plan backend. 0 after a failure. */
+size_t model_step_bytes(const bt_model *model, const SessionShape *shape,
+                        const Adapters *const *sets, int32_t n_sets, bt_error *err);
 StateSpec model_state_spec(const bt_model *model, const SessionShape *shape);
 /* As bt_model_plan. `limit` 0: what is available. Fields of `shape` that are 0 or out of keeping
  * are set: a step of an encoder takes n_ctx rows at least. */

@@ -31,7 +31,8 @@ static void plan_dense(Step *s, const bt_model *m, int32_t n_vectors)
     model_dense(s, m, x);
 }
 
-size_t model_step_bytes(const bt_model *m, const SessionShape *shape, bt_error *err)
+size_t model_step_bytes(const bt_model *m, const SessionShape *shape, const Adapters *const *sets,
+                        int32_t n_sets, bt_error *err)
 {
     Arena arena;
     arena_open(&arena, 0);
@@ -45,6 +46,8 @@ size_t model_step_bytes(const bt_model *m, const SessionShape *shape, bt_error *
               .layers = m->layers,
               .rows = rows,
               .n_rows = shape->n_batch,
+              .sets = sets,
+              .n_sets = n_sets,
               .n_wanted = shape->n_wanted,
               .hidden = shape->hidden,
               .err = err};
@@ -156,7 +159,7 @@ static bt_status plan_shape(const bt_model *m, SessionShape *shape, uint64_t lim
     bt_status status = state_check(&spec, err);
     if (status) return status;
     CpuSizes sizes = model_cpu_sizes(m, shape->n_batch);
-    size_t step = model_step_bytes(m, shape, err);
+    size_t step = model_step_bytes(m, shape, NULL, 0, err);
     if (!step) return err ? err->status : BT_E_INTERNAL;
     const Panels *panels = m->panels;
     uint64_t loaded = panels && !panels_mapped(panels) ? panels_bytes(panels) : 0;

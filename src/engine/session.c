@@ -12,7 +12,8 @@ static bt_status allocate(bt_session *s, const SessionShape *shape, bt_error *er
     size_t n = (size_t)s->n_sequences, width = (size_t)m->hyper.n_embd;
     CpuSizes sizes = model_cpu_sizes(m, s->n_batch);
     StateSpec spec = model_state_spec(m, shape);
-    size_t step = model_step_bytes(m, shape, err);
+    size_t step = model_step_bytes(m, shape, NULL, 0, err);
+    s->shape = *shape;
     if (!step) return err ? err->status : BT_E_MEMORY;
     s->kv_type = spec.k_type | (spec.v_type != spec.k_type ? (spec.v_type + 1) << 8 : 0);
     bt_status status = cpu_open(&sizes, m->team, m->features, &s->backend, err);
@@ -22,6 +23,8 @@ static bt_status allocate(bt_session *s, const SessionShape *shape, bt_error *er
     s->feed = mem_zalloc((size_t)s->n_batch, sizeof *s->feed);
     s->added = mem_zalloc(n, sizeof *s->added);
     s->lost = mem_zalloc(n, sizeof *s->lost);
+    s->of = mem_zalloc(n, sizeof *s->of);
+    s->sets = mem_zalloc(n, sizeof *s->sets);
     s->tokens = mem_zalloc(n * (size_t)s->n_ctx, sizeof *s->tokens);
     bool rest = true;
     if (s->hidden) {
@@ -33,8 +36,8 @@ static bt_status allocate(bt_session *s, const SessionShape *shape, bt_error *er
         s->axes = mem_zalloc(n * (size_t)s->n_ctx, sizeof *s->axes);
         rest = rest && s->axes;
     }
-    if (!s->rows || !s->feed || !s->added || !s->lost || !s->tokens || !rest ||
-        !arena_open(&s->arena, step))
+    if (!s->rows || !s->feed || !s->added || !s->lost || !s->tokens || !rest || !s->of ||
+        !s->sets || !arena_open(&s->arena, step))
         return bt_fail_memory(err, "a session", step);
     return BT_OK;
 }
@@ -90,6 +93,9 @@ void bt_session_close(bt_session **session)
     if (s->backend) s->backend->ops->close(s->backend);
     state_close(&s->state);
     arena_close(&s->arena);
+    session_drop_adapters(s);
+    mem_free(s->of);
+    mem_free(s->sets);
     mem_free(s->rows);
     mem_free(s->feed);
     mem_free(s->added);
@@ -153,6 +159,7 @@ static bt_status place_rows(bt_session *s, const bt_row *rows, size_t n, bt_erro
                                .sequence = rows[i].sequence,
                                .position = at,
                                .want = rows[i].want_logits};
+        if (s->of[rows[i].sequence]) s->rows[i].adapters = &s->of[rows[i].sequence]->adapters;
         status = session_place(s, &rows[i], &s->rows[i], err);
         if (status) return status;
         s->n_wanted += rows[i].want_logits;
@@ -168,6 +175,13 @@ static bt_status place_rows(bt_session *s, const bt_row *rows, size_t n, bt_erro
     return BT_OK;
 }
 
+static bool any_adapted(const bt_session *s, size_t n)
+{
+    for (size_t i = 0; s->n_sets && i < n; i++)
+        if (s->rows[i].adapters) return true;
+    return false;
+}
+
 static bt_status run_rows(bt_session *s, size_t n, bt_error *err)
 {
     Step step = {.backend = s->backend,
@@ -176,6 +190,8 @@ static bt_status run_rows(bt_session *s, size_t n, bt_error *err)
                  .layers = s->model->layers,
                  .rows = s->rows,
                  .n_rows = (int32_t)n,
+                 .sets = s->sets,
+                 .n_sets = any_adapted(s, n) ? s->n_sets : 0,
                  .n_wanted = s->n_wanted,
                  .n_ctx = s->n_ctx,
                  .hidden = s->hidden,
@@ -355,6 +371,11 @@ bt_status bt_session_share(bt_session *s, int32_t from, int32_t to, int32_t leng
         return bt_fail(err, BT_E_ARGUMENT, "cannot share %d tokens of %d", length,
                        state_length(s->state, from));
     if (from == to) return bt_session_truncate(s, to, length, err);
+    if (s->of[from] != s->of[to])
+        return bt_fail(err, BT_E_ARGUMENT,
+                       "sequences %d and %d have different adapters: what one holds is nothing to "
+                       "the other",
+                       from, to);
     memcpy(session_tokens(s, to), session_tokens(s, from), (size_t)length * sizeof(bt_token));
     if (s->axes) memcpy(session_axes(s, to), session_axes(s, from), (size_t)length * sizeof(Axes));
     state_share(s->state, from, to, length);

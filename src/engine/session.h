@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include "engine/model.h"
+#include "engine/adapter.h"
 
 /* What a token turns by: time, height, width, spare. */
 typedef struct Axes {
@@ -29,6 +29,10 @@ struct bt_session {
     int32_t n_wanted;
     float *pooled;    /* (n_sequences, D) vectors of texts; of a session for embeddings */
     double *sum;      /* (D) of the rows of one text */
+    AdapterSet **of;       /* (n_sequences) adapters of each; NULL: none */
+    const Adapters **sets; /* (n_sets) the different ones among them */
+    int32_t n_sets;
+    SessionShape shape; /* what its memory was made for */
     uint32_t kv_type; /* DT_* of keys; of values too, unless the bits from 8 on say another + 1 */
     atomic_bool cancel;
 };
@@ -52,6 +56,8 @@ bt_status session_feed(bt_session *session, int32_t sequence, const bt_token *to
 /* After `n` tokens from `keep` on were forgotten: moves the rest so that it goes on from there. */
 void session_axes_shift(bt_session *session, int32_t sequence, int32_t keep, int32_t n,
                         int32_t length);
+/* At the end of the session. */
+void session_drop_adapters(bt_session *session);
 bt_status session_check_sequence(const bt_session *session, int32_t sequence, bt_error *err);
 /* The first n of s->pooled through the matrices that the model has for vectors; *out lies in the
  * arena until the next step. */

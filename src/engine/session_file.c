@@ -76,7 +76,8 @@ static SequenceHeader header_of(const bt_session *s, int32_t sequence)
     return (SequenceHeader){.magic = SEQUENCE_MAGIC,
                             .version = SEQUENCE_VERSION,
                             .kv_type = s->kv_type,
-                            .model = model_hash(s->model),
+                            .model = model_hash(s->model) ^
+                                     (s->of[sequence] ? s->of[sequence]->hash : 0),
                             .layers = layers_hash(s->model),
                             .n_tokens = (uint64_t)state_length(s->state, sequence)};
 }
@@ -194,7 +195,8 @@ static bt_status check_header(const bt_session *s, int32_t sequence, const char 
         return bt_fail(err, BT_E_FORMAT, "%s: the header is damaged; save the sequence again",
                        path);
     if (h->model != want.model || h->layers != want.layers)
-        return bt_fail(err, BT_E_ARGUMENT, "%s: saved from another model", path);
+        return bt_fail(err, BT_E_ARGUMENT, "%s: saved from another model, or with other adapters",
+                       path);
     if (h->kv_type != want.kv_type)
         return bt_fail(err, BT_E_ARGUMENT, "%s: saved with another KV type; open with that one",
                        path);

@@ -332,6 +332,8 @@ static Weight *new_weight(Loader *ld, const GgufTensor *t, int64_t n_mats)
     w->rows = t->data;
     w->row_bytes = dtype_row_bytes(t->type, t->ne[0]);
     w->mat_bytes = (size_t)w->n * w->row_bytes;
+    w->total = w->n;
+    w->id = ++ld->n_ids;
     return w;
 }
 
@@ -390,6 +392,8 @@ static const Weight *matrices(Loader *ld, int32_t layer, const char *name, int64
     Weight *w = new_weight(ld, t, n_mats);
     if (!w) return NULL;
     w->n = n;
+    w->first = first;
+    w->total = total;
     w->mat_bytes = (size_t)total * w->row_bytes;
     if (w->rows) w->rows = (const unsigned char *)w->rows + (size_t)first * w->row_bytes;
     read_sides(ld, w, layer, name, total, first);
@@ -426,6 +430,7 @@ const Weight *loader_turned(Loader *ld, int32_t layer, const char *name, int64_t
             for (int64_t i = 0; i < k; i++) out[(m * k + i) * n + r] = row[i];
         }
     w->type = DT_F32;
+    w->turned = true;
     w->k = n;
     w->n = k;
     w->rows = out;

@@ -57,6 +57,7 @@ typedef struct Loader {
     Weight **weights;  /* all matrices that products read, in order of first use */
     size_t n_weights, weights_capacity;
     Weight *embedding;
+    int32_t n_ids; /* weights made so far */
     bt_status status;
     bt_error *err;
 } Loader;

@@ -1,4 +1,5 @@
 /* op_moe: memory of the routing and of the gathered rows; the backend does the rest. */
+#include "ops/adapt.h"
 #include "ops/back.h"
 
 static bool shapes_fit(Tensor x, Tensor logits, const Weight *gate, const Weight *up,
@@ -36,10 +37,17 @@ Tensor op_moe(Step *s, Tensor x, Tensor chooser, const Weight *router, const Wei
         .score = step_memory(s, (size_t)x.rows * (size_t)options->n_experts * sizeof *work.score),
     };
     work.in = step_tensor(s, (int64_t)pairs, 1, (int32_t)up->k, true);
+    const Weight *const experts[] = {up, down, gate};
+    for (int i = 0; i < 3; i++) work.adapted = work.adapted || step_adapts(s, experts[i]);
+    if (work.adapted) {
+        work.rows = s->rows;
+        if (gate) work.gate = step_tensor(s, (int64_t)pairs, 1, (int32_t)up->n, false);
+        work.room = step_adapt_room(s, experts, 3, x.rows);
+    }
     work.hidden = step_tensor(s, (int64_t)pairs, 1, (int32_t)up->n, true);
     work.result = step_tensor(s, (int64_t)pairs, 1, (int32_t)down->n, false);
     if (step_failed(s)) return out;
-    if (work.hidden.twin) work.hidden.twin->alone = down->paneled;
+    if (work.hidden.twin) work.hidden.twin->alone = down->paneled && !work.adapted;
     if (step_computes(s))
         s->backend->ops->moe(s->backend, x, logits, gate, up, down, options, &work, out);
     arena_reset(s->arena, mark);

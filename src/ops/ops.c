@@ -2,6 +2,7 @@
  * ops.h). */
 #include <string.h>
 
+#include "ops/adapt.h"
 #include "ops/back.h"
 
 const char *op_name(Op op)
@@ -60,6 +61,7 @@ static Tensor look_up(Step *s, Op op, const Weight *table, float alpha)
         }
     }
     s->backend->ops->embed(s->backend, table, ids, out);
+    if (op == OP_embed) step_adapt_embedding(s, table, ids, out);
     if (alpha != 1)
         s->backend->ops->element(s->backend, out, out,
                                  &(ElementOptions){.op = ELEMENT_SCALE, .alpha = alpha}, out);
@@ -142,6 +144,7 @@ Tensor op_linear(Step *s, Tensor x, const Weight *w)
     x = step_twin(s, x);
     Tensor out = step_tensor(s, x.rows, 1, (int32_t)w->n, false);
     if (step_computes(s)) s->backend->ops->linear(s->backend, x, &w, &out, 1);
+    step_adapt(s, x, w, out);
     return out;
 }
 
@@ -156,6 +159,7 @@ Tensor op_linear_heads(Step *s, Tensor x, const Weight *w)
     x = step_twin(s, x);
     Tensor out = step_tensor(s, x.rows, x.heads, (int32_t)w->n, true);
     if (step_computes(s)) s->backend->ops->linear_heads(s->backend, x, w, out);
+    step_adapt(s, x, w, out);
     return out;
 }
 
@@ -175,10 +179,10 @@ Qkv op_qkv(Step *s, Tensor x, const Weight *wq, const Weight *wk, const Weight *
     p.q = step_tensor(s, x.rows, (int32_t)(wq->n / e_q), e_q, false);
     p.k = step_tensor(s, x.rows, (int32_t)(wk->n / e_k), e_k, false);
     p.v = step_tensor(s, x.rows, (int32_t)(wv->n / e_v), e_v, false);
-    if (!step_computes(s)) return p;
     const Weight *w[] = {wq, wk, wv};
     Tensor out[] = {p.q, p.k, p.v};
-    s->backend->ops->linear(s->backend, x, w, out, 3);
+    if (step_computes(s)) s->backend->ops->linear(s->backend, x, w, out, 3);
+    for (int i = 0; i < 3; i++) step_adapt(s, x, w[i], out[i]);
     return p;
 }
 
@@ -206,10 +210,15 @@ Tensor op_gated(Step *s, Tensor x, const Weight *gate, const Weight *up, const W
         return no_tensor;
     }
     if (s->tape) return train_gated(s, x, gate, up, down, activation);
+    if (step_adapts(s, gate) || step_adapts(s, up)) { /* what they add comes before the product */
+        Tensor y = op_linear(s, x, up);
+        y = gate ? op_gate(s, y, op_linear(s, x, gate), activation) : op_activate(s, y, activation);
+        return op_linear(s, y, down);
+    }
     x = step_twin(s, x);
     Tensor hidden = step_tensor(s, x.rows, 1, (int32_t)up->n, true);
     if (step_failed(s)) return no_tensor;
-    if (hidden.twin) hidden.twin->alone = down->paneled;
+    if (hidden.twin) hidden.twin->alone = down->paneled && !step_adapts(s, down);
     if (step_computes(s)) s->backend->ops->gated(s->backend, x, gate, up, activation, hidden);
     return op_linear(s, hidden, down);
 }

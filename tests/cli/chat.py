@@ -10,6 +10,7 @@ import traceback
 
 from terminal import Terminal
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ["BANTAM_BUILD"]
 BANTAM = os.path.join(BUILD, "bantam")
 MKMODEL = os.path.join(BUILD, "tests", "support", "mkmodel")
@@ -61,6 +62,26 @@ def keeps_the_prefix():
     kept = int(t.talk[t.talk.rindex("read (") + 6:].split()[0])
     assert kept > 10, t.talk[-300:]
     t.line("/quit")
+    assert t.end() == 0
+
+
+def changes_adapters():
+    """What was read with other adapters is read again."""
+    subprocess.run([sys.executable, os.path.join(HERE, "make_adapter.py"), "peft"], check=True)
+    t = chat("-n", "8", "--temp", "0", "--adapter", "peft:0")
+    plain = answer(t, "Hello")
+    t.line("/adapter 1:2")
+    t.wait("1  2 ")
+    t.line("/clear")
+    adapted = answer(t, "Hello")
+    assert adapted != plain, plain
+    t.line("/adapter off")
+    t.wait("1  0 ")
+    t.line("/clear")
+    assert answer(t, "Hello") == plain
+    t.line("/adapter other.gguf")
+    t.wait("none of those named")
+    t.line("/exit")
     assert t.end() == 0
 
 
@@ -235,7 +256,7 @@ def arrow_up_brings_a_line_back():
     return None
 
 
-TESTS = [greets_and_ends_with_control_d, lives_in_the_sandbox, keeps_the_prefix,
+TESTS = [greets_and_ends_with_control_d, lives_in_the_sandbox, keeps_the_prefix, changes_adapters,
          the_same_as_without_reuse, several_lines, makes_an_answer_again,
          saves_only_new_files_when_asked, control_c_stops_the_answer_not_the_program,
          a_signal_to_end_ends_it, clear_system_and_unknown_commands,

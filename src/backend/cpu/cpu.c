@@ -31,6 +31,7 @@ static const BackendOps cpu_ops = {
     .element = cpu_element,
     .remember = cpu_remember,
     .attend = cpu_attend,
+    .adapt = cpu_adapt,
     .moe = cpu_moe,
     .conv = cpu_conv,
     .recur = cpu_recur,

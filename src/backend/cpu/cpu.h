@@ -92,6 +92,8 @@ void cpu_product(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int6
 bool cpu_training_memory(Cpu *c);
 unsigned char *cpu_own_memory(const Cpu *c, int member);
 
+/* activation(gate) * up into gate; gate NULL: activation(up) into up. */
+void cpu_activate(const Kernels *k, Activation activation, float *gate, float *up, size_t n);
 /* activation(x gate') * (x up'); gate NULL: activation(x up'). */
 typedef struct CpuGated {
     const Weight *gate, *up;
@@ -121,6 +123,11 @@ void cpu_attend(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor q,
 void cpu_remember(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v);
 void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weight *up,
              const Weight *down, const MoeOptions *options, const MoeWork *work, Tensor out);
+void cpu_adapt(Backend *b, const AdaptRun *run);
+/* From the gathered rows to work->result where adapters touch the experts; `active` of them have
+ * rows. */
+void cpu_moe_adapted(Cpu *c, const Weight *gate, const Weight *up, const Weight *down,
+                     const MoeOptions *options, const MoeWork *work, int64_t active);
 void cpu_conv(Backend *b, const RecurrentLayer *layer, const StepRow *rows, const RowChains *chains,
               Tensor x, const ConvOptions *options, Tensor out);
 void cpu_recur(Backend *b, const RecurrentLayer *layer, const StepRow *rows,

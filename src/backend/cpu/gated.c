@@ -8,8 +8,7 @@
 
 #define QUANTISE_ROWS 16
 
-/* out = activation(gate) * up, or activation(up) when gate is NULL; out is gate, or else up. */
-static void activate(const Kernels *k, Activation activation, float *gate, float *up, size_t n)
+void cpu_activate(const Kernels *k, Activation activation, float *gate, float *up, size_t n)
 {
     if (!gate) {
         k->activate(activation, up, n, up);
@@ -57,11 +56,11 @@ void cpu_gated_panel(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat
     if (gate) cpu_panel(c, work, g->gate, mat, panel, in, m, gate, PANEL_ROWS);
     cpu_panel(c, work, g->up, mat, panel, in, m, up, PANEL_ROWS);
     if (width == PANEL_ROWS) {
-        activate(c->k, g->activation, gate, up, m * PANEL_ROWS);
+        cpu_activate(c->k, g->activation, gate, up, m * PANEL_ROWS);
     } else { /* columns beyond were not written */
         for (size_t t = 0; t < m; t++)
-            activate(c->k, g->activation, gate ? gate + t * PANEL_ROWS : NULL, up + t * PANEL_ROWS,
-                     width);
+            cpu_activate(c->k, g->activation, gate ? gate + t * PANEL_ROWS : NULL,
+                         up + t * PANEL_ROWS, width);
     }
     if (cpu_gated_quantises(g->out)) {
         quantise(c->k, result, m, g->out.twin, (size_t)row, (size_t)first, half[gate != NULL]);

@@ -272,6 +272,18 @@ static void add_up(void *arg, int member, int64_t begin, int64_t end)
     }
 }
 
+/* The feed-forward of all pairs, from work->in to work->result. */
+static void run_experts(MoeJob *job, const Weight *down, int64_t active)
+{
+    const MoeWork *work = job->work;
+    int64_t pairs = work->in.rows, panels = active * weight_panels(job->up);
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a pair has an expert, and it is active */
+    int64_t chunk = cpu_panel_chunk(job->c, panels, (pairs + active - 1) / active);
+    cpu_share(job->c, panels, chunk, pairs * job->up->n * job->up->k / 4, hidden_panels, job);
+    if (cpu_gated_quantises(work->hidden)) work->hidden.twin->ready = true;
+    cpu_moe_product(job->c, work, active, work->hidden, down, work->result);
+}
+
 void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weight *up,
              const Weight *down, const MoeOptions *options, const MoeWork *work, Tensor out)
 {
@@ -283,7 +295,7 @@ void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weig
                   .up = up,
                   .options = options,
                   .work = work,
-                  .floats = (gate && !gate->paneled) || !up->paneled};
+                  .floats = (gate && !gate->paneled) || !up->paneled || work->adapted};
     int64_t pairs = x.rows * options->n_used;
     if (pairs <= 0) return;
     bool quantised = (gate && gate->paneled) || up->paneled;
@@ -292,11 +304,9 @@ void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weig
     cpu_share(c, pairs, 8, pairs * (int64_t)tensor_row(x) / 4, gather_rows, &job);
     if (work->in.twin && x.twin) work->in.twin->ready = x.twin->ready && !options->weigh_input;
     if (quantised) cpu_quantise(c, work->in);
-    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a pair has an expert, and it is active */
-    int64_t rows = (pairs + active - 1) / active, panels = active * weight_panels(up);
-    cpu_share(c, panels, cpu_panel_chunk(c, panels, rows), pairs * up->n * up->k / 4, hidden_panels,
-              &job);
-    if (cpu_gated_quantises(work->hidden)) work->hidden.twin->ready = true;
-    cpu_moe_product(c, work, active, work->hidden, down, work->result);
+    if (work->adapted)
+        cpu_moe_adapted(c, gate, up, down, options, work, active);
+    else
+        run_experts(&job, down, active);
     cpu_share(c, x.rows, 4, pairs * (int64_t)tensor_row(out), add_up, &job);
 }

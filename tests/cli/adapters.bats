@@ -1,0 +1,63 @@
+# Adapters from outside.
+load helpers
+
+adapter() {
+    python3 "$BANTAM_SOURCE/tests/cli/make_adapter.py" "$@"
+}
+
+logits() { # logits OUT [OPTION ...]
+    "$bantam" logits -m m.gguf --tokens 1,2,3,4,5 -q -o "$@"
+}
+
+@test "an adapter changes answers by its scale, in either form" {
+    make_model
+    adapter peft
+    logits plain
+    logits one --adapter peft
+    ! cmp -s plain one
+    logits zero --adapter peft:0
+    cmp plain zero
+    "$bantam" convert peft a.gguf --base m.gguf -q
+    logits two --adapter a.gguf
+    cmp one two
+    logits half --adapter peft:0.5
+    logits halves --adapter a.gguf:0.25 --adapter peft:0.25
+    ! cmp -s half one
+    "$bantam" convert a.gguf back --base m.gguf -q
+    logits three --adapter back
+    cmp one three
+}
+
+@test "run, perplexity and bench take them too" {
+    make_model
+    adapter peft
+    only "$bantam" run m.gguf -p hello --raw -n 12 --temp 0 > plain
+    only "$bantam" run m.gguf -p hello --raw -n 12 --temp 0 --adapter peft:2 > adapted
+    ! cmp -s plain adapted
+    for i in $(seq 200); do echo "the small bird sings"; done > text
+    "$bantam" perplexity m.gguf -f text --ctx 64 --adapter peft --json | json perplexity
+    "$bantam" bench m.gguf -p 8 -n 2 -r 1 --adapter peft --json > /dev/null
+}
+
+@test "what does not belong is refused, with what to do" {
+    make_model
+    adapter peft 48
+    run logits out --adapter peft
+    [ "$status" -eq 1 ]
+    [[ $output == *"another base"* && $output == *"attn_v"* ]]
+    adapter peft
+    run logits out --adapter peft:much
+    [ "$status" -eq 2 ]
+    [[ $output == *"no scale"* ]]
+    run logits out --adapter nowhere.gguf
+    [ "$status" -eq 1 ]
+    "$bantam" convert peft a.gguf --base m.gguf -q
+    make_model --seed 9
+    run logits out --adapter a.gguf
+    [ "$status" -eq 1 ]
+    [[ $output == *"--any-base"* ]]
+    logits out --adapter a.gguf --any-base
+    head -c 3000 a.gguf > cut.gguf
+    run logits out --adapter cut.gguf
+    [ "$status" -eq 1 ]
+}
