@@ -563,6 +563,33 @@ typedef struct bt_adapter_use {
 BT_API bt_status bt_session_adapt(bt_session *session, int32_t sequence, const bt_adapter_use *uses,
                                   size_t n, bt_error *err);
 
+typedef struct bt_merge_adapter {
+    const char *path; /* as bt_adapter_open takes it */
+    float scale;
+} bt_merge_adapter;
+
+typedef struct bt_merge_options {
+    const char *type; /* one of bt_quantize_type; NULL: every tensor keeps its own */
+    bool any_base;
+    int n_threads; /* 0: physical cores */
+    bt_progress_fn progress;
+    void *progress_user;
+} bt_merge_options;
+
+typedef struct bt_merge_result {
+    int32_t n_matrices;  /* that were changed */
+    double change, loss; /* root mean square of the change in these, and of what rounding them to
+                          * their types cost, as shares of their size */
+} bt_merge_result;
+
+/* Writes the model (a GGUF file, or a maker's folder) with the adapters, one after another, in its
+ * weights; streaming, the file is replaced whole at the end. A head that is the embedding's table
+ * becomes a tensor of its own where either is changed. `result` may be NULL. Fails as
+ * bt_adapter_open and bt_quantize do. */
+BT_API bt_status bt_merge(const char *model, const bt_merge_adapter *adapters, size_t n,
+                          const char *to, const bt_merge_options *options, bt_merge_result *result,
+                          bt_error *err);
+
 /* ---- embeddings ---------------------------------------------------------- */
 
 /* How the rows of a text become one vector. */

@@ -71,8 +71,28 @@ static bt_status check_matrix(const bt_model *m, const LoraMatrix *l, const char
                    path, l->name, gguf_path(m->gguf));
 }
 
+/* Matrices lie in a dimension of their own, or one below the other. */
+static bt_status check_tensor(const bt_model *m, const LoraMatrix *l, const char *path,
+                              bt_error *err)
+{
+    const GgufTensor *t = gguf_find_tensor(m->gguf, l->name);
+    if (!t && strcmp(l->name, "output.weight") == 0)
+        t = gguf_find_tensor(m->gguf, LORA_EMBEDDING); /* tied */
+    if (!t || t->n_dims < 2)
+        return bt_fail(err, BT_E_ARGUMENT,
+                       "%s: made for another base: it adapts '%s', which %s does not have; use the "
+                       "model it was trained on",
+                       path, l->name, gguf_path(m->gguf));
+    uint64_t k = (uint64_t)l->k, n = (uint64_t)l->n, mats = (uint64_t)l->n_mats;
+    bool flat = t->ne[2] == 1 && t->ne[1] == n * mats;
+    if (t->ne[0] != k || t->ne[3] != 1 || !(flat || (t->ne[1] == n && t->ne[2] == mats)))
+        return wrong_shape(m, l, path, (int64_t)t->ne[0], (int64_t)t->ne[1], (int64_t)t->ne[2],
+                           err);
+    return BT_OK;
+}
+
 bt_status adapter_check(const bt_model *m, const Lora *l, const char *path, bool any_base,
-                        bt_error *err)
+                        bool merging, bt_error *err)
 {
     if (!m->arch)
         return bt_fail(err, BT_E_ARGUMENT, "%s was opened for its vocabulary only",
@@ -83,7 +103,8 @@ bt_status adapter_check(const bt_model *m, const Lora *l, const char *path, bool
                        "trained on",
                        path, l->arch, gguf_path(m->gguf), m->architecture);
     for (size_t i = 0; i < l->n; i++) {
-        bt_status status = check_matrix(m, &l->items[i], path, err);
+        bt_status status = merging ? check_tensor(m, &l->items[i], path, err)
+                                   : check_matrix(m, &l->items[i], path, err);
         if (status) return status;
     }
     uint64_t own = l->fingerprint ? lora_fingerprint(m->gguf) : 0;
@@ -133,7 +154,8 @@ bt_status bt_adapter_open(bt_model *model, const char *path, const bt_adapter_op
     atomic_init(&a->holders, 1);
     a->model = model;
     bt_status status = adapter_read(path, model, &a->lora, &inner);
-    if (!status) status = adapter_check(model, a->lora, path, options && options->any_base, &inner);
+    if (!status)
+        status = adapter_check(model, a->lora, path, options && options->any_base, false, &inner);
     if (!status) {
         a->path = mem_strdup(path);
         if (!a->path) status = bt_fail_memory(&inner, path, strlen(path));

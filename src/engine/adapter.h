@@ -19,9 +19,10 @@ struct bt_adapter {
 };
 
 /* Checks that the adapter was made for this model: architecture, names, shapes, and the base's
- * fingerprint where it has one (unless `any_base`). BT_E_ARGUMENT says what to do. */
+ * fingerprint where it has one (unless `any_base`). `merging`: only the file's tensors matter, not
+ * how the forward reads them. BT_E_ARGUMENT says what to do. */
 bt_status adapter_check(const bt_model *model, const Lora *lora, const char *path, bool any_base,
-                        bt_error *err);
+                        bool merging, bt_error *err);
 /* Reads a GGUF adapter or a PEFT folder for the base that `model` is. */
 bt_status adapter_read(const char *path, const bt_model *model, Lora **out, bt_error *err);
 /* The i-th weight of the model that reads rows of the tensor; NULL: no more. */

@@ -218,12 +218,12 @@ static bt_status write_file(Quantize *q, int mix, const char *to, bt_error *err)
 
 /* ---- before and after ---- */
 
-/* A file that is there and no GGUF was not made by us: a mistyped name must not cost it. */
-static bt_status check_target(const Quantize *q, const char *from, const char *to, bt_error *err)
+bt_status quantize_check_target(const Source *source, const char *from, const char *to,
+                                bt_error *err)
 {
     struct stat at;
     OsMap map = {0};
-    if (source_is(&q->source, to))
+    if (source_is(source, to))
         return bt_fail(err, BT_E_ARGUMENT, "%s: is what is read (%s); name another file to write",
                        to, from);
     if (stat(to, &at) != 0 || !S_ISREG(at.st_mode) || at.st_size == 0) return BT_OK;
@@ -329,7 +329,7 @@ static bt_status run_all(Quantize *q, int mix, const char *from, const char *to,
 {
     const bt_quantize_options *o = q->options;
     bt_status status = source_open(from, &q->source, err);
-    if (!status) status = check_target(q, from, to, err);
+    if (!status) status = quantize_check_target(&q->source, from, to, err);
     if (!status && o->imatrix) status = imatrix_open(o->imatrix, &q->imatrix, err);
     if (!status) status = plan_memory(q, err);
     if (status) return status;

@@ -12,6 +12,10 @@
  * row for each member of the team. BT_E_FORMAT: a weight is no number. */
 bt_status quantize_rows(Team *team, const GgufTensor *t, const Choice *choice, uint64_t first,
                         uint64_t n, const void *from, float *floats, void *to, bt_error *err);
+/* A file that is there and no GGUF was not made by us: a mistyped name must not cost it; nor may
+ * the source itself be written over. */
+bt_status quantize_check_target(const Source *source, const char *from, const char *to,
+                                bt_error *err);
 /* How many rows go together. */
 uint64_t quantize_run_rows(const GgufTensor *t);
 

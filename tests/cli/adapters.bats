@@ -39,6 +39,25 @@ logits() { # logits OUT [OPTION ...]
     "$bantam" bench m.gguf -p 8 -n 2 -r 1 --adapter peft --json > /dev/null
 }
 
+@test "merged, unmerged and reloaded agree" {
+    make_model
+    adapter peft
+    logits beside --adapter peft:0.5
+    "$bantam" merge -m m.gguf --adapter peft:0.5 -o merged.gguf --json > json
+    [ "$(json matrices < json)" = 6 ]
+    "$bantam" logits -m merged.gguf --tokens 1,2,3,4,5 -q -o merged
+    python3 - beside merged <<'END'
+import array, sys
+a, b = (array.array("f", open(n, "rb").read()) for n in sys.argv[1:])
+assert sum((x - y) ** 2 for x, y in zip(a, b)) < 1e-8 * sum(x * x for x in a)
+END
+    run "$bantam" merge -m m.gguf --adapter peft -o m.gguf
+    [ "$status" -eq 1 ]
+    run "$bantam" merge -m m.gguf -o x.gguf
+    [ "$status" -eq 2 ]
+    [ ! -e x.gguf ]
+}
+
 @test "what does not belong is refused, with what to do" {
     make_model
     adapter peft 48
