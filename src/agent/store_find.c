@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/store_sql.h"
+#include "agent/tools.h"
 #include "base/buf.h"
 #include "base/mem.h"
 
@@ -29,7 +30,8 @@ static Item *another(Items *items)
     return item;
 }
 
-/* The file may have been changed by others: what does not fit an item is passed over. */
+/* The file may have been changed by others: what does not fit an item is passed over, and texts are
+ * cleaned again, since they go to a terminal. */
 static bt_status add_row(sqlite3_stmt *row, Items *out, bt_error *err)
 {
     int kind = sqlite3_column_int(row, 1), state = sqlite3_column_int(row, 2);
@@ -38,8 +40,12 @@ static bt_status add_row(sqlite3_stmt *row, Items *out, bt_error *err)
     if (!text || !every) return bt_fail_memory(err, "the assistant's entries", 0);
     if (kind < 0 || kind >= ITEM_KINDS || state < 0 || state > ITEM_CANCELLED) return BT_OK;
     Item *item = another(out);
-    if (!item || !(item->text = mem_strdup(text)))
+    Buf clean = {0};
+    clean_text(&clean, span_of(text));
+    if (!item || !(item->text = buf_take(&clean))) {
+        buf_close(&clean);
         return bt_fail_memory(err, "the assistant's entries", 0);
+    }
     item->id = sqlite3_column_int64(row, 0);
     item->kind = (ItemKind)kind;
     item->state = (ItemState)state;

@@ -91,6 +91,12 @@ static void test_kept_and_found(void **state)
     assert_int_equal(count(s, (Wanted){.kinds = ITEM_ALL_KINDS, .words = "dentist wifi"}), 0);
     assert_int_equal(count(s, (Wanted){.kinds = 15, .words = "dentist wifi", .some = true}), 3);
     assert_int_equal(count(s, (Wanted){.kinds = 15, .from = 6000, .before = 8000}), 1);
+    /* another program wrote what a terminal would obey */
+    sqlite3_exec(s->db, "UPDATE items SET text = 'a' || char(27) || '[2Jb' WHERE kind = 2", NULL,
+                 NULL, NULL);
+    Items event = listed(s, (Wanted){.kinds = 1u << ITEM_EVENT});
+    assert_string_equal(event.list[0].text, "a [2Jb");
+    items_close(&event);
     /* the search's own language is not spoken */
     static const char *const odd[] = {
         "\"",    "NEAR(",      "wifi OR dentist",         "*", "text:wifi",
