@@ -812,6 +812,12 @@ class Maker:
                     "customer",
                 ]
             )
+        if name in ("noun", "nouns"):
+            return self.pick(w.NOUNS) + ("s" if name == "nouns" else "")
+        if name == "verb":
+            return self.pick(w.VERBS)
+        if name == "adj":
+            return self.pick(w.ADJECTIVES)
         if name == "do":
             return self.do()
         if name == "clause":

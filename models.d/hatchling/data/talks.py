@@ -22,7 +22,7 @@ WEIGHTS = [
     ("convert", 12),
     ("help", 7),
     ("talk", 6),
-    ("escalate", 27),
+    ("escalate", 34),
     ("reminders", 1.5),
 ]
 NAMES = [name for name, weight in WEIGHTS for _ in range(int(weight * 2))]

@@ -248,3 +248,52 @@ guitar
 helmet insect jacket kitten lemon monkey napkin onion parcel rabbit salmon temple umbrella violet
 whistle yellow zebra anchor butter circle dragon energy finger ginger hollow""".split()
 )
+
+# for questions about anything
+NOUNS = """airport apple army artist asteroid atom aunt avocado baby bacteria ballet bank barn
+battery beach bear beard bee beer bell berry bird blood boat body bomb bone boot border brain
+bridge bug building bus cable cactus camel canal cancer candle car castle cathedral cave cell
+chain chair cheese chemical child chimney church city climate cloud coal coast coin colour comet
+company concert continent country court cow crab crime crocodile crown crystal culture currency
+dam dance desert diamond dictionary dinosaur disease doctor dolphin donkey drum duck eagle ear
+earthquake economy egg election electron elephant emperor empire engine eye fabric factory falcon
+family farm fashion fence festival fever film fire fish flag flood flower fly fog fossil fox
+freezer frog fruit fuel galaxy garden gas gene ghost giraffe glacier glass goat god gold gorilla
+government grape grass guitar gun hair hammer harp hat heart hedgehog helicopter helmet hero hill
+horse hospital hotel hurricane ice idea insect instrument iron island ivory jellyfish judge juice
+jungle key king knee knight laboratory lake lamp language laser law leaf leather lens lever
+library lightning lion lizard lung machine magnet map market marriage mass medal medicine melody
+metal meteor microwave mine mineral mirror molecule money monk monkey monster moon mosquito moth
+motor mountain mouse mud muscle museum mushroom myth nation needle nerve nest newspaper novel
+number oak ocean octopus oil opera orange orchestra organ ostrich owl oxygen oyster paint palace
+panda paper parliament parrot party peach pearl pencil penguin pepper pharaoh photo pigeon pillow
+pilot pirate planet plant plastic plate poet poison police pope port potato prince prison pyramid
+queen rabbit radar rain rat recipe religion reptile revolution rhino rice ring river road robot
+rocket roof root rope rose ruby sail salt satellite saxophone school science sculpture seal season
+seed senate shadow shark sheep ship shoe silk singer skeleton skin skull sky slave sleep snail
+snake snow soap soil soldier song sound soup space spice spider sponge sport squirrel stamp star
+statue steam steel stomach stone storm strawberry street submarine sugar sun surgeon swan sword
+tail tank tax teacher team telescope temple tennis theatre throat tide tiger tomato tongue tooth
+torch tower town toy tractor trade train treasure treaty tree tribe truck trumpet tsunami turtle
+tyre uncle uniform universe vaccine valley vampire vegetable vein verb village violin virus
+vitamin volcano voice vulture wall war wasp water wave weapon wedding whale wheat wheel wind
+windmill wine wing witch wolf wood wool word world worm zebra""".split()
+VERBS = """absorb arrive attack bake balance beat become begin bite bleed blow boil break breathe
+breed build burn buy care carry catch change chase choose clean climb collect communicate compare
+cook cost count crash cross cry cure cut dance decay destroy die dig digest dissolve dive divide
+draw drink drive drown dye earn eat erupt escape evolve expand explode explore export fall feed
+feel fight fill find fit fix float fly fold forget form freeze grow hang hatch hear heat hibernate
+hide hit hold hunt hurt identify invent itch jump kill know last laugh lay leak learn lie lift
+live look lose make marry measure melt migrate milk mine mix move multiply navigate need orbit own
+paint pay peel plant play pollute print produce protect rain react reproduce rise roar rot row run
+rust sail see sell shine shoot shrink sing sink sleep smell smoke sneeze spin split spread start
+steal sting store survive swim swing taste teach tell think throw travel turn use vanish vote walk
+warm wash wear weigh win work yawn""".split()
+ADJECTIVES = """acid ancient angry big black blind blue bright brown cheap clean clever cold
+common cool dangerous dark dead deaf deep dirty dry electric expensive extinct famous fast fat
+female fertile flat fragile free fresh full good green grey hard healthy heavy high holy hot huge
+hungry important infectious invisible large lazy legal light liquid long loud low magnetic male
+natural new noisy nuclear old orange pink poisonous poor popular pregnant purple quick quiet
+radioactive rare raw red rich round rude sad salty sharp short sick silver slow small smooth soft
+solid sour special square sticky stiff strong sweet tall thick thin tiny toxic transparent ugly
+useful warm waterproof weak wet white wide wild wise wooden yellow young""".split()
