@@ -83,3 +83,14 @@ END
     run "$bantam" due
     [ "$status" -eq 1 ]
 }
+
+@test "the hand-written test set is read by eval" {
+    says l.gguf list '{"kind": "all"}'
+    set="$BANTAM_SOURCE/models.d/hatchling"
+    for half in dev final; do
+        only "$bantam" eval l.gguf --tasks "$set/$half.jsonl" --hold "$set/tools.json" > out
+        grep -Eq '^all +22[78] ' out
+    done
+    only "$bantam" eval l.gguf --tasks "$set/dev.jsonl" --hold "$set/tools.json" > out
+    grep -Eq '^list +15 +6.67 %' out
+}
