@@ -52,6 +52,7 @@ static size_t cut_work(const CpuSizes *s, unsigned char *base, CpuWork *w)
     CUT(scale, (k / 16 + 1) * PANEL_ROWS);
     CUT(min, (k / 16 + 1) * PANEL_ROWS);
     CUT(tile, 2 * (size_t)s->n_batch * PANEL_ROWS);
+    CUT(hidden, (size_t)s->n_batch * CPU_PANELS * CPU_HIDDEN);
     CUT(raw, CPU_RAW_ROWS * k);
     CUT(q, tile * head);
     CUT(acc, tile * head);

@@ -11,6 +11,8 @@
 #define CPU_TILE_FEW   64  /* the same where there are fewer pieces than threads can share: */
 #define CPU_FEW_PIECES 4   /* a thread; then runs are shared too */
 #define CPU_PARTS      8   /* a thread: answers for runs that wait to be added up */
+#define CPU_PANELS     4   /* of a hidden layer that are quantised before they are spread */
+#define CPU_HIDDEN     52  /* bytes of a row of such a panel: scale, sums, 32 codes */
 #define CPU_RAW_ROWS   8   /* rows of a type without panels that are dequantised at a time */
 
 /* The largest sizes of a model that the work memory must serve. */
@@ -32,6 +34,7 @@ bt_status cpu_open(const CpuSizes *sizes, Team *team, uint32_t features, Backend
 typedef struct CpuWork {                   /* of one member */
     float *scale, *min;                    /* (K / 16, 32) decoded scales of a panel */
     float *tile;                           /* (2, rows, 32) outputs of a panel */
+    unsigned char *hidden;                 /* (CPU_PANELS, rows, CPU_HIDDEN) */
     float *raw;                            /* (CPU_RAW_ROWS, K) dequantised rows */
     float *q, *acc;                        /* (tile rows, head) */
     float *max, *sum;                      /* (tile rows) */
@@ -53,6 +56,7 @@ typedef struct Cpu {
     int n_threads;
     CpuWork *work;     /* (n_threads) */
     AttendTile *tiles; /* (n_batch) */
+    bool quantises;    /* some matrix has read a twin: norms fill theirs at once */
     float *sums;       /* slots: CPU_FEW_PIECES, then CPU_PARTS a thread */
     size_t slot, slot_rows;
     void *memory;
@@ -69,6 +73,14 @@ void cpu_share_rows(Cpu *c, int64_t rows, size_t row, CpuPieceFn fn, void *arg);
 
 /* Quantises the rows of x into its twin, unless that was done or x has none. */
 void cpu_quantise(Cpu *c, Tensor x);
+void cpu_quantise_row(const Cpu *c, Tensor x, int64_t row); /* which has a twin */
+
+/* After x was written in place. */
+static inline void cpu_changed(Tensor x)
+{
+    if (x.twin) x.twin->ready = false;
+}
+
 /* Where a product reads: head `head` of x, from this row on. A head of which panels read begins at
  * a multiple of ACT_GROUP. */
 typedef struct CpuInput {
@@ -100,9 +112,10 @@ typedef struct CpuGated {
     Activation activation;
     Tensor out;
 } CpuGated;
-/* Panel `panel` of matrices `mat` for m rows, which are rows `row` on of out. */
-void cpu_gated_panel(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
-                     CpuInput in, size_t m, int64_t row);
+/* Panels [panel, panel + n) of matrices `mat`, n at most CPU_PANELS, for m rows, which are rows
+ * `row` on of out. */
+void cpu_gated_panels(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
+                      int64_t n, CpuInput in, size_t m, int64_t row);
 /* Whether it fills out's twin, and not its floats; the caller sets `ready` at the end. */
 bool cpu_gated_quantises(Tensor out);
 /* Chooses experts and sorts the pairs: fills all of work but its tensors. Returns how many experts

@@ -141,4 +141,5 @@ void cpu_element(Backend *b, Tensor x, Tensor y, const ElementOptions *options, 
 {
     ElementJob job = {(Cpu *)b, x, y, out, options};
     cpu_share_rows((Cpu *)b, x.rows, tensor_row(x), element_rows, &job);
+    cpu_changed(out);
 }

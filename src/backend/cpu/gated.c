@@ -22,21 +22,40 @@ void cpu_activate(const Kernels *k, Activation activation, float *gate, float *u
     }
 }
 
-/* Rows of 32 floats, each a group, to their places in a twin. `spare`: of the size of x. */
-static void quantise(const Kernels *k, const float *x, size_t m, const Twin *t, size_t row,
-                     size_t first, float *spare)
+/* A panel's results as int8, one group a row. */
+typedef struct Quantised {
+    float *scale, *sum32, *sum16;
+    int16_t *q_sum16;
+    int8_t *q;
+} Quantised;
+
+static Quantised quantised_at(const CpuWork *work, size_t m, int64_t i)
 {
-    float *scale = spare, *sum32 = scale + m, *sum16 = sum32 + m;
-    int16_t *q_sum16 = (int16_t *)(sum16 + 2 * m);
-    int8_t *q = (int8_t *)(q_sum16 + 2 * m);
-    k->quantize_act(x, m * PANEL_ROWS, q, scale, sum32, sum16, q_sum16);
+    Quantised at = {.scale = (float *)(void *)(work->hidden + (size_t)i * m * CPU_HIDDEN)};
+    at.sum32 = at.scale + m;
+    at.sum16 = at.sum32 + m;
+    at.q_sum16 = (int16_t *)(void *)(at.sum16 + 2 * m);
+    at.q = (int8_t *)(at.q_sum16 + 2 * m);
+    return at;
+}
+
+/* Those of n panels to their places in a twin: for each row n groups beside each other, so that a
+ * line of the twin, which is far from that of the next row, is touched once. */
+static void spread(const CpuWork *work, size_t m, int64_t n, const Twin *t, size_t row,
+                   size_t first)
+{
+    Quantised from[CPU_PANELS];
+    for (int64_t p = 0; p < n; p++) from[p] = quantised_at(work, m, p);
     for (size_t i = 0; i < m; i++) {
         size_t g = (row + i) * t->g_stride + first / ACT_GROUP;
-        memcpy(t->q + (row + i) * t->q_stride + first, q + i * PANEL_ROWS, PANEL_ROWS);
-        t->scale[g] = scale[i];
-        t->sum32[g] = sum32[i];
-        memcpy(t->sum16 + 2 * g, sum16 + 2 * i, 2 * sizeof *sum16);
-        memcpy(t->q_sum16 + 2 * g, q_sum16 + 2 * i, 2 * sizeof *q_sum16);
+        int8_t *q = t->q + (row + i) * t->q_stride + first;
+        for (int64_t p = 0; p < n; p++, g++) {
+            memcpy(q + p * PANEL_ROWS, from[p].q + i * PANEL_ROWS, PANEL_ROWS);
+            t->scale[g] = from[p].scale[i];
+            t->sum32[g] = from[p].sum32[i];
+            memcpy(t->sum16 + 2 * g, from[p].sum16 + 2 * i, 2 * sizeof(float));
+            memcpy(t->q_sum16 + 2 * g, from[p].q_sum16 + 2 * i, 2 * sizeof(int16_t));
+        }
     }
 }
 
@@ -46,13 +65,12 @@ bool cpu_gated_quantises(Tensor out)
            tensor_row(out) % PANEL_ROWS == 0;
 }
 
-void cpu_gated_panel(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
-                     CpuInput in, size_t m, int64_t row)
+/* The floats of a panel, (m, 32) of work->tile. */
+static float *gated_panel(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat,
+                          int64_t panel, size_t width, CpuInput in, size_t m)
 {
-    int64_t first = panel * PANEL_ROWS, left = g->up->n - first;
-    size_t width = left < PANEL_ROWS ? (size_t)left : PANEL_ROWS;
     float *half[2] = {work->tile, work->tile + m * PANEL_ROWS};
-    float *gate = g->gate ? half[0] : NULL, *up = half[1], *result = gate ? gate : up;
+    float *gate = g->gate ? half[0] : NULL, *up = half[1];
     if (gate) cpu_panel(c, work, g->gate, mat, panel, in, m, gate, PANEL_ROWS);
     cpu_panel(c, work, g->up, mat, panel, in, m, up, PANEL_ROWS);
     if (width == PANEL_ROWS) {
@@ -62,13 +80,28 @@ void cpu_gated_panel(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat
             cpu_activate(c->k, g->activation, gate ? gate + t * PANEL_ROWS : NULL,
                          up + t * PANEL_ROWS, width);
     }
-    if (cpu_gated_quantises(g->out)) {
-        quantise(c->k, result, m, g->out.twin, (size_t)row, (size_t)first, half[gate != NULL]);
-        return;
+    return gate ? gate : up;
+}
+
+void cpu_gated_panels(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
+                      int64_t n, CpuInput in, size_t m, int64_t row)
+{
+    const bool quantises = cpu_gated_quantises(g->out);
+    for (int64_t p = 0; p < n; p++) {
+        int64_t first = (panel + p) * PANEL_ROWS, left = g->up->n - first;
+        size_t width = left < PANEL_ROWS ? (size_t)left : PANEL_ROWS;
+        const float *result = gated_panel(c, work, g, mat, panel + p, width, in, m);
+        if (quantises) {
+            Quantised to = quantised_at(work, m, p);
+            c->k->quantize_act(result, m * PANEL_ROWS, to.q, to.scale, to.sum32, to.sum16,
+                               to.q_sum16);
+            continue;
+        }
+        for (size_t t = 0; t < m; t++) /* NOLINTNEXTLINE(*NonNullParamChecker): reserved */
+            memcpy(tensor_at(g->out, row + (int64_t)t) + first, result + t * PANEL_ROWS,
+                   width * sizeof *result);
     }
-    for (size_t t = 0; t < m; t++) /* NOLINTNEXTLINE(*NonNullParamChecker): reserved */
-        memcpy(tensor_at(g->out, row + (int64_t)t) + first, result + t * PANEL_ROWS,
-               width * sizeof *result);
+    if (quantises) spread(work, m, n, g->out.twin, (size_t)row, (size_t)panel * PANEL_ROWS);
 }
 
 typedef struct GatedJob {
@@ -80,9 +113,11 @@ typedef struct GatedJob {
 static void gated_panels(void *arg, int member, int64_t begin, int64_t end)
 {
     const GatedJob *job = arg;
-    for (int64_t p = begin; p < end; p++)
-        cpu_gated_panel(job->c, &job->c->work[member], &job->gated, 0, p, cpu_input(job->x, 0, 0),
-                        (size_t)job->x.rows, 0);
+    for (int64_t p = begin, n; p < end; p += n) {
+        n = end - p < CPU_PANELS ? end - p : CPU_PANELS;
+        cpu_gated_panels(job->c, &job->c->work[member], &job->gated, 0, p, n,
+                         cpu_input(job->x, 0, 0), (size_t)job->x.rows, 0);
+    }
 }
 
 void cpu_gated(Backend *b, Tensor x, const Weight *gate, const Weight *up, Activation activation,

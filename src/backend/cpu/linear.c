@@ -31,22 +31,25 @@ typedef struct QuantiseJob {
     Tensor x;
 } QuantiseJob;
 
+void cpu_quantise_row(const Cpu *c, Tensor x, int64_t row)
+{
+    const Twin *t = x.twin;
+    size_t r = (size_t)row, g = r * t->g_stride;
+    c->k->quantize_act(tensor_at(x, row), tensor_row(x), t->q + r * t->q_stride, t->scale + g,
+                       t->sum32 + g, t->sum16 + 2 * g, t->q_sum16 + 2 * g);
+}
+
 static void quantise_rows(void *arg, int member, int64_t begin, int64_t end)
 {
     const QuantiseJob *job = arg;
-    const Twin *t = job->x.twin;
     (void)member;
-    for (int64_t i = begin; i < end; i++) {
-        size_t r = (size_t)i;
-        job->c->k->quantize_act(tensor_at(job->x, i), tensor_row(job->x), t->q + r * t->q_stride,
-                                t->scale + r * t->g_stride, t->sum32 + r * t->g_stride,
-                                t->sum16 + 2 * r * t->g_stride, t->q_sum16 + 2 * r * t->g_stride);
-    }
+    for (int64_t i = begin; i < end; i++) cpu_quantise_row(job->c, job->x, i);
 }
 
 void cpu_quantise(Cpu *c, Tensor x)
 {
     if (!x.twin || x.twin->ready) return;
+    c->quantises = true;
     QuantiseJob job = {c, x};
     cpu_share(c, x.rows, 4, x.rows * (int64_t)tensor_row(x) / 2, quantise_rows, &job);
     x.twin->ready = true;
@@ -69,6 +72,10 @@ static void finish(const Weight *w, int64_t mat, int64_t first, size_t n, size_t
             out[t * out_stride + r] = out[t * out_stride + r] * scale + (bias ? bias[r] : 0);
 }
 
+#define FIRST_CODES                                                                                \
+    4096 /* bytes of a panel that are fetched while the one before is multiplied                   \
+          */
+
 static void paneled(const Cpu *c, CpuWork *work, const Weight *w, int64_t index,
                     const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
@@ -79,6 +86,11 @@ static void paneled(const Cpu *c, CpuWork *work, const Weight *w, int64_t index,
         c->k->panel_few(w->type, p, k, act, m, out, out_stride);
         return;
     }
+    /* What the next panel begins with: kernels fetch codes ahead, but not across panels. */
+    for (size_t at = 0; at < l->scales_bytes; at += 64)
+        __builtin_prefetch(p + l->bytes + l->codes_bytes + at, 0, 2);
+    for (size_t at = 0; at < l->codes_bytes && at < FIRST_CODES; at += 64)
+        __builtin_prefetch(p + l->bytes + at, 0, 2);
     c->k->panel_scales(w->type, p + l->codes_bytes, k, work->scale, work->min);
     c->k->panel_matmul(l->code, l->group, p, work->scale, l->centred ? NULL : work->min, l->offset,
                        l->table, k, act, m, out, out_stride);
@@ -129,8 +141,8 @@ void cpu_product(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int6
 
 int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows)
 {
-    int64_t chunk = rows > 4 ? 1 : panels / (c->n_threads * 4);
-    return chunk < 1 ? 1 : chunk > 32 ? 32 : chunk;
+    int64_t chunk = panels / (c->n_threads * 4), most = rows > PANEL_FEW ? 8 : 32;
+    return chunk < 1 ? 1 : chunk > most ? most : chunk;
 }
 
 #define MOST_TOGETHER 4 /* matrices in one queue */

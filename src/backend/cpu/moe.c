@@ -219,11 +219,13 @@ static void hidden_panels(void *arg, int member, int64_t begin, int64_t end)
     const MoeWork *w = job->work;
     CpuGated gated = {job->gate, job->up, job->options->activation, w->hidden};
     int64_t panels = weight_panels(job->up), row;
-    for (int64_t p = begin; p < end; p++) {
-        int64_t e = w->active[p / panels];
+    for (int64_t p = begin, n; p < end; p += n) {
+        int64_t e = w->active[p / panels], left = panels - p % panels;
         size_t m = rows_of(w, e, &row);
-        cpu_gated_panel(job->c, &job->c->work[member], &gated, e, p % panels,
-                        cpu_input(w->in, row, 0), m, row);
+        n = end - p < left ? end - p : left;
+        n = n < CPU_PANELS ? n : CPU_PANELS;
+        cpu_gated_panels(job->c, &job->c->work[member], &gated, e, p % panels, n,
+                         cpu_input(w->in, row, 0), m, row);
     }
 }
 

@@ -6,6 +6,7 @@
 typedef struct RowsJob {
     Cpu *c;
     Tensor x, y, out;
+    bool quantise; /* each row once it is normed, while it is in the first cache */
     const Norm *norm;
     const RopeTable *table;
     const Weight *embedding;
@@ -53,16 +54,23 @@ static void norm_rows(void *arg, int member, int64_t begin, int64_t end)
     const RowsJob *job = arg;
     size_t width = (size_t)job->x.width;
     (void)member;
-    for (int64_t i = begin; i < end; i++)
+    for (int64_t i = begin; i < end; i++) {
         for (int32_t h = 0; h < job->x.heads; h++)
             norm_head(job->c->k, job->norm, h, tensor_at(job->x, i) + (size_t)h * width, width,
                       tensor_at(job->out, i) + (size_t)h * width);
+        if (job->quantise) cpu_quantise_row(job->c, job->out, i);
+    }
 }
+
+/* Of heads, as queries have them, matrices read nothing. */
 
 void cpu_norm(Backend *b, Tensor x, const Norm *norm, Tensor out)
 {
-    RowsJob job = {.c = (Cpu *)b, .x = x, .out = out, .norm = norm};
-    cpu_share_rows(job.c, x.rows, tensor_row(x), norm_rows, &job);
+    Cpu *c = (Cpu *)b;
+    RowsJob job = {.c = c, .x = x, .out = out, .norm = norm};
+    job.quantise = c->quantises && out.twin && out.heads == 1 && out.width % ACT_GROUP == 0;
+    cpu_share_rows(c, x.rows, tensor_row(x), norm_rows, &job);
+    if (out.twin) out.twin->ready = job.quantise;
 }
 
 /* One pass over a row's heads: the norm (if asked for), then the rotation while it is in cache. */
@@ -85,6 +93,7 @@ void cpu_norm_rope(Backend *b, Tensor x, const Norm *norm, const RopeTable *tabl
 {
     RowsJob job = {.c = (Cpu *)b, .x = x, .norm = norm, .table = table};
     cpu_share_rows(job.c, x.rows, 2 * tensor_row(x), rope_rows, &job);
+    cpu_changed(x);
 }
 
 static void add_rows(void *arg, int member, int64_t begin, int64_t end)
@@ -105,6 +114,7 @@ void cpu_add(Backend *b, Tensor x, Tensor y, Tensor out)
 {
     RowsJob job = {.c = (Cpu *)b, .x = x, .y = y, .out = out};
     cpu_share_rows(job.c, x.rows, tensor_row(x) / 2, add_rows, &job);
+    cpu_changed(out);
 }
 
 void cpu_wanted(Backend *b, Tensor x, const StepRow *rows, Tensor out)

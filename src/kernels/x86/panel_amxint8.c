@@ -18,7 +18,7 @@
 #include "kernels/x86/panel_avx512vnni.h"
 #include "kernels/x86/tiles.h"
 
-enum { ROWS = 16, HALF = 8, GROUPS = 8, SLICE = 16 };
+enum { ROWS = 16, HALF = 8, GROUPS = 8, SLICE = 32 };
 enum { MOST_K = GROUPS * ACT_GROUP }; /* of a block */
 
 /* Integer sums of a block: [group][strip][activation row][weight row]. */
