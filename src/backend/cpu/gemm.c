@@ -130,11 +130,13 @@ static void row_pieces(void *arg, int member, int64_t begin, int64_t end)
     }
 }
 
-/* Rows of a piece: four pieces a member where that leaves enough of them, as many as fit the
- * member's memory; whole tiles of the kernels, nearly: 28 is 2 strips of AVX-512, 32 of AMX. */
+/* Rows of a piece: four pieces a member, two where rows are few, since each piece reads all of the
+ * right operand; as many as fit the member's memory; whole tiles of the kernels, nearly: 28 is 2
+ * strips of AVX-512, 32 is one of AMX. */
 static size_t piece_rows(const GemmJob *job)
 {
-    size_t unit = job->p == GEMM_BF16 ? 32 : 28, rows = job->m / (size_t)(4 * job->c->n_threads);
+    size_t unit = job->p == GEMM_BF16 ? 32 : 28, pieces = job->m < 512 ? 2 : 4;
+    size_t rows = job->m / (pieces * (size_t)job->c->n_threads);
     size_t row = (gemm_up(job->k, GEMM_STEP) + GEMM_SPARE) * sizeof(float);
     size_t room = OWN_BYTES / row - GEMM_COLUMNS;
     rows = (least(rows, least(room, MOST_ROWS)) + unit / 2) / unit * unit;
