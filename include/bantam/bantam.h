@@ -286,6 +286,48 @@ typedef struct bt_train_report bt_train_report;
 /* After each step; false: a checkpoint is written and the run ends with BT_E_CANCELLED. */
 typedef bool (*bt_train_fn)(void *user, const bt_train_report *report);
 
+typedef struct bt_train_options {
+    /* What is trained: a model (file or folder), which goes on learning, or a new one: config.json
+     * as makers publish it, and a GGUF file whose vocabulary it gets. */
+    const char *model;
+    const char *config, *tokenizer;
+    const char *name; /* general.name of a new one; NULL: that of the file written */
+    /* Files and folders: text, or JSON lines (docs/training.md). `eval`: held-out ones. */
+    const char *const *data, *const *eval;
+    size_t n_data, n_eval;
+    double hold_out;      /* in place of `eval`: share of the documents kept apart; 0: none */
+    const char *out;      /* the model to write (GGUF) */
+    const char *type;     /* of its matrices: "f32", "bf16", "f16", "q8_0"; NULL: "bf16" */
+    const char *folder;   /* of the run: checkpoints, metrics.jsonl, loss.svg; NULL: OUT.training */
+    bool resume;          /* go on from the folder's checkpoint, if it has one */
+    bool restart;         /* begin anew although it has one; neither: then it is refused */
+    bool lenient;         /* leave out lines that cannot be used */
+    bool all_counts;      /* prompts are learnt too, not only what answers them */
+    int64_t steps;        /* 0: `epochs` of the data */
+    double epochs;        /* 0: 1 */
+    int32_t n_ctx;        /* tokens of a pack of documents; 0: 1024, or the model's context */
+    int32_t batch;        /* tokens of a step, rounded up to packs; 0: 16384 */
+    double rate;          /* the highest learning rate; 0: 1e-3 for a new model, else 1e-4 */
+    double final_rate;    /* its share at the end; 0: 0.1, negative: none */
+    const char *schedule; /* "cosine" (NULL), "wsd", "constant" */
+    int64_t warmup, decay; /* steps; 0: a 50th, for wsd's decay a fifth, of all; negative: none */
+    const char *optimizer; /* "adamw" (NULL), "muon" */
+    double beta1, beta2, eps, weight_decay; /* 0: 0.9, 0.95, 1e-8, 0.1; negative decay: none */
+    double clip;                            /* of the gradient's norm; 0: 1, negative: none */
+    double stop_loss;   /* a loss above it ends the run; 0: see docs/training.md */
+    uint64_t seed;      /* of the new model's numbers and the order of documents */
+    bool f32;           /* products in float32, not bf16 */
+    bool recompute;     /* less memory: each block is computed again on the way back */
+    int64_t eval_every; /* steps; 0: at the end */
+    int64_t save_every; /* steps between checkpoints; 0: every five minutes */
+    int n_threads;      /* 0: physical cores */
+    uint64_t cpu_mask;
+    bt_progress_fn progress; /* of reading the data; may be NULL */
+    void *progress_user;
+    bt_train_fn report; /* may be NULL */
+    void *report_user;
+} bt_train_options;
+
 struct bt_train_report {
     int64_t step, steps;
     double loss, smooth_loss; /* nats a token: of this step, and a running mean */
@@ -294,6 +336,21 @@ struct bt_train_report {
     uint64_t tokens;  /* that counted so far */
     double tokens_per_s, seconds_left;
 };
+
+typedef struct bt_train_result {
+    int64_t step, steps;
+    uint64_t n_params; /* numbers that were trained */
+    uint64_t tokens, rows;
+    uint64_t memory; /* bytes reserved: parameters, gradients, moments, one batch */
+    double first_loss, last_loss, smooth_loss;
+    double eval_loss; /* the best; infinite without held-out data */
+    double seconds;   /* of all sessions together */
+} bt_train_result;
+
+/* Trains and writes the model. A killed run goes on with `resume`, to the same bits. `result` may
+ * be NULL. BT_E_LIMIT: the loss exploded or was no number; the message names the step, the batch
+ * and the last good checkpoint. */
+BT_API bt_status bt_train(const bt_train_options *options, bt_train_result *result, bt_error *err);
 
 /* ---- text ---------------------------------------------------------------- */
 

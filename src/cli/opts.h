@@ -36,6 +36,8 @@ enum {
     S_DISTILL = 1 << 21,
     S_PRUNE = 1 << 25,
     S_DATA = 1 << 22, /* commands that learn from data */
+    S_TRAIN = 1 << 23,
+    S_COURSE = 1 << 29, /* commands that train */
     S_DUE = 1 << 28,
     S_ADAPTER = 1 << 26, /* commands that run a model with adapters */
     S_MERGE = 1 << 27,

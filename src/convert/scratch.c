@@ -6,7 +6,10 @@
  * sizes that the loader refuses. */
 #include <stdio.h>
 
+#include "base/checked.h"
 #include "convert/vocab.h"
+
+#define MOST_BYTES (1ull << 42) /* of float32 weights */
 
 /* What a dimension counts. */
 typedef enum Dim {
@@ -141,8 +144,13 @@ static void add_tensor(Scratch *s, const struct ScratchRow *row, int32_t layer, 
                   (unsigned long long)r, (unsigned long long)k);
         return;
     }
-    uint64_t bytes =
-        r * k * sizeof(float); /* each below 2^24 (sizes are checked), so no overflow */
+    uint64_t bytes, end;
+    if (!ck_mul(r, k, &bytes) || !ck_mul(bytes, sizeof(float), &bytes) ||
+        !ck_add(s->bytes, bytes, &end) || end > MOST_BYTES || s->header.size > ST_MAX_HEADER) {
+        plan_fail(s->c, BT_E_LIMIT,
+                  "config.json: a model of these sizes is too large to be trained from nothing");
+        return;
+    }
     buf_text(&s->header, s->bytes ? ",\"" : "{\"");
     for (const char *p = row->name; *p; p++) {
         if (*p == '#')
@@ -155,8 +163,8 @@ static void add_tensor(Scratch *s, const struct ScratchRow *row, int32_t layer, 
     buf_printf(&s->header, "\":{\"dtype\":\"F32\",\"shape\":[%llu", (unsigned long long)r);
     if (row->cols != NONE) buf_printf(&s->header, ",%llu", (unsigned long long)k);
     buf_printf(&s->header, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)s->bytes,
-               (unsigned long long)(s->bytes + bytes));
-    s->bytes += bytes;
+               (unsigned long long)end);
+    s->bytes = end;
 }
 
 static void add_row(Scratch *s, const struct ScratchRow *row)

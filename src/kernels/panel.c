@@ -213,28 +213,6 @@ float panel_scale_at(const PanelType *t, const uint8_t *unit, size_t g, size_t r
     return d;
 }
 
-/* n codes of row r, from k on: one loop a class, in which the places are constants. */
-static void row_codes(PanelCode code, const uint8_t *codes, size_t k, size_t n, size_t r,
-                      uint8_t *out)
-{
-#define CLASS(name)                                                                                \
-    case name:                                                                                     \
-        for (size_t j = 0; j < n; j++) out[j] = (uint8_t)panel_code_at(name, codes, k + j, r);     \
-        return;
-    switch (code) {
-        CLASS(CODE_NIBBLE)
-        CLASS(CODE_TABLE)
-        CLASS(CODE_SIX)
-        CLASS(CODE_BYTE)
-        CLASS(CODE_ONE)
-        CLASS(CODE_TWO)
-        CLASS(CODE_THREE)
-        CLASS(CODE_OCTET)
-        CLASS(CODE_FIVE)
-    }
-#undef CLASS
-}
-
 void panel_row(uint32_t type, const void *panel, size_t k, size_t r, float *dst)
 {
     const PanelType *t = panel_type(type);
@@ -250,10 +228,11 @@ void panel_row(uint32_t type, const void *panel, size_t k, size_t r, float *dst)
         size_t g = i % unit / group;
         float min = 0, scale = panel_scale_at(t, at, g, r, &min), offset = (float)t->offset;
         if (t->scales == SCALE_K_DELTA) offset = step_at(at, g, r) & 8 ? 1.125f : 0.875f;
-        uint8_t c[ACT_GROUP];
-        row_codes(t->code, codes, i, group, r, c);
-        for (size_t j = 0; j < group && t->table; j++) c[j] = t->table[c[j]];
-        for (size_t j = 0; j < group; j++) dst[i + j] = ((float)c[j] - offset) * scale;
-        for (size_t j = 0; j < group && has_min; j++) dst[i + j] += min;
+        for (size_t j = i; j < i + group; j++) {
+            int c = panel_code_at(t->code, codes, j, r);
+            if (t->table) c = t->table[c];
+            dst[j] = ((float)c - offset) * scale;
+            if (has_min) dst[j] += min;
+        }
     }
 }

@@ -17,12 +17,13 @@ typedef struct RunState {
     uint64_t rows;      /* read, so far */
     double first_loss;  /* of step 1 */
     double smooth_loss; /* running mean */
-    double best_eval;   /* infinite before the first */
-    double seconds;     /* of training */
+    double last_loss;
+    double best_eval; /* infinite before the first */
+    double seconds;   /* of training */
     uint64_t metrics_bytes;
     uint64_t seed, data_hash;
     int64_t context, batch, optimiser; /* what may not change on the way */
-    int64_t spare[8];
+    int64_t spare[7];
 } RunState;
 
 /* Reads the newest whole checkpoint of the folder into masters, moments and state. *found false:

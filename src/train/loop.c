@@ -9,7 +9,7 @@
 #include "train/metrics.h"
 
 #define SAVE_SECONDS 300
-#define SMOOTH       0.98 /* of the running mean of the loss */
+#define SMOOTH       0.05 /* share of a step in the running mean of the loss */
 
 typedef struct Loop {
     Trainer *trainer;
@@ -155,7 +155,10 @@ static bt_status one_step(Loop *l)
     optim_step(l->optim, l->trainer->backend, s->step + 1, rate,
                optim_clip(l->optim, norm) / weight);
     s->step++;
-    s->smooth_loss = SMOOTH * s->smooth_loss + (1 - SMOOTH) * loss;
+    s->last_loss = loss;
+    double part = 1 / (double)s->step; /* a plain mean at first */
+    if (part < SMOOTH) part = SMOOTH;
+    s->smooth_loss += part * (loss - s->smooth_loss);
     double spent = os_seconds() - start;
     s->seconds += spent;
     l->o->data->tell(l->o->data->user, s->at);

@@ -71,7 +71,8 @@ static Tape new_tape(Trainer *t, bool forward_only)
                   .n_params = t->params->n_keys,
                   .grad = t->grads,
                   .precision = t->options.bf16 ? GEMM_BF16 : GEMM_F32,
-                  .keep_blocks = t->options.keep_blocks,
+                  .keep_blocks = true,
+                  .keep_from = t->keep_from,
                   .forward_only = forward_only,
                   .loss = give_loss,
                   .loss_context = t,
@@ -109,25 +110,45 @@ static bt_status plan(Trainer *t, size_t *bytes, bt_error *err)
     return status;
 }
 
+/* As many layers keep what they make as there is memory for; the arena is as large as its
+ * gradients. */
+static bt_status fit(Trainer *t, size_t *bytes, bt_error *err)
+{
+    uint64_t have = os_memory_available(), most = t->options.memory;
+    int32_t low = 0, high = t->params->model->hyper.n_layers;
+    if (!most) most = have ? have / 4 * 3 : UINT64_MAX;
+    bt_status status = BT_OK;
+    while (low < high && !t->options.recompute && !status) {
+        t->keep_from = low + (high - low) / 2;
+        status = plan(t, bytes, err);
+        if (2 * (uint64_t)*bytes <= most)
+            high = t->keep_from;
+        else
+            low = t->keep_from + 1;
+    }
+    t->keep_from = high;
+    if (!status) status = plan(t, bytes, err);
+    if (!status && have && 2 * (uint64_t)*bytes > have)
+        return bt_fail(err, BT_E_MEMORY,
+                       "a batch of %d tokens needs %llu MiB and %llu MiB are available; take a "
+                       "smaller context",
+                       t->options.rows, (unsigned long long)(2 * (uint64_t)*bytes >> 20),
+                       (unsigned long long)(have >> 20));
+    return status;
+}
+
 static bt_status reserve(Trainer *t, bt_error *err)
 {
     bt_model *m = t->params->model;
-    size_t n = (size_t)t->options.rows, bytes;
+    size_t n = (size_t)t->options.rows, bytes = 0;
     bt_status status = model_prepare(m, err);
     t->rows = mem_zalloc(n, sizeof *t->rows);
     t->wanted = mem_zalloc(n, sizeof *t->wanted);
     t->each = mem_zalloc(n, sizeof *t->each);
     if (!status && (!t->rows || !t->wanted || !t->each))
         status = bt_fail_memory(err, "a batch", n * sizeof *t->rows);
-    if (!status) status = plan(t, &bytes, err);
+    if (!status) status = fit(t, &bytes, err);
     if (status) return status;
-    uint64_t have = os_memory_available();
-    if (have && 2 * (uint64_t)bytes > have)
-        return bt_fail(err, BT_E_MEMORY,
-                       "a batch of %d tokens needs %llu MiB and %llu MiB are available; take a "
-                       "smaller context",
-                       t->options.rows, (unsigned long long)(2 * (uint64_t)bytes >> 20),
-                       (unsigned long long)(have >> 20));
     t->grads_bytes = align_up(bytes, 4096);
     t->grads = os_pages_alloc(t->grads_bytes);
     if (!t->grads || !arena_open(&t->arena, bytes))

@@ -11,7 +11,7 @@
 
 /* The loss of some rows: logits (n, V) of the batch's rows row[0] .. row[n - 1]. Adds weight times
  * loss of each to *loss, and fills d (n, V) with weight times its gradient; d NULL: the loss alone
- * is wanted, and logits may be overwritten. Sums must not depend on the number of threads. */
+ * is wanted. Sums must not depend on the number of threads. */
 typedef struct LossRows {
     const Batch *batch;
     const int32_t *row; /* (n) */
@@ -28,9 +28,11 @@ typedef bt_status (*TrainLossFn)(void *user, const LossRows *rows, double *loss,
 bt_status loss_next_token(void *user, const LossRows *rows, double *loss, bt_error *err);
 
 typedef struct TrainerOptions {
-    int32_t rows;        /* most rows of a batch */
-    bool bf16;           /* products of matrices in bf16, sums in float32 */
-    bool keep_blocks;    /* no recomputation: faster, more memory */
+    int32_t rows;    /* most rows of a batch */
+    bool bf16;       /* products of matrices in bf16, sums in float32 */
+    bool recompute;  /* every layer again on the way back, not only those that find no memory */
+    uint64_t memory; /* bytes that activations and their gradients may take; 0: three quarters of
+                      * what is available */
     size_t logits_bytes; /* of a chunk of logits; 0: the tape's default */
     TrainLossFn loss;    /* NULL: loss_next_token */
     void *loss_user;
@@ -47,6 +49,7 @@ typedef struct Trainer {
     int32_t *wanted;
     float *each;
     Tape tape;
+    int32_t keep_from;  /* layers below run again on the way back: the same bits */
     const Batch *batch; /* at work */
     double loss;
     bt_error *err;

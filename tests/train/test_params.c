@@ -278,6 +278,14 @@ static void bad_configs_are_refused(void **state)
            "\"num_attention_heads\":4,\"num_key_value_heads\":3,\"intermediate_size\":64,"
            "\"max_position_embeddings\":64}",
            BT_E_FORMAT, "heads");
+    refuse("{\"model_type\":\"llama\",\"hidden_size\":1048576,\"num_hidden_layers\":1024,"
+           "\"num_attention_heads\":4,\"intermediate_size\":2147483647,"
+           "\"max_position_embeddings\":64}",
+           BT_E_LIMIT, "too large");
+    refuse("{\"model_type\":\"qwen3_moe\",\"hidden_size\":8,\"num_hidden_layers\":1024,"
+           "\"num_attention_heads\":4,\"intermediate_size\":8,\"moe_intermediate_size\":8,"
+           "\"num_experts\":4096,\"num_experts_per_tok\":2,\"max_position_embeddings\":64}",
+           BT_E_LIMIT, "too large");
 }
 
 /* Every allocation of opening and of writing fails in turn: an error, and nothing is left behind.
