@@ -169,7 +169,8 @@ static bool cross_entropy(void *context, Step *s, int64_t first, Tensor logits, 
         const float *x = tensor_at(logits, i);
         int32_t row = row_of(t, first + i);
         double most = -INFINITY, sum = 0, w = (double)t->weight[row] / all;
-        for (int32_t v = 0; v < logits.width; v++) most = fmax(most, (double)x[v]);
+        for (int32_t v = 0; v < logits.width; v++)
+            if ((double)x[v] > most) most = (double)x[v]; /* not fmax: GCC 12 for ARM fails */
         for (int32_t v = 0; v < logits.width; v++) sum += exp((double)x[v] - most);
         t->loss += w * (most + log(sum) - (double)x[t->target[row]]);
         for (int32_t v = 0; d.data && v < logits.width; v++)

@@ -160,8 +160,10 @@ static void route_back(const MoeOptions *o, const float *logits, const int32_t *
     double most = -INFINITY, total = 0, kept = 0, along = 0;
     double scale = o->scale != 0 ? (double)o->scale : 1;
     int32_t n = o->scores == MOE_SOFTMAX_USED ? o->n_used : o->n_experts;
-    for (int32_t i = 0; i < n; i++)
-        most = fmax(most, (double)logits[n == o->n_experts ? i : expert[i]]);
+    for (int32_t i = 0; i < n; i++) {
+        double one = (double)logits[n == o->n_experts ? i : expert[i]];
+        if (one > most) most = one; /* not fmax: GCC 12 for ARM fails on such a loop */
+    }
     for (int32_t i = 0; i < n; i++)
         total += exp((double)logits[n == o->n_experts ? i : expert[i]] - most);
 #define SHARE_OF(u)                                                                                \

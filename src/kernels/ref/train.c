@@ -6,7 +6,10 @@
 static double lse_of(const float *x, float inverse, size_t n)
 {
     double top = -INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++) top = fmax(top, (double)x[i] * (double)inverse);
+    for (size_t i = 0; i < n; i++) {
+        double one = (double)x[i] * (double)inverse;
+        if (one > top) top = one; /* not fmax: GCC 12 for ARM fails on such a loop */
+    }
     for (size_t i = 0; i < n; i++) sum += exp((double)x[i] * (double)inverse - top);
     return top + log(sum);
 }
@@ -161,7 +164,10 @@ static double score_of(const ScoreRow *r, float x)
 static float weigh(const ScoreRow *r, float *s, float *top, float *sum)
 {
     double most = (double)*top, all = 0;
-    for (size_t i = r->from; i < r->to; i++) most = fmax(most, score_of(r, s[i]));
+    for (size_t i = r->from; i < r->to; i++) {
+        double score = score_of(r, s[i]);
+        if (score > most) most = score; /* not fmax: GCC 12 for ARM fails on such a loop */
+    }
     double fade = (double)*top > -INFINITY ? exp((double)*top - most) : 0;
     for (size_t i = 0; i < r->n; i++) {
         s[i] = i >= r->from && i < r->to ? (float)exp(score_of(r, s[i]) - most) : 0;
