@@ -9,11 +9,9 @@ dense layers). Texts are cut by the package `tokenizers`, go through the referen
 here, in numpy; `bantam embed` must give the same vectors, from the converted file and from the
 folder. Needs torch, transformers, tokenizers, safetensors and numpy (PyPI); no part of `make test`.
 """
-import argparse
 import json
 import os
 import string
-import subprocess
 import sys
 import tempfile
 
@@ -26,6 +24,7 @@ from tokenizers import decoders, normalizers, pre_tokenizers, processors
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import compare_unigram as unigram  # noqa: E402
+import conversions  # noqa: E402
 import references  # noqa: E402
 
 BOUND = 1e-10
@@ -229,48 +228,18 @@ def make(case, folder, texts=None):
     return np.array(vectors), ids
 
 
-def run(*arguments):
-    return subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          check=False)
-
-
 def check(bantam, name, folder):
     """None when all is well, else what is not."""
     with torch.no_grad():
         want, _ = make(CASES[name], folder)
-    out = folder + ".gguf"
-    done = run(bantam, "convert", folder, out)
-    if done.returncode:
-        return done.stderr.strip()
-    told = []
-    for path in (out, folder):
-        done = run(bantam, "embed", path, "--json", "--no-cache", "--prefix", "", *TEXTS)
-        if done.returncode:
-            return done.stderr.strip()
-        got = np.array(json.loads(done.stdout)["embeddings"])
-        told.append(((got - want) ** 2).sum() / (want ** 2).sum())
-    print(f"{name}: nmse {told[0]:.1e}, from the folder {told[1]:.1e}", flush=True)
-    return None if max(told) <= BOUND else f"more than {BOUND:g}"
 
+    def answer(path):
+        done = conversions.ask(bantam, "embed", path, "--json", "--no-cache", "--prefix", "",
+                               *TEXTS)
+        return np.array(json.loads(done.stdout)["embeddings"])
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("build")
-    parser.add_argument("names", nargs="*")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    bad = 0
-    for name in options.names or CASES:
-        with tempfile.TemporaryDirectory() as scratch:
-            fault = check(os.path.join(options.build, "bantam"), name,
-                          os.path.join(scratch, name))
-        if fault:
-            print(f"{name}: {fault}", flush=True)
-            bad += 1
-    sys.exit(1 if bad else 0)
+    return conversions.hold(bantam, name, folder, want, answer, BOUND)
 
 
 if __name__ == "__main__":
-    main()
+    conversions.main(__doc__, CASES, check)

@@ -9,12 +9,9 @@ file, and of the folder run as it is. Families that `transformers` has no class 
 references.py beside this file. Needs torch, transformers, safetensors and numpy (PyPI); no part of
 `make test`. A case whose architecture this build does not run is told and passed over.
 """
-import argparse
 import json
 import os
-import subprocess
 import sys
-import tempfile
 
 import numpy as np
 import torch
@@ -23,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import conversions  # noqa: E402
 import references  # noqa: E402
 
 BOUND = 1e-10
@@ -262,54 +260,20 @@ def of_references(name, folder, ids):
     return forward({n: p.double() for n, p in state.items()}, config, ids).numpy()
 
 
-def run(*arguments):
-    return subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          check=False)
-
-
 def check(bantam, name, folder):
     """None when all is well, else what is not."""
     more = CASES[name][2] if name in CASES else {}
     ids = np.random.default_rng(1).integers(0, BASE["vocab_size"], N_IDS).tolist()
     with torch.no_grad():
         want = (of_transformers if name in CASES else of_references)(name, folder, ids)
-    out = folder + ".gguf"
-    done = run(bantam, "convert", folder, out)
-    if done.returncode:
-        return done.stderr.strip()
-    if "does not run here" in done.stderr:
-        return "passed over: this build does not run it"
-    told = []
-    for path in (out, folder):
-        done = run(bantam, "logits", path, "--tokens", ",".join(map(str, ids)), "-o",
-                   folder + ".f32", "--no-cache")
-        if done.returncode:
-            return done.stderr.strip()
-        got = np.fromfile(folder + ".f32", "<f4").reshape(want.shape)
-        told.append(((got - want) ** 2).sum() / (want ** 2).sum())
-    print(f"{name}: nmse {told[0]:.1e}, from the folder {told[1]:.1e}", flush=True)
-    bound = more.get("bound", BOUND)
-    return None if max(told) <= bound else f"more than {bound:g}"
 
+    def answer(path):
+        conversions.ask(bantam, "logits", path, "--tokens", ",".join(map(str, ids)), "-o",
+                        folder + ".f32", "--no-cache")
+        return np.fromfile(folder + ".f32", "<f4").reshape(want.shape)
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("build")
-    parser.add_argument("names", nargs="*")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    bad = 0
-    for name in options.names or [*CASES, *references.MODELS]:
-        with tempfile.TemporaryDirectory() as scratch:
-            fault = check(os.path.join(options.build, "bantam"), name,
-                          os.path.join(scratch, name))
-        if fault:
-            print(f"{name}: {fault}", flush=True)
-            bad += not fault.startswith("passed over")
-    sys.exit(1 if bad else 0)
+    return conversions.hold(bantam, name, folder, want, answer, more.get("bound", BOUND))
 
 
 if __name__ == "__main__":
-    main()
+    conversions.main(__doc__, [*CASES, *references.MODELS], check)
