@@ -10,7 +10,7 @@
 #define INLINE static inline __attribute__((always_inline))
 /* How far codes are fetched ahead, into L1 and (beyond that) L2. A line at a time between the
  * products: in bursts the same fetches reach a fifth less of what memory gives. */
-enum { AHEAD = 1536, FARTHER = 6144, AHEAD_SCALES = 640 };
+enum { AHEAD = 768, FARTHER = 6144, AHEAD_SCALES = 640 };
 
 /* Where scale and min come from: arrays decoded before, of centred types without mins, or the
  * panel's own stream. */
@@ -187,16 +187,18 @@ INLINE void dots_of_step(PanelCode code, __m512i table, const uint8_t *src, size
 #undef COLUMN
 }
 
-/* Where the integers of a group begin: 0, or minus the offset times the sum of its activations,
- * which lie at `sums` as two halves, of groups of 16 as one. */
-INLINE __m512i start(int kind, int group, const int16_t *sums, const Source *s)
+/* Where the integers of a group begin: 0, or minus the offset times the sum of its activations.
+ * Those of 32 k lie at `sums` as two halves; a group of 16 takes the one that `part` says. */
+INLINE __m512i start(int kind, int group, int part, const int16_t *sums, const Source *s)
 {
-    if (!centred(kind)) return _mm512_setzero_si512();
-    if (group == 16)
-        return _mm512_madd_epi16(_mm512_set1_epi16(*sums), _mm512_set1_epi32(-s->offset & 0xffff));
+    const int less = -s->offset & 0xffff;
+    const int by = group == 32 ? (int)((unsigned)less * 0x10001u)
+                   : part      ? (int)((unsigned)less << 16)
+                               : less;
     int32_t two;
+    if (!centred(kind)) return _mm512_setzero_si512();
     memcpy(&two, sums, 4);
-    return _mm512_madd_epi16(_mm512_set1_epi32(two), _mm512_set1_epi16((short)-s->offset));
+    return _mm512_madd_epi16(_mm512_set1_epi32(two), _mm512_set1_epi32(by));
 }
 
 /* One group of both strips, added to x and y. src: the codes of the 32 k that the group lies in;
@@ -220,12 +222,12 @@ INLINE void add_group(PanelCode code, int group, int kind, __m512i table, const 
                       int m, Floats *a, Floats *b)
 {
     const size_t per = ACT_GROUP / (size_t)group, stride = act->g_stride;
-    const int16_t *begin = act->q_sum16 + 2 / per * g;
+    const int16_t *begin = act->q_sum16 + 2 * (g / per);
     const __m512i zero = _mm512_setzero_si512();
     Integers x = {zero, zero, zero, zero}, y;
     __m512 scale[2], min[2];
 #define COLUMN(n)                                                                                  \
-    if (n < m) x.c##n = start(kind, group, begin + 2 * n * stride, s);
+    if (n < m) x.c##n = start(kind, group, part, begin + 2 * n * stride, s);
     COLUMNS(COLUMN)
 #undef COLUMN
     y = x;
