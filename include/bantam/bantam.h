@@ -286,6 +286,19 @@ typedef struct bt_train_report bt_train_report;
 /* After each step; false: a checkpoint is written and the run ends with BT_E_CANCELLED. */
 typedef bool (*bt_train_fn)(void *user, const bt_train_report *report);
 
+/* Learning from a larger model: its distribution for each token in place of, or beside, the token
+ * that stands in the data (docs/training.md). */
+typedef struct bt_distill_options {
+    const char *teacher; /* a model's file or folder, of the student's vocabulary; or: */
+    const char *targets; /* what bt_targets stored of one, for the same data */
+    double soft;         /* the teacher's share of the loss, the data's is the rest; 0: 0.5 */
+    double temperature;  /* of both distributions; 0: 1 (with `targets` the stored one) */
+    double mix;          /* 0: KL(teacher || student), 1: KL(student || teacher), else between */
+    double on_policy;    /* share of the batches that the student writes, the teacher judges */
+    bool match_text;     /* the teacher may have another vocabulary: compared by text (mix 0, not on
+                          * policy) */
+} bt_distill_options;
+
 typedef struct bt_train_options {
     /* What is trained: a model (file or folder), which goes on learning, or a new one: config.json
      * as makers publish it, and a GGUF file whose vocabulary it gets. */
@@ -315,6 +328,7 @@ typedef struct bt_train_options {
     double beta1, beta2, eps, weight_decay; /* 0: 0.9, 0.95, 1e-8, 0.1; negative decay: none */
     double clip;                            /* of the gradient's norm; 0: 1, negative: none */
     double stop_loss;   /* a loss above it ends the run; 0: see docs/training.md */
+    const bt_distill_options *distill; /* NULL: from the data alone */
     uint64_t seed;      /* of the new model's numbers and the order of documents */
     bool f32;           /* products in float32, not bf16 */
     bool recompute;     /* less memory: each block is computed again on the way back */
@@ -351,6 +365,23 @@ typedef struct bt_train_result {
  * be NULL. BT_E_LIMIT: the loss exploded or was no number; the message names the step, the batch
  * and the last good checkpoint. */
 BT_API bt_status bt_train(const bt_train_options *options, bt_train_result *result, bt_error *err);
+
+typedef struct bt_targets_options {
+    int32_t samples;    /* drawn for each token; 0: 12 */
+    double temperature; /* 0: 1 */
+    int32_t n_ctx;      /* as the student's run; 0: as bt_train_options */
+    bool lenient, all_counts;
+    uint64_t seed; /* of what is drawn */
+    int n_threads;
+    uint64_t cpu_mask;
+    bt_progress_fn progress;
+    void *progress_user;
+} bt_targets_options;
+
+/* Lets `teacher` read the data and stores what it finds likely, to `path`: a run on the same data
+ * with bt_distill_options.targets learns from it without the teacher. docs/formats.md. */
+BT_API bt_status bt_targets(const char *teacher, const char *const *data, size_t n_data,
+                            const char *path, const bt_targets_options *options, bt_error *err);
 
 /* ---- text ---------------------------------------------------------------- */
 

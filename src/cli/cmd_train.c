@@ -48,7 +48,14 @@ static void name_of(const Training *t, const char *out, char *name, size_t size)
     if (!given && n > 5 && strcmp(name + n - 5, ".gguf") == 0) name[n - 5] = '\0';
 }
 
-static int train(Training *t, const char *out, const char *type)
+bool training_type(Cli *cli, const char *type)
+{
+    if (is_type(type)) return true;
+    cli_usage(cli, "'%s' is no type; 'bantam quantize --types' lists them", type);
+    return false;
+}
+
+int training_run(Training *t, const char *out, const char *type)
 {
     bt_error err = {0};
     bt_train_result result = {0};
@@ -79,9 +86,7 @@ static int check_line(Cli *cli)
     if (opts_text(o, OPT_TRAIN_CONFIG) && !opts_text(o, OPT_TRAIN_TOKENIZER))
         return cli_usage(cli, "a new model needs a vocabulary: --tokenizer FILE ('bantam vocab' "
                               "makes one)");
-    if (!is_type(type))
-        return cli_usage(cli, "'%s' is no type; 'bantam quantize --types' lists them", type);
-    return CLI_GOOD;
+    return training_type(cli, type) ? CLI_GOOD : CLI_USAGE;
 }
 
 int cmd_train(Cli *cli)
@@ -98,7 +103,7 @@ int cmd_train(Cli *cli)
     t.options.tokenizer = opts_text(o, OPT_TRAIN_TOKENIZER);
     ModelWish wish = {.reads = {t.options.config, t.options.tokenizer}};
     if (code == CLI_GOOD) code = training_box(&t, &wish, model);
-    if (code == CLI_GOOD) code = train(&t, out, opts_text(o, OPT_TRAIN_TYPE));
+    if (code == CLI_GOOD) code = training_run(&t, out, opts_text(o, OPT_TRAIN_TYPE));
     training_close(&t);
     mem_free(model);
     return code;

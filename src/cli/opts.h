@@ -34,7 +34,7 @@ enum {
     S_VOCAB = 1 << 19,
     S_EVAL = 1 << 20,
     S_DISTILL = 1 << 21,
-    S_PRUNE = 1 << 25,
+    S_PRUNE = 1 << 30,
     S_DATA = 1 << 22, /* commands that learn from data */
     S_TRAIN = 1 << 23,
     S_COURSE = 1 << 29, /* commands that train */

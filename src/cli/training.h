@@ -27,6 +27,11 @@ int training_box(Training *t, ModelWish *wish, const char *model);
 void training_begin(Training *t);
 /* CLI_GOOD, or CLI_FAILED after a message that says how to go on. */
 int training_end(Training *t, bt_status status, int64_t step, const bt_error *err);
+/* bt_train with t->options into the file `out` of any type that training_type knows, and what came
+ * of it printed (cmd_train.c). */
+int training_run(Training *t, const char *out, const char *type);
+/* True, or false after a message: a type that a trained model can be written in. */
+bool training_type(Cli *cli, const char *type);
 /* The result, as text or JSON. */
 int training_print(Training *t, const bt_train_result *result, const char *path);
 void training_close(Training *t);

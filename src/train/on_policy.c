@@ -18,7 +18,7 @@ typedef struct Answer {
 } Answer;
 
 struct OnPolicy {
-    Params *student;
+    const Params *student;
     Packs *packs;
     OnPolicyOptions o;
     bt_session *session;
@@ -33,7 +33,7 @@ struct OnPolicy {
     uint64_t key, drawn; /* of the batch at hand */
 };
 
-bt_status on_policy_open(Params *student, Packs *packs, const OnPolicyOptions *options,
+bt_status on_policy_open(const Params *student, Packs *packs, const OnPolicyOptions *options,
                          OnPolicy **out, bt_error *err)
 {
     OnPolicy *p = *out = mem_zalloc(1, sizeof *p);

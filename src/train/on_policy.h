@@ -21,7 +21,7 @@ typedef struct OnPolicyOptions {
 } OnPolicyOptions;
 
 /* Both are borrowed; the student is asked as it is at each call. */
-bt_status on_policy_open(Params *student, Packs *packs, const OnPolicyOptions *options,
+bt_status on_policy_open(const Params *student, Packs *packs, const OnPolicyOptions *options,
                          OnPolicy **out, bt_error *err);
 void on_policy_close(OnPolicy **policy);
 /* The next batch: of the packs, or the student's answers to the prompts in it. */

@@ -19,6 +19,8 @@ typedef struct TrainHooks {
     /* Writes what was trained; `type` is a GGUF type as params_save takes it. */
     bt_status (*save)(void *user, const Params *params, uint32_t type, const char *path,
                       bt_error *err);
+    /* Called last, also where the run failed; its parts are closed after it. */
+    void (*close)(void *user);
     void *user; /* of all of them, the loss too */
 } TrainHooks;
 

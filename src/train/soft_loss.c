@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#define SAME  1e-5  /* probabilities of the same size: rounding must not pull */
 #define LEAST 1e-30 /* a probability below counts as this where its logarithm is needed */
 
 /* p = softmax(x / T); gives log(sum of exp(x / T)). */
@@ -137,4 +138,33 @@ double soft_loss_part(const SoftLoss *loss, const Kernels *k, const float *x, co
         soft *= (double)loss->soft / (inverse * inverse);
     }
     return (double)weight * (soft + hard_part(loss, k, &s, target, weight, n, d));
+}
+
+double soft_loss_sorted(const SoftLoss *loss, const Kernels *k, const float *x,
+                        const unsigned char *matched, const float *sorted, size_t n_sorted,
+                        float weight, size_t n, float *room, float *d)
+{
+    enum { MOST = 64 };
+    size_t best[MOST], found = 0;
+    float sign[MOST];
+    float w = weight * loss->soft * loss->temperature;
+    double sum = 0, pull = 0, square = (double)loss->temperature * (double)loss->temperature;
+    if (n_sorted > MOST) n_sorted = MOST;
+    softmax_of(k, x, 1 / loss->temperature, n, room);
+    for (size_t i = 0; i < n && n_sorted; i++) {
+        if (matched[i] || (found == n_sorted && room[i] <= room[best[found - 1]])) continue;
+        size_t at = found < n_sorted ? found++ : found - 1;
+        for (; at > 0 && room[best[at - 1]] < room[i]; at--) best[at] = best[at - 1];
+        best[at] = i;
+    }
+    for (size_t i = 0; i < n_sorted; i++) {
+        double s = i < found ? (double)room[best[i]] : 0, apart = s - (double)sorted[i];
+        sum += apart < 0 ? -apart : apart;
+        sign[i] = i >= found || fabs(apart) < SAME ? 0 : apart < 0 ? -1 : 1;
+        pull += (double)sign[i] * s;
+    }
+    /* d |s_i - t| / d x_j = sign (s_i [i = j] - s_i s_j) / T */
+    for (size_t i = 0; d && i < n; i++) d[i] -= w * room[i] * (float)pull;
+    for (size_t i = 0; d && i < found; i++) d[best[i]] += w * sign[i] * room[best[i]];
+    return (double)weight * (double)loss->soft * square * sum;
 }

@@ -40,5 +40,12 @@ double soft_loss_row(const SoftLoss *loss, const Kernels *kernels, const float *
 double soft_loss_part(const SoftLoss *loss, const Kernels *kernels, const float *x,
                       const SoftPart *part, int32_t target, float weight, size_t n, float *room,
                       float *d);
+/* Tokens that two vocabularies do not share are compared by size alone: the sum of |s - t| over the
+ * n_sorted largest of the student's (those with matched[i] 0) and of the teacher's (`sorted`,
+ * falling, zeros behind), times soft and T^2. Adds to d as above; room: n floats; n_sorted at most
+ * 64. */
+double soft_loss_sorted(const SoftLoss *loss, const Kernels *kernels, const float *x,
+                        const unsigned char *matched, const float *sorted, size_t n_sorted,
+                        float weight, size_t n, float *room, float *d);
 
 #endif

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "tensor/dtype.h"
 #include "train/batch.h"
-#include "train/run.h"
+#include "train/distill.h"
 
 #define CONTEXT     1024
 #define STEP_TOKENS 16384
@@ -324,6 +324,7 @@ bt_status train_run(const bt_train_options *options, const TrainHooks *hooks,
         status = r.hooks.save ? r.hooks.save(r.hooks.user, r.params, r.type, options->out, r.err)
                               : params_save(r.params, r.type, options->out, r.err);
     if (result) tell_result(&r, result);
+    if (r.hooks.close) r.hooks.close(r.hooks.user);
     trainer_close(&r.trainer);
     optim_close(&r.optim);
     packs_close(&r.eval); /* what was held out borrows from the data */
@@ -336,5 +337,12 @@ bt_status train_run(const bt_train_options *options, const TrainHooks *hooks,
 
 bt_status bt_train(const bt_train_options *options, bt_train_result *result, bt_error *err)
 {
-    return train_run(options, NULL, result, err);
+    Distill *distill = NULL;
+    TrainHooks hooks;
+    bt_error_clear(err);
+    if (!options || !options->distill) return train_run(options, NULL, result, err);
+    bt_status status = distill_open(options->distill, options->seed, &distill, &hooks, err);
+    if (!status) status = train_run(options, &hooks, result, err);
+    distill_close(&distill);
+    return status;
 }

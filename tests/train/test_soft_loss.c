@@ -139,6 +139,41 @@ static void parts(void **state)
     }
 }
 
+static double by_size(const SoftLoss *l, const void *of, int target)
+{
+    const float *sorted = of;
+    double s[V], top[V], temperature = (double)l->temperature, sum = 0;
+    int n = 0;
+    (void)target;
+    softmax(wide, temperature, s);
+    for (int i = 0; i < V; i++) {
+        int at = n++;
+        if (i % 3 == 0) { /* matched */
+            n--;
+            continue;
+        }
+        for (; at > 0 && top[at - 1] < s[i]; at--) top[at] = top[at - 1];
+        top[at] = s[i];
+    }
+    for (int i = 0; i < 5; i++) sum += fabs(top[i] - (double)sorted[i]);
+    return (double)l->soft * temperature * temperature * sum;
+}
+
+static void sizes(void **state)
+{
+    (void)state;
+    static const float sorted[] = {0.2f, 0.04f, 0.01f, 0.001f, 0};
+    const Kernels *k = kernels_select(0);
+    unsigned char matched[V];
+    for (int i = 0; i < V; i++) matched[i] = i % 3 == 0;
+    for (int c = 0; c < 6; c++) {
+        const SoftLoss l = {c & 1 ? 1 : 0.4f, c & 2 ? 2 : 1, 0};
+        make(200 + (uint64_t)c, 1.5f);
+        double got = soft_loss_sorted(&l, k, x, matched, sorted, 5, 0.7f, V, room, d);
+        check(&l, by_size, sorted, 0, (double)0.7f, got);
+    }
+}
+
 /* Samples of the teacher, many of them, pull as its whole distribution does. */
 static void samples_are_unbiased(void **state)
 {
@@ -193,10 +228,8 @@ static void extremes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(divergences),
-        cmocka_unit_test(parts),
-        cmocka_unit_test(samples_are_unbiased),
-        cmocka_unit_test(extremes),
+        cmocka_unit_test(divergences),          cmocka_unit_test(parts),    cmocka_unit_test(sizes),
+        cmocka_unit_test(samples_are_unbiased), cmocka_unit_test(extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
