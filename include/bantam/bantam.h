@@ -383,6 +383,26 @@ typedef struct bt_targets_options {
 BT_API bt_status bt_targets(const char *teacher, const char *const *data, size_t n_data,
                             const char *path, const bt_targets_options *options, bt_error *err);
 
+/* An adapter (LoRA, DoRA) for a model that stays as it is, its weights of any type. */
+typedef struct bt_adapt_options {
+    /* As for bt_train, but: `model` is the base and `config`, `tokenizer` and `type` are NULL;
+     * `out` is a GGUF adapter (a name that ends in .gguf) or a folder for PEFT. 0 means here: batch
+     * 4096, rate 5e-4, weight decay none. */
+    bt_train_options train;
+    int32_t rank;          /* 0: 16 */
+    float alpha;           /* what is added is scaled by alpha / rank; 0: twice the rank */
+    bool dora;             /* lengths of rows are learnt too */
+    const char *targets;   /* parts of layers: "attn_q,attn_v"; NULL: all matrices but routers and
+                            * experts */
+    const char *from;      /* an adapter that goes on learning, with its own rank and targets */
+    bool any_base;         /* as for bt_adapter_open, of `from` */
+    bool keep;             /* activations of all layers are kept: faster, more memory */
+    const char *cache_dir; /* as of bt_model_options */
+} bt_adapt_options;
+
+/* Trains and writes the adapter; everything else as bt_train. */
+BT_API bt_status bt_adapt(const bt_adapt_options *options, bt_train_result *result, bt_error *err);
+
 /* ---- text ---------------------------------------------------------------- */
 
 #define BT_TOKENIZE_NO_SPECIAL 1u /* text of special tokens stays text */

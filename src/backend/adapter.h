@@ -5,7 +5,7 @@
 
 #include "backend/weight.h"
 
-/* y = factor (W x) + bias + B (A x), for each matrix of a weight. Scales are in B already. */
+/* y = factor (W x) + bias + scale B (A x), for each matrix of a weight. */
 typedef struct LowRank {
     const float *a; /* (n_mats, rank, k), matrices a_stride floats apart */
     const float *b; /* (n_mats, n, rank), b_stride */
@@ -13,6 +13,11 @@ typedef struct LowRank {
     const float *factor;
     size_t a_stride, b_stride, factor_stride;
     int32_t rank; /* 0: nothing is added */
+    float scale;
+    /* In training the factor holds for the sum: y = factor (W x + scale B (A x)) + bias, and is
+     * magnitude times `inverse`, that of the rows' lengths, which counts as constant. */
+    bool whole;
+    const float *magnitude, *inverse; /* (n); NULL: none is trained */
 } LowRank;
 
 typedef struct Adapters {
@@ -37,11 +42,18 @@ typedef struct AdaptRun {
     int64_t mat;
     const float *x; /* (rows, k) */
     size_t x_stride;
-    float *h;   /* (rows, rank): A x, left there */
+    float *h;   /* (rows, rank): scale A x, left there */
+    float *sum; /* (rows, n): what `factor` multiplies, left there; NULL: nobody asks */
     float *out; /* (rows, n): holds the weight's product; what is added is */
     size_t out_stride;
     int64_t rows;
-    bool given; /* h holds A x already */
 } AdaptRun;
+
+/* Gradients of a run's parts, in the shape of those; NULL: frozen, or not wanted. */
+typedef struct AdaptGrads {
+    float *out; /* becomes that of the weight's own product */
+    float *x, *a, *b, *magnitude;
+    float *h; /* (rows, rank), work */
+} AdaptGrads;
 
 #endif

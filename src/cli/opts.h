@@ -37,6 +37,7 @@ enum {
     S_PRUNE = 1 << 30,
     S_DATA = 1 << 22, /* commands that learn from data */
     S_TRAIN = 1 << 23,
+    S_ADAPT = 1 << 24,
     S_COURSE = 1 << 29, /* commands that train */
     S_DUE = 1 << 28,
     S_ADAPTER = 1 << 26, /* commands that run a model with adapters */

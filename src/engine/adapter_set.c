@@ -178,7 +178,8 @@ static void bind(const bt_model *m, const char *tensor, const Together *t, Adapt
                  .a_stride = (size_t)(t->rank * t->k),
                  .b_stride = (size_t)(t->rank * t->rows),
                  .factor_stride = (size_t)t->rows,
-                 .rank = t->rank};
+                 .rank = t->rank,
+               .scale = 1};
     if (strcmp(tensor, LORA_EMBEDDING) == 0) {
         s->adapters.embedding = d;
         return;

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#include "ops/shapes.h"
+#include "ops/back.h"
+#include "ops/tape.h"
 
 bool step_adapts(const Step *s, const Weight *w)
 {
@@ -52,26 +53,85 @@ static int64_t run_end(const Step *s, int64_t rows, int64_t first, int32_t *at,
     return end;
 }
 
-static void adapt_run(Step *s, Tensor x, const Weight *w, Tensor out, const LowRank *d,
-                      int64_t first, int64_t end, float *h)
+static AdaptRun run_of(Tensor x, const Weight *w, Tensor out, const LowRank *d, int64_t first,
+                       int64_t end, int64_t mat)
 {
-    size_t k = (size_t)w->k, n = (size_t)w->n;
-    for (int64_t mat = 0; mat < w->n_mats; mat++)
-        s->backend->ops->adapt(s->backend,
-                               &(AdaptRun){.delta = d,
-                                           .w = w,
-                                           .mat = mat,
-                                           .x = tensor_at(x, first) + (size_t)mat * k,
-                                           .x_stride = tensor_stride(x),
-                                           .h = h,
-                                           .out = tensor_at(out, first) + (size_t)mat * n,
-                                           .out_stride = tensor_stride(out),
-                                           .rows = end - first});
+    return (AdaptRun){.delta = d,
+                      .w = w,
+                      .mat = mat,
+                      .x = tensor_at(x, first) + mat * w->k,
+                      .x_stride = tensor_stride(x),
+                      .out = tensor_at(out, first) + mat * w->n,
+                      .out_stride = tensor_stride(out),
+                      .rows = end - first};
 }
+
+/* ---- training: all rows have the same adapters ---- */
+
+typedef struct AdaptRecord {
+    Tensor x, out;
+    const Weight *w;
+    const LowRank *d;
+    float *h, *sum;
+} AdaptRecord;
+
+static float *at_mat(float *grad, int64_t mat, size_t stride)
+{
+    return grad ? grad + (size_t)mat * stride : NULL;
+}
+
+static void adapt_back(Step *s, const void *saved)
+{
+    const AdaptRecord *r = saved;
+    const LowRank *d = r->d;
+    Tensor d_out = tape_grad(s, r->out), d_x = tape_grad(s, r->x);
+    float *h = step_memory(s, (size_t)r->x.rows * (size_t)d->rank * sizeof *h);
+    float *a = tape_param(s, d->a), *b = tape_param(s, d->b), *m = tape_param(s, d->magnitude);
+    if (step_failed(s) || !step_computes(s)) return;
+    for (int64_t mat = 0; mat < r->w->n_mats; mat++) {
+        AdaptRun run = run_of(r->x, r->w, r->out, d, 0, r->x.rows, mat);
+        run.h = r->h + mat * r->x.rows * d->rank;
+        run.sum = r->sum;
+        AdaptGrads g = {.out = tensor_at(d_out, 0) + mat * r->w->n,
+                        .x = d_x.data ? tensor_at(d_x, 0) + mat * r->w->k : NULL,
+                        .a = at_mat(a, mat, d->a_stride),
+                        .b = at_mat(b, mat, d->b_stride),
+                        .magnitude = at_mat(m, mat, d->factor_stride),
+                        .h = h};
+        training_of(s)->adapt_back(s->backend, &run, &g, s->tape->precision);
+    }
+}
+
+static void train_adapt(Step *s, Tensor x, const Weight *w, Tensor out)
+{
+    const LowRank *d = adapters_find(s->sets[0], w);
+    size_t rows = (size_t)x.rows, h_floats = rows * (size_t)w->n_mats * (size_t)d->rank;
+    AdaptRecord r = {.x = x, .out = out, .w = w, .d = d};
+    if (s->n_sets != 1 || (d->factor && w->n_mats > 1)) {
+        step_fail(s, BT_E_UNSUPPORTED, "%s: these adapters cannot be trained", w->name);
+        return;
+    }
+    r.h = step_memory(s, h_floats * sizeof *r.h);
+    if (d->whole) r.sum = step_memory(s, rows * (size_t)w->n * sizeof *r.sum);
+    for (int64_t mat = 0; step_computes(s) && mat < w->n_mats; mat++) {
+        AdaptRun run = run_of(x, w, out, d, 0, x.rows, mat);
+        run.h = r.h + mat * x.rows * d->rank;
+        run.sum = r.sum;
+        s->backend->ops->adapt(s->backend, &run);
+    }
+    tape_record(s, adapt_back, &r, sizeof r);
+    tape_reserve(s, rows * (size_t)d->rank * sizeof(float));
+}
+
+/* ---- */
 
 void step_adapt(Step *s, Tensor x, const Weight *w, Tensor out)
 {
     if (!s->n_sets || step_failed(s) || !step_adapts(s, w)) return;
+    if (s->tape) {
+        train_adapt(s, x, w, out);
+        return;
+    }
     size_t mark = arena_mark(s->arena);
     float *h = step_adapt_room(s, &w, 1, x.rows);
     int32_t at = -1;
@@ -80,7 +140,11 @@ void step_adapt(Step *s, Tensor x, const Weight *w, Tensor out)
         const Adapters *own;
         end = run_end(s, x.rows, i, &at, &own);
         const LowRank *d = adapters_find(own, w);
-        if (d) adapt_run(s, x, w, out, d, i, end, h);
+        for (int64_t mat = 0; d && mat < w->n_mats; mat++) {
+            AdaptRun run = run_of(x, w, out, d, i, end, mat);
+            run.h = h;
+            s->backend->ops->adapt(s->backend, &run);
+        }
     }
     arena_reset(s->arena, mark);
 }

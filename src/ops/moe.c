@@ -22,6 +22,10 @@ Tensor op_moe(Step *s, Tensor x, Tensor chooser, const Weight *router, const Wei
         step_fail(s, BT_E_INTERNAL, "moe: shapes of %s and %s do not fit", up->name, down->name);
         return out;
     }
+    if (s->tape && (step_adapts(s, gate) || step_adapts(s, up) || step_adapts(s, down))) {
+        step_fail(s, BT_E_UNSUPPORTED, "adapters of experts (%s) cannot be trained", up->name);
+        return out;
+    }
     if (s->tape) return train_moe(s, x, logits, gate, up, down, options);
     x = step_twin(s, x);
     size_t pairs = (size_t)x.rows * (size_t)options->n_used;

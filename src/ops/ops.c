@@ -134,6 +134,7 @@ static Tensor train_linear(Step *s, Tensor x, const Weight *w)
     else if (step_computes(s))
         s->backend->ops->linear(s->backend, x, &w, &out, 1);
     record_linear(s, x, w, out);
+    step_adapt(s, x, w, out);
     return out;
 }
 

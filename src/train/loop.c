@@ -122,6 +122,7 @@ static bt_status gather(Loop *l, double *loss, double *weight)
     double sum = 0;
     *weight = 0;
     params_zero_grads(l->trainer->params);
+    if (l->trainer->params->refresh) l->trainer->params->refresh(l->trainer->params);
     for (int32_t i = 0; i < l->o->batches; i++) {
         Batch batch;
         bt_status status = feed->next(feed->user, &batch, l->err);
@@ -180,6 +181,7 @@ static bt_status evaluate(Loop *l)
     int64_t at[3] = {0};
     double loss = 0, weight = 0;
     bt_status status = feed->seek(feed->user, at, l->err);
+    if (l->trainer->params->refresh) l->trainer->params->refresh(l->trainer->params);
     while (!status) {
         Batch batch;
         feed->tell(feed->user, at);

@@ -230,6 +230,31 @@ static bt_status find_keys(Params *p, bt_error *err)
 
 /* ---- opening ---- */
 
+bt_status params_make(const Param *shapes, size_t n, Params **out, bt_error *err)
+{
+    *out = NULL;
+    Params *p = mem_zalloc(1, sizeof *p);
+    if (!p || !(p->store = mem_zalloc(1, sizeof(Store))) ||
+        !(p->items = mem_zalloc(n + 1, sizeof *p->items))) {
+        params_close(&p);
+        return bt_fail_memory(err, "the parameters", n * sizeof *shapes);
+    }
+    bt_status status = BT_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        Param *at = &p->items[i];
+        *at = shapes[i];
+        p->n = i + 1;
+        at->name = mem_strdup(shapes[i].name);
+        at->n = (size_t)(at->k * at->rows * at->mats);
+        p->n_values += align_up(at->n, PAD);
+        if (!at->name) status = bt_fail_memory(err, "a name", strlen(shapes[i].name));
+    }
+    if (!status) status = take_blocks(p, err);
+    if (status) params_close(&p);
+    *out = p;
+    return status;
+}
+
 bt_status params_open(const Gguf *index, bool random, const ParamsOptions *options, Params **out,
                       bt_error *err)
 {
@@ -290,8 +315,9 @@ void params_close(Params **params)
     Params *p = *params;
     if (!p) return;
     Store *store = p->store;
+    if (p->close_extra) p->close_extra(p->extra);
     bt_model_close(&p->model);
-    gguf_writer_close(&store->writer);
+    if (store) gguf_writer_close(&store->writer);
     for (size_t i = 0; p->items && i < p->n; i++) mem_free((void *)(uintptr_t)p->items[i].name);
     mem_free(p->items);
     mem_free(p->keys);

@@ -28,7 +28,7 @@ typedef struct Param {
 } Param;
 
 typedef struct Params {
-    bt_model *model; /* over the masters */
+    bt_model *model; /* over the masters; of an adapter the frozen one */
     Param *items;    /* (n) every tensor, in the file's order */
     size_t n;
     TapeParam *keys; /* (n_keys) where gradients of what is trained go, sorted by tape_sort */
@@ -37,8 +37,17 @@ typedef struct Params {
     size_t n_values;
     uint64_t n_trained;   /* numbers that are trained */
     uint64_t fingerprint; /* of names, shapes and what is frozen */
+    /* Of an adapter in training (lora.h); NULL otherwise: */
+    const Adapters *adapters;          /* what all rows have */
+    void (*refresh)(struct Params *p); /* before a step: what depends on the values; may be NULL */
+    void *extra;
+    void (*close_extra)(void *extra);
     void *store;
 } Params;
+
+/* Parameters of these names, kinds and shapes, all zero, without a model and keys: the caller sets
+ * those (model and keys go with params_close). */
+bt_status params_make(const Param *shapes, size_t n, Params **out, bt_error *err);
 
 typedef struct ParamsOptions {
     bt_model_options model; /* threads, CPU mask; others are ignored */

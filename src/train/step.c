@@ -89,6 +89,8 @@ static bt_status run(Trainer *t, Backend *backend, Arena *arena, int32_t n_rows,
                  .layers = m->layers,
                  .rows = t->rows,
                  .n_rows = n_rows,
+                 .sets = &t->params->adapters,
+                 .n_sets = t->params->adapters ? 1 : 0,
                  .n_wanted = n_wanted,
                  .n_ctx = t->options.rows,
                  .tape = &t->tape,
@@ -215,6 +217,7 @@ static bt_status take(Trainer *t, const Batch *batch, int32_t *n_wanted, double 
             return bt_fail(err, BT_E_ARGUMENT, "token %d is outside the vocabulary of %d",
                            counts ? batch->target[i] : batch->rows[i].token, n_vocab);
         t->rows[i].want = counts;
+        t->rows[i].adapters = t->params->adapters;
         if (!counts) continue;
         t->wanted[(*n_wanted)++] = i;
         *weight += (double)batch->weight[i];

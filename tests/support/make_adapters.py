@@ -11,18 +11,21 @@ FOLDER are from those in the fixture.
 """
 import argparse
 import os
+import shutil
 import subprocess
 import tempfile
 
 import numpy
 import torch
 import transformers as t
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
 
 COMMON = dict(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
               num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
               pad_token_id=0, bos_token_id=1, eos_token_id=2)
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+TRAINED = ["llama-dora", "qwen2", "qwen3", "phi3"]  # gradients too
 TOKENS = [(7 * i * i + 3 * i + 5) % 64 for i in range(24)]
 
 CASES = {
@@ -79,6 +82,19 @@ def shake(model, name):
             p.data = (torch.randn_like(p) * 0.25).half().float()
 
 
+def save_gradients(model, folder):
+    """Of the mean cross entropy of each next token, laid out as the adapter itself."""
+    ids = torch.tensor(TOKENS)
+    logits = model.double().eval()(ids[None]).logits[0]
+    torch.nn.functional.cross_entropy(logits[:-1], ids[1:]).backward()
+    grads = {n: p.grad.float().contiguous() for n, p in model.named_parameters()
+             if p.grad is not None}
+    os.makedirs(folder, exist_ok=True)
+    save_file(get_peft_model_state_dict(model, grads),
+              os.path.join(folder, "adapter_model.safetensors"))
+    shutil.copy(os.path.join(folder, "..", "adapter_config.json"), folder)
+
+
 def make(name, out, program, folders):
     here = os.path.join(out, name)
     os.makedirs(here, exist_ok=True)
@@ -94,6 +110,8 @@ def make(name, out, program, folders):
     model.save_pretrained(here, save_embedding_layers=False)
     answer = logits_of(model)
     answer.tofile(os.path.join(here, "logits.f32"))
+    if name in TRAINED:
+        save_gradients(model, os.path.join(here, "gradients"))
     for extra in ("README.md",):
         if os.path.exists(os.path.join(here, extra)):
             os.remove(os.path.join(here, extra))

@@ -67,7 +67,7 @@ static Trainer *open_trainer(Params *p, bool keep_blocks)
 {
     bt_error err;
     Trainer *t;
-    const TrainerOptions o = {.rows = N, .keep_blocks = keep_blocks};
+    const TrainerOptions o = {.rows = N, .recompute = !keep_blocks};
     if (trainer_open(p, &o, &t, &err)) fail_msg("%s", err.text);
     return t;
 }

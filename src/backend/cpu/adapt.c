@@ -1,6 +1,6 @@
 /* Adapters: what they add to products, for rows of one delta at a time. A x of all rows first, then
  * B of that by panels of outputs; a row's sums are the same whatever rows stand beside it. */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/back.h"
 #include "tensor/dtype.h"
 
 #define ADAPT_ROWS 64 /* of x in a piece */
@@ -28,6 +28,28 @@ static void down_pieces(void *arg, int member, int64_t begin, int64_t end)
         if (n > ADAPT_RANK) n = ADAPT_RANK;
         job->c->k->matmul_rows(DT_F32, a + j * k, k * sizeof *a, n, k, r->x + t * r->x_stride,
                                r->x_stride, m, r->h + t * rank + j, rank);
+        for (size_t i = t; d->scale != 1 && i < t + m; i++)
+            for (size_t q = j; q < j + n; q++) r->h[i * rank + q] *= d->scale;
+    }
+}
+
+/* Outputs [first, first + n) of a row take what is added. */
+static void add_row(const AdaptRun *r, size_t row, size_t first, size_t n, const float *add)
+{
+    const LowRank *d = r->delta;
+    const Weight *w = r->w;
+    float *out = r->out + row * r->out_stride + first;
+    const float *factor = d->factor ? d->factor + (size_t)r->mat * d->factor_stride + first : NULL;
+    const float *bias = w->bias ? w->bias + (size_t)(r->mat * w->n) + first : NULL;
+    if (!factor) {
+        for (size_t j = 0; j < n; j++) out[j] += add[j];
+        return;
+    }
+    for (size_t j = 0; j < n; j++) {
+        float own = bias ? bias[j] : 0, x = out[j] - own;
+        if (d->whole) x += add[j];
+        if (r->sum) r->sum[row * (size_t)w->n + first + j] = x;
+        out[j] = x * factor[j] + own + (d->whole ? 0 : add[j]);
     }
 }
 
@@ -45,19 +67,10 @@ static void up_pieces(void *arg, int member, int64_t begin, int64_t end)
         size_t m = (size_t)r->rows - t, n = (size_t)w->n - first;
         if (m > ADAPT_ROWS) m = ADAPT_ROWS;
         if (n > PANEL_ROWS) n = PANEL_ROWS;
-        const float *factor = d->factor ? d->factor + mat * d->factor_stride + first : NULL;
-        const float *bias = w->bias ? w->bias + mat * (size_t)w->n + first : NULL;
         job->c->k->matmul_rows(DT_F32, d->b + mat * d->b_stride + first * rank,
                                rank * sizeof(float), n, rank, r->h + t * rank, rank, m, tile,
                                PANEL_ROWS);
-        for (size_t i = 0; i < m; i++) {
-            float *out = r->out + (t + i) * r->out_stride + first;
-            for (size_t j = 0; j < n; j++) {
-                float own = bias ? bias[j] : 0;
-                if (factor) out[j] = (out[j] - own) * factor[j] + own;
-                out[j] += tile[i * PANEL_ROWS + j];
-            }
-        }
+        for (size_t i = 0; i < m; i++) add_row(r, t + i, first, n, tile + i * PANEL_ROWS);
     }
     (void)member;
 }
@@ -68,9 +81,59 @@ void cpu_adapt(Backend *b, const AdaptRun *run)
     AdaptJob job = {.c = c, .run = *run};
     int64_t rank = run->delta->rank, blocks = (run->rows + ADAPT_ROWS - 1) / ADAPT_ROWS;
     job.pieces = (rank + ADAPT_RANK - 1) / ADAPT_RANK;
-    if (!run->given)
-        cpu_share(c, blocks * job.pieces, 1, run->rows * rank * run->w->k / 2, down_pieces, &job);
+    cpu_share(c, blocks * job.pieces, 1, run->rows * rank * run->w->k / 2, down_pieces, &job);
     job.pieces = (run->w->n + PANEL_ROWS - 1) / PANEL_ROWS;
     int64_t pieces = blocks * job.pieces;
     cpu_share(c, pieces, pieces > 64 ? 4 : 1, run->rows * rank * run->w->n / 2, up_pieces, &job);
+}
+
+/* ---- the way back ---- */
+
+typedef struct TurnJob {
+    const AdaptRun *run;
+    float *d_out, *d_magnitude;
+} TurnJob;
+
+/* A column belongs to one thread, which adds it up in order of rows. */
+static void turn_columns(void *arg, int member, int64_t begin, int64_t end)
+{
+    const TurnJob *job = arg;
+    const AdaptRun *r = job->run;
+    const LowRank *d = r->delta;
+    const float *factor = d->factor + (size_t)r->mat * d->factor_stride;
+    (void)member;
+    for (int64_t j = begin; j < end; j++) {
+        double sum = 0;
+        for (int64_t i = 0; i < r->rows; i++) {
+            float *dy = job->d_out + (size_t)i * r->out_stride + j;
+            if (r->sum) sum += (double)*dy * (double)r->sum[i * r->w->n + j];
+            *dy *= factor[j];
+        }
+        if (job->d_magnitude && d->inverse)
+            job->d_magnitude[j] += (float)(sum * (double)d->inverse[j]);
+    }
+}
+
+void cpu_adapt_back(Backend *b, const AdaptRun *run, const AdaptGrads *g, GemmPrecision p)
+{
+    Cpu *c = (Cpu *)b;
+    const LowRank *d = run->delta;
+    size_t m = (size_t)run->rows, n = (size_t)run->w->n, k = (size_t)run->w->k;
+    size_t rank = (size_t)d->rank, mat = (size_t)run->mat;
+    const GemmMatrix d_out = {g->out, run->out_stride, false};
+    const GemmMatrix d_out_turned = {g->out, run->out_stride, true};
+    TurnJob turn = {run, g->out, g->magnitude};
+    if (d->factor) cpu_share(c, (int64_t)n, 16, (int64_t)(m * n), turn_columns, &turn);
+    cpu_gemm(b, m, rank, n, d_out, (GemmMatrix){d->b + mat * d->b_stride, rank, false}, g->h, rank,
+             false, p);
+    if (g->b)
+        cpu_gemm(b, n, rank, m, d_out_turned, (GemmMatrix){run->h, rank, false}, g->b, rank, true,
+                 p);
+    c->k->scale(d->scale, g->h, m * rank, g->h);
+    if (g->a)
+        cpu_gemm(b, rank, k, m, (GemmMatrix){g->h, rank, true},
+                 (GemmMatrix){run->x, run->x_stride, false}, g->a, k, true, p);
+    if (g->x)
+        cpu_gemm(b, m, k, rank, (GemmMatrix){g->h, rank, false},
+                 (GemmMatrix){d->a + mat * d->a_stride, k, false}, g->x, run->x_stride, true, p);
 }
