@@ -43,7 +43,7 @@ typedef struct AdaptRun {
     const float *x; /* (rows, k) */
     size_t x_stride;
     float *h;   /* (rows, rank): scale A x, left there */
-    float *sum; /* (rows, n): what `factor` multiplies, left there; NULL: nobody asks */
+    float *sum; /* (rows, n): what `factor` multiplies, left there in training; else NULL */
     float *out; /* (rows, n): holds the weight's product; what is added is */
     size_t out_stride;
     int64_t rows;

@@ -75,6 +75,8 @@ typedef struct BackendTraining {
      * NULL. */
     void (*moe)(Backend *b, const MoeTraining *m, const MoeGrads *trained, GemmPrecision precision);
     void (*moe_back)(Backend *b, const MoeTraining *m, const MoeGrads *d, GemmPrecision precision);
+    /* `adapt` by products of tiles; run->sum is filled where there is a factor. */
+    void (*adapt)(Backend *b, const AdaptRun *run, GemmPrecision precision);
     /* The way back of `adapt`: first that of the weight's product then finds its own gradient in
      * d->out. */
     void (*adapt_back)(Backend *b, const AdaptRun *run, const AdaptGrads *d,

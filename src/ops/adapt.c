@@ -117,7 +117,7 @@ static void train_adapt(Step *s, Tensor x, const Weight *w, Tensor out)
         AdaptRun run = run_of(x, w, out, d, 0, x.rows, mat);
         run.h = r.h + mat * x.rows * d->rank;
         run.sum = r.sum;
-        s->backend->ops->adapt(s->backend, &run);
+        training_of(s)->adapt(s->backend, &run, s->tape->precision);
     }
     tape_record(s, adapt_back, &r, sizeof r);
     tape_reserve(s, rows * (size_t)d->rank * sizeof(float));

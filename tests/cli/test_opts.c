@@ -14,7 +14,9 @@
 /* A command with everything but what names an option a second time, so that no test depends on
  * which commands exist. */
 static const Command every = {
-    "every", ~(S_QUANTIZE | S_IMATRIX | S_TRAIN | S_ADAPT | S_DISTILL | S_COURSE), "[MODEL]", "", "", "",
+    "every",   ~(S_QUANTIZE | S_IMATRIX | S_TRAIN | S_ADAPT | S_DISTILL | S_COURSE),
+    "[MODEL]", "",
+    "",        "",
     NULL};
 static const Command plain = {"man", S_ANY, "", "", "", "", NULL};
 

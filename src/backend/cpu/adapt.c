@@ -46,10 +46,8 @@ static void add_row(const AdaptRun *r, size_t row, size_t first, size_t n, const
         return;
     }
     for (size_t j = 0; j < n; j++) {
-        float own = bias ? bias[j] : 0, x = out[j] - own;
-        if (d->whole) x += add[j];
-        if (r->sum) r->sum[row * (size_t)w->n + first + j] = x;
-        out[j] = x * factor[j] + own + (d->whole ? 0 : add[j]);
+        float own = bias ? bias[j] : 0;
+        out[j] = (out[j] - own) * factor[j] + own + add[j];
     }
 }
 
@@ -87,7 +85,43 @@ void cpu_adapt(Backend *b, const AdaptRun *run)
     cpu_share(c, pieces, pieces > 64 ? 4 : 1, run->rows * rank * run->w->n / 2, up_pieces, &job);
 }
 
-/* ---- the way back ---- */
+/* ---- in training ---- */
+
+/* Rows of run->sum hold B (A x): they take the weight's product, and the outputs the factor. */
+static void factor_rows(void *arg, int member, int64_t begin, int64_t end)
+{
+    const AdaptRun *r = arg;
+    const float *factor = r->delta->factor + (size_t)r->mat * r->delta->factor_stride;
+    const float *bias = r->w->bias ? r->w->bias + r->mat * r->w->n : NULL;
+    (void)member;
+    for (int64_t i = begin; i < end; i++) {
+        float *out = r->out + (size_t)i * r->out_stride, *sum = r->sum + i * r->w->n;
+        for (int64_t j = 0; j < r->w->n; j++) {
+            float own = bias ? bias[j] : 0;
+            sum[j] += out[j] - own;
+            out[j] = sum[j] * factor[j] + own;
+        }
+    }
+}
+
+void cpu_adapt_forth(Backend *b, const AdaptRun *run, GemmPrecision p)
+{
+    Cpu *c = (Cpu *)b;
+    AdaptRun r = *run;
+    const LowRank *d = r.delta;
+    size_t m = (size_t)r.rows, n = (size_t)r.w->n, k = (size_t)r.w->k, rank = (size_t)d->rank;
+    const GemmMatrix a = {d->a + (size_t)r.mat * d->a_stride, k, true};
+    const GemmMatrix wide = {d->b + (size_t)r.mat * d->b_stride, rank, true};
+    cpu_gemm(b, m, rank, k, (GemmMatrix){r.x, r.x_stride, false}, a, r.h, rank, false, p);
+    c->k->scale(d->scale, r.h, m * rank, r.h);
+    const GemmMatrix h = {r.h, rank, false};
+    if (!d->factor) {
+        cpu_gemm(b, m, n, rank, h, wide, r.out, r.out_stride, true, p);
+        return;
+    }
+    cpu_gemm(b, m, n, rank, h, wide, r.sum, n, false, p);
+    cpu_share_rows(c, r.rows, n, factor_rows, &r);
+}
 
 typedef struct TurnJob {
     const AdaptRun *run;

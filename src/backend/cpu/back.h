@@ -42,6 +42,7 @@ void cpu_element_back(Backend *b, Tensor x, Tensor y, const ElementOptions *opti
 void cpu_attend_rows(Backend *b, const RowsAttention *a);
 void cpu_attend_back(Backend *b, const RowsAttention *a, Tensor d_out, Tensor delta, Tensor d_q,
                      Tensor d_k, Tensor d_v, float *d_sinks);
+void cpu_adapt_forth(Backend *b, const AdaptRun *run, GemmPrecision p);
 void cpu_adapt_back(Backend *b, const AdaptRun *run, const AdaptGrads *g, GemmPrecision p);
 void cpu_moe_forth(Backend *b, const MoeTraining *m, const MoeGrads *trained, GemmPrecision p);
 void cpu_moe_back(Backend *b, const MoeTraining *m, const MoeGrads *d, GemmPrecision p);

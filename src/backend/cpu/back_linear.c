@@ -187,6 +187,7 @@ const BackendTraining cpu_training = {
     .clear = cpu_clear,
     .linear = cpu_linear_forth,
     .linear_back = cpu_linear_back,
+    .adapt = cpu_adapt_forth,
     .adapt_back = cpu_adapt_back,
     .embed_back = cpu_embed_back,
     .norm_back = cpu_norm_back,
