@@ -1,6 +1,7 @@
 /* `bantam vocab`: a vocabulary learned from data (see train/vocab_learn.h). */
 #include <string.h>
 
+#include "agent/agent.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/commands.h"
@@ -47,6 +48,7 @@ static int learn(Cli *cli, const char *path, const Buf *jinja, const char *const
         .least = (uint64_t)opts_int(o, OPT_VOCAB_LEAST),
         .pre = opts_text(o, OPT_VOCAB_PRE),
         .chat_template = {jinja->data, jinja->size},
+        .assistant = opts_text(o, OPT_VOCAB_ASSISTANT),
         .special = special->n ? special->list : NULL,
         .n_special = special->n,
         .markers = markers,
@@ -77,7 +79,10 @@ int cmd_vocab(Cli *cli)
     const OptValue *given = &o->value[OPT_VOCAB_MARKER];
     const char *path = opts_text(o, OPT_VOCAB_OUT), *jinja = opts_text(o, OPT_VOCAB_TEMPLATE);
     if (!o->n_args) return cli_usage(cli, "no data is named: give files or folders");
+    const char *assistant = opts_text(o, OPT_VOCAB_ASSISTANT);
     if (!path) return cli_usage(cli, "-o FILE is missing");
+    if (assistant && strcmp(assistant, AGENT_NAME) != 0)
+        return cli_usage(cli, "--assistant: '%s' is not known; there is %s", assistant, AGENT_NAME);
     CliModel m = {0};
     Buf text = {0};
     size_t n = 0;

@@ -231,7 +231,8 @@ void plan_vocab_copy(Convert *c)
     const Gguf *tok = c->scratch->tokenizer;
     for (size_t i = 0; i < gguf_n_keys(tok) && !plan_failed(c); i++) {
         Span key = gguf_key_name(tok, i);
-        if (key.size > 10 && memcmp(key.data, "tokenizer.", 10) == 0)
+        bool words = key.size > 10 && memcmp(key.data, "tokenizer.", 10) == 0;
+        if (words || span_is(key, "bantam.assistant")) /* the tools that its markers call */
             gguf_put_copy(c->writer, tok, i);
     }
 }

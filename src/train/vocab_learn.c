@@ -296,6 +296,7 @@ static bt_status put_all(const Learning *l, const Bpe *bpe, Texts *tokens, Texts
         gguf_put_string(w, "general.architecture", "llama");
         gguf_put_string(w, "general.type", "vocab");
         if (o->name) gguf_put_string(w, "general.name", o->name);
+        if (o->assistant) gguf_put_string(w, "bantam.assistant", o->assistant);
         gguf_put_string(w, "tokenizer.ggml.model", "gpt2");
         gguf_put_string(w, "tokenizer.ggml.pre", pre_of(o));
         gguf_put_spans(w, "tokenizer.ggml.tokens", texts_spans(tokens), tokens->n);

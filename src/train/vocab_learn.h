@@ -18,6 +18,9 @@ typedef struct VocabOptions {
     const char *pre;    /* a value of tokenizer.ggml.pre; NULL: "qwen2" */
     Span chat_template; /* Jinja; empty: ours, ChatML with tool calls as Hermes has them */
     const char *name;   /* general.name; NULL: none */
+    /* bantam.assistant: the fixed tools that models with this vocabulary call (docs/assistant.md);
+     * NULL: none */
+    const char *assistant;
     /* Control tokens: the template may write them, a text of people never becomes one. NULL:
      * <|endoftext|>, <|im_start|>, <|im_end|>. */
     const char *const *special;

@@ -28,6 +28,23 @@ load helpers
     [[ $output == *"left out: 2 documents"* ]]
 }
 
+@test "the assistant's tools are named by the vocabulary and by its models" {
+    yes 'remind me to call the bank' | head -n 40 > a.txt
+    "$bantam" vocab a.txt -o v.gguf --size 290 --assistant hatchling-tools
+    cat > c.json << 'END'
+{"model_type": "qwen3", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1,
+ "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 64, "vocab_size": 320,
+ "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000,
+ "tie_word_embeddings": true, "architectures": ["Qwen3ForCausalLM"]}
+END
+    "$bantam" train -c c.json --tokenizer v.gguf --data a.txt --steps 1 --batch 64 -o m.gguf
+    grep -q hatchling-tools m.gguf
+    run "$bantam" vocab a.txt -o w.gguf --assistant other-tools
+    [ "$status" -eq 2 ]
+    [[ $output == *"'other-tools' is not known"* ]]
+    [ ! -e w.gguf ]
+}
+
 @test "what is missing is asked for" {
     run "$bantam" vocab -o v.gguf
     [ "$status" -eq 2 ]
