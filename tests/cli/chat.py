@@ -19,7 +19,7 @@ ENDLESS = [word for token in range(311, 320) for word in ("--logit-bias", f"{tok
 
 
 def chat(*options, ends=False):
-    argv = [BANTAM, "run", "m.gguf", *([] if ends else ENDLESS), *options]
+    argv = [BANTAM, "run", "m.gguf", "--seed", "1", *([] if ends else ENDLESS), *options]
     terminal = Terminal(argv, env={"HOME": os.getcwd(), "XDG_CACHE_HOME": "", "LC_ALL": "C.UTF-8"})
     terminal.prompt()
     return terminal
