@@ -269,7 +269,7 @@ static bool choose_adapter(CliAdapters *a, const char *word)
 static void do_adapter(Chat *c, const char *rest)
 {
     CliAdapters *a = &c->r->m.adapters;
-    float before[64];
+    float before[64] = {0};
     bt_error err = {0};
     if (!*rest || !a->n || a->n > 64) {
         list_adapters(a);

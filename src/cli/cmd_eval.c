@@ -210,15 +210,16 @@ static int run(Cli *cli, CliModel *m, const Tasks *tasks, const Buf *tools, cons
     bt_status status = evaluate(m->model, tasks, &options, results, &err);
     progress_end(&progress);
     Report report = {.cli = cli, .tasks = tasks, .results = results};
+    bool summed = status == BT_OK && sum_up(&report);
     int code = CLI_GOOD;
     if (status == BT_E_CANCELLED)
         code = cli_fail("stopped");
     else if (status != BT_OK)
         code = model_fail(m, &err);
-    else if (!sum_up(&report))
+    else if (!summed)
         code = cli_fail("not enough memory for %zu tasks", tasks->n);
-    if (code == CLI_GOOD && cli->verbose) tell_faults(&report);
-    if (code == CLI_GOOD)
+    if (summed && cli->verbose) tell_faults(&report);
+    if (summed)
         code = opts_flag(o, OPT_JSON) ? print_json(&report, m) : print_text(&report);
     mem_free(report.totals);
     results_close(results, tasks->n);

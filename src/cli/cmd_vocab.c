@@ -88,12 +88,13 @@ int cmd_vocab(Cli *cli)
     size_t n = 0;
     char *folder = folder_of(path);
     const char **markers = mem_zalloc(given->n + 2, sizeof *markers);
-    int code = folder && markers ? CLI_GOOD : cli_fail("not enough memory");
-    if (code == CLI_GOOD && strcmp(opts_text(o, OPT_VOCAB_CALLS), "on") == 0) {
+    bool room = folder && markers;
+    int code = room ? CLI_GOOD : cli_fail("not enough memory");
+    if (room && strcmp(opts_text(o, OPT_VOCAB_CALLS), "on") == 0) {
         markers[n++] = "<tool_call>";
         markers[n++] = "</tool_call>";
     }
-    for (size_t i = 0; i < given->n && code == CLI_GOOD; i++) markers[n++] = given->list[i];
+    for (size_t i = 0; i < given->n && room; i++) markers[n++] = given->list[i];
     if (code == CLI_GOOD && jinja) code = read_text(jinja, true, &text);
     interrupt_install();
     if (code == CLI_GOOD) {
