@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "engine/model.h"
 #include "io/gguf.h"
+#include "text/copied.h"
 
 struct Assistant {
     const Cli *cli;
@@ -91,9 +92,22 @@ void assistant_close(Assistant **pointer)
     mem_free(a);
 }
 
-const char *assistant_tools(void)
+bool assistant_bind(const bt_message *messages, size_t n, Buf *out)
 {
-    return agent_tools();
+    bt_error err = {0};
+    size_t n_said = 0;
+    bool bound = false;
+    Span *said = mem_alloc((n + 1) * sizeof *said);
+    buf_clear(out);
+    for (size_t i = 0; i < n && said; i++)
+        if (messages[i].content && strcmp(messages[i].role, "user") == 0)
+            said[n_said++] = span_of(messages[i].content);
+    if (!said) return cli_fail("not enough memory for the conversation") == CLI_GOOD;
+    bt_status status = copied_bind(span_of(agent_tools()), said, n_said, out, &bound, &err);
+    mem_free(said);
+    if (!status && !bound) buf_text(out, agent_tools());
+    if (!status && out->failed) status = bt_fail_memory(&err, "the tools", out->size);
+    return status == BT_OK || cli_fail("%s", err.text) == CLI_GOOD;
 }
 
 bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const char **outcomes)
@@ -192,9 +206,12 @@ void assistant_close(Assistant **assistant)
     *assistant = NULL;
 }
 
-const char *assistant_tools(void)
+bool assistant_bind(const bt_message *messages, size_t n, Buf *out)
 {
-    return "[]";
+    (void)messages;
+    (void)n;
+    (void)out;
+    return cli_fail("%s", missing) == CLI_GOOD;
 }
 
 bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const char **outcomes)

@@ -21,8 +21,9 @@ bool assistant_is(const bt_model *model);
 /* Opens what is kept. CLI_GOOD, or an exit code after a message. */
 int assistant_open(const Cli *cli, const char *folder, Assistant **out);
 void assistant_close(Assistant **assistant);
-/* The tools that its calls are held to, a JSON array. */
-const char *assistant_tools(void);
+/* Into `out` (cleared first): the tools that its calls are held to, a JSON array, bound to what the
+ * user said in the conversation (text/copied.h). False after a message. */
+bool assistant_bind(const bt_message *messages, size_t n, Buf *out);
 
 /* Carries out `calls` (as the OpenAI API has them) in order; each answer is appended to `answers`,
  * lines with their breaks, and outcomes[i] is what the model is to be told. False after a message:

@@ -136,7 +136,7 @@ static bool answer(Chat *c)
     if (!raw && r->talk.context_shift && !forget_oldest(c, &ids)) goto done;
     interrupt_take();
     r->talk.sampling.seed = c->base_seed + c->turn++;
-    if (!run_answer(r)) goto done;
+    if (!run_answer(r, c->messages.list, c->messages.n)) goto done;
     TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
     bool calls = r->assistant && end == END_STOP && json_array_size(c->view.calls);
     if (end != END_FAILED && end != END_CLOSED) view_end(&c->view, !calls);

@@ -48,16 +48,21 @@ static bt_answer_options answer_options(const Run *r)
 {
     return (bt_answer_options){.prompt = r->prompt,
                                .jinja = r->jinja.size ? r->jinja.data : NULL,
-                               .tools = r->assistant    ? assistant_tools()
+                               .tools = r->bound.size   ? r->bound.data
                                         : r->tools.size ? r->tools.data
                                                         : NULL,
                                .whole_calls = true};
 }
 
-bool run_answer(Run *r)
+bool run_answer(Run *r, const bt_message *messages, size_t n)
 {
     bt_error err = {0};
     if (opts_flag(&r->cli->opts, OPT_RAW)) return true;
+    if (r->assistant) {
+        r->talk.grammar = NULL; /* that of the turn before */
+        bt_grammar_close(&r->calls);
+        if (!assistant_bind(messages, n, &r->bound)) return false;
+    }
     r->answer = answer_options(r);
     r->talk.answer = &r->answer;
     if (!r->answer.tools || r->talk.grammar) return true;
@@ -173,7 +178,7 @@ static int answer_once(Run *r, Buf *text)
     r->talk.user = &a;
     if (!prompt_ids(r, text, &ids)) goto done;
     if (opts_flag(&r->cli->opts, OPT_RAW) && !echo_prompt(r, &ids, &a)) goto done;
-    if (!run_answer(r)) goto done;
+    if (!run_answer(r, &(bt_message){"user", text->data}, 1)) goto done;
     TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
     bool carried = true;
     if (r->assistant && end == END_STOP) {
@@ -296,6 +301,7 @@ int cmd_run(Cli *cli)
     mem_free(bias);
     buf_close(&text);
     buf_close(&r.tools);
+    buf_close(&r.bound);
     buf_close(&r.jinja);
     return code;
 }

@@ -21,6 +21,7 @@ typedef struct Run {
     char *prompt;  /* bt_free: text of the last ids_of_messages, or NULL */
     bt_answer_options answer;
     bt_grammar *calls; /* of --tools, unless another constraint was asked for */
+    Buf bound;         /* the assistant's tools, bound to what was said */
     Constraint constraint;
     char *folder;         /* of what the assistant keeps */
     Assistant *assistant; /* NULL: the model is none */
@@ -41,8 +42,9 @@ int chat(Run *r, struct LineInput *input);
 bool ids_of_text(const CliModel *m, const char *text, size_t n, unsigned flags, Ids *out);
 bool ids_of_messages(Run *r, const bt_message *messages, size_t n, Ids *out);
 /* Tells the talk how the answer to the last ids_of_messages is taken apart (with --raw it is not),
- * and holds its calls to the tools. False after a message. */
-bool run_answer(Run *r);
+ * and holds its calls to the tools, of the assistant to what the user said in `messages` too. False
+ * after a message. */
+bool run_answer(Run *r, const bt_message *messages, size_t n);
 /* Ids written as "1, 2 3", appended; false after a message. */
 bool ids_parse(const char *text, Ids *out);
 /* All inside the vocabulary; false after a message. */

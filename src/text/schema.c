@@ -201,6 +201,9 @@ void schema_plain(Schema *s, const AtomList *set, uint32_t from, uint32_t to)
 {
     uint32_t node;
     if (schema_values_of(s, set, &node)) {
+        if (schema_copied_of(s, set))
+            schema_fail(s, node, BT_E_UNSUPPORTED,
+                        "'x-copied' beside enum or const is not supported");
         schema_values(s, set, node, from, to);
         return;
     }

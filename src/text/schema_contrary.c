@@ -186,6 +186,7 @@ static void fail_string(Ways *w)
     if (schema_count(s, w->of, "minLength", &n) && n) way_count(w, "string", "maxLength", n - 1);
     if (schema_count(s, w->of, "maxLength", &n)) way_count(w, "string", "minLength", n + 1);
     if (pattern) way_to(w, "string", OWN_FAILS, pattern, 0);
+    if (schema_get(s, w->of, "x-copied")) w->dropped = "x-copied";
     if (!format) return;
     if (schema_format_shape(s->tree.nodes[format].text))
         way_to(w, "string", OWN_FAILS, format, 0);

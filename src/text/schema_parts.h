@@ -205,6 +205,9 @@ bool schema_room(Schema *s, void *array, uint32_t need, uint32_t *capacity, size
  * *least and *most). */
 RegexTerm schema_string_term(Schema *s, Regex *re, const AtomList *set, bool *plain,
                              uint32_t *least, uint32_t *most);
+/* The list of x-copied that the set holds, 0: none; and the strings it admits (schema_copied.c). */
+uint32_t schema_copied_of(const Schema *s, const AtomList *set);
+void schema_copied(Schema *s, const AtomList *set, uint32_t copied, uint32_t from, uint32_t to);
 /* Writes the automaton as the inside of a JSON string. */
 void schema_automaton(Schema *s, const RegexAutomaton *a, uint32_t from, uint32_t to);
 /* The pattern of a format; NULL: unknown. *note: the format says nothing about the text. */

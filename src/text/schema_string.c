@@ -409,7 +409,11 @@ void schema_string(Schema *s, const AtomList *set, uint32_t from, uint32_t to)
     GrammarBuilder *b = s->b;
     Regex *re;
     bool plain, fresh;
-    uint32_t least, most;
+    uint32_t least, most, copied = schema_copied_of(s, set);
+    if (copied && s->status == BT_OK) {
+        schema_copied(s, set, copied, from, to);
+        return;
+    }
     if (s->status != BT_OK || (s->status = regex_open(&re, s->err)) != BT_OK) return;
     RegexTerm term = schema_string_term(s, re, set, &plain, &least, &most);
     if (s->status == BT_OK && plain && least == 0 && most == REGEX_NO_LIMIT) {

@@ -64,6 +64,7 @@ static const struct {
     {OWN_FRACTION, WORD_NUMBER, SHAPE_ANY},
     {OWN_PLACE, WORD_ARRAY, SHAPE_ANY},
     {OWN_EXTRA, WORD_OBJECT, SHAPE_ANY},
+    {"x-copied", WORD_STRING, SHAPE_ANY}, /* our own; see copied.h */
     {"minLength", WORD_STRING, SHAPE_COUNT},
     {"maxLength", WORD_STRING, SHAPE_COUNT},
     {"pattern", WORD_STRING, SHAPE_TEXT},

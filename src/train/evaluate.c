@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "engine/chat.h"
 #include "engine/model.h"
+#include "text/copied.h"
 #include "train/labels.h"
 #include "train/surprise.h"
 
@@ -141,17 +142,39 @@ static const char *tools_text(const Eval *e, const Task *t, Buf *out)
     return out->data;
 }
 
-static bt_status hold_calls(Eval *e, const Task *t, const bt_answer_options *answer)
+/* The options with tools that are bound to what the user says in the task (text/copied.h), if any
+ * of them can be; these are in `out` then. */
+static bt_status bind_tools(const Eval *e, const Task *t, bt_answer_options *options, Buf *out)
+{
+    size_t n = 0, most = json_array_size(t->messages);
+    bool bound = false;
+    if (e->o->free_calls || !options->tools || !strstr(options->tools, "\"x-copied\""))
+        return BT_OK;
+    Span *said = mem_alloc((most + 1) * sizeof *said);
+    if (!said) return bt_fail_memory(e->err, "a task", most * sizeof *said);
+    for (size_t i = 0; i < most; i++) {
+        const json_t *m = json_array_get(t->messages, i), *content = json_object_get(m, "content");
+        const char *role = json_string_value(json_object_get(m, "role"));
+        if (role && strcmp(role, "user") == 0 && json_is_string(content))
+            said[n++] = (Span){json_string_value(content), json_string_length(content)};
+    }
+    bt_status status = copied_bind(span_of(options->tools), said, n, out, &bound, e->err);
+    mem_free(said);
+    if (!status && bound) options->tools = out->data;
+    return status;
+}
+
+static bt_status hold_calls(Eval *e, const Task *t, const bt_answer_options *answer, bool bound)
 {
     const void *tools = t->tools ? (const void *)t->tools : (const void *)e->o->tools;
     if (e->o->free_calls || !tools) return bt_sampler_set_grammar(e->sampler, NULL, e->err);
-    if (tools != e->held_for) {
+    if (bound || tools != e->held_for) {
         bt_sampler_set_grammar(e->sampler, NULL, NULL);
         bt_grammar_close(&e->grammar);
         e->held_for = NULL;
         bt_status status = bt_answer_grammar(e->model, answer, false, &e->grammar, e->err);
         if (status) return status;
-        e->held_for = tools;
+        e->held_for = bound ? NULL : tools;
     }
     return bt_sampler_set_grammar(e->sampler, e->grammar, e->err);
 }
@@ -200,23 +223,25 @@ static bt_status answer_task(Eval *e, const Task *t, TaskResult *r)
 {
     bt_token *ids;
     size_t n;
-    Buf tools = {0};
+    Buf tools = {0}, bound = {0};
     bt_answer *answer = NULL;
     double start = os_seconds();
     bt_status status = prompt_ids(e, t, (Span){"", 0}, &ids, &n);
-    const bt_answer_options options = {.jinja = e->o->jinja,
-                                       .tools = tools_text(e, t, &tools),
-                                       .prompt = e->text.size ? e->text.data : NULL,
-                                       .whole_calls = true,
-                                       .id_seed = 1};
+    bt_answer_options options = {.jinja = e->o->jinja,
+                                 .tools = tools_text(e, t, &tools),
+                                 .prompt = e->text.size ? e->text.data : NULL,
+                                 .whole_calls = true,
+                                 .id_seed = 1};
     if (!status && n == 0) status = bt_fail(e->err, BT_E_ARGUMENT, "its prompt is empty");
+    if (!status) status = bind_tools(e, t, &options, &bound);
     if (!status) status = bt_answer_open(e->model, &options, &answer, e->err);
-    if (!status) status = hold_calls(e, t, &options);
+    if (!status) status = hold_calls(e, t, &options, bound.size > 0);
     if (!status) status = feed(e, ids, n);
     if (!status) status = write_answer(e, answer, start, r);
     if (!status) status = keep_answer(e, answer, r);
     bt_answer_close(&answer);
     buf_close(&tools);
+    buf_close(&bound);
     mem_free(ids);
     return status;
 }

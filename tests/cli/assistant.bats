@@ -45,6 +45,23 @@ database() { echo "$HOME/.local/share/bantam/assistant/assistant.db"; }
     [[ $(only "$bantam" run n.gguf -p x -n 300) != *"moon"* ]]
 }
 
+@test "what is copied is held to what was said" {
+    says n.gguf note '{"text": "call the dentist"}'
+    only "$bantam" run n.gguf -p 'note to call the dentist, please' > out
+    [ "$(<out)" = 'Noted: call the dentist' ]
+    [[ $(only "$bantam" run n.gguf -p 'note to call Dr. Quux' -n 300) != *"dentist"* ]]
+    calls='[{"name": "note", "arguments": {"text": "call the dentist"}}]'
+    for said in 'call the dentist' 'call Dr. Quux'; do
+        printf '{"kind": "tool_call", "calls": %s, "messages": %s}\n' "$calls" \
+            "[{\"role\": \"user\", \"content\": \"$said\"}]"
+    done > tasks.jsonl
+    set="$BANTAM_SOURCE/models.d/hatchling"
+    only "$bantam" eval n.gguf --tasks tasks.jsonl --hold "$set/tools.json" > out
+    grep -Eq '^all +2 +50.00 %' out
+    only "$bantam" eval n.gguf --tasks tasks.jsonl --hold "$set/tools.json" --free > out
+    grep -Eq '^all +2 +100.00 %' out
+}
+
 @test "due: each once, a repetition again, and the calendar" {
     export TZ=UTC0
     [ -z "$("$bantam" due)" ]
