@@ -76,9 +76,12 @@ static void members_join(void **state)
     static Job job;
     memset(&job, 0, sizeof job);
     job.sleep_us = 500;
-    nap(2000);
-    queue_start(&job.queue, PIECES, 1);
-    team_run(team, work, &job);
+    /* A busy machine may leave a member without a core for one job, but not for all of these. */
+    for (int turn = 0; turn < 50 && atomic_load(&job.members) != 7; turn++) {
+        nap(2000);
+        queue_start(&job.queue, PIECES, 1);
+        team_run(team, work, &job);
+    }
     assert_int_equal(atomic_load(&job.members), 7);
     team_close(team);
 }
