@@ -24,6 +24,13 @@ struct Assistant {
 #endif
 };
 
+bool assistant_is(const bt_model *model)
+{
+    Span name = {0};
+    return model->gguf && gguf_get_span(model->gguf, AGENT_KEY, false, &name, NULL) == BT_OK &&
+           span_is(name, AGENT_NAME);
+}
+
 #ifdef BANTAM_AGENT
 
 enum { LOOK_AGAIN = 20 }; /* seconds: another program may have stored something */
@@ -42,13 +49,6 @@ char *assistant_folder(void)
     if (folder && os_make_dirs(folder, &err) == BT_OK) return folder;
     mem_free(folder);
     return NULL;
-}
-
-bool assistant_is(const bt_model *model)
-{
-    Span name = {0};
-    return model->gguf && gguf_get_span(model->gguf, AGENT_KEY, false, &name, NULL) == BT_OK &&
-           span_is(name, AGENT_NAME);
 }
 
 /* Americans write the month first. */
@@ -184,13 +184,6 @@ static const char missing[] = "this build has no assistant: it was made without 
 char *assistant_folder(void)
 {
     return NULL;
-}
-
-bool assistant_is(const bt_model *model)
-{
-    Span name = {0};
-    return model->gguf && gguf_get_span(model->gguf, AGENT_KEY, false, &name, NULL) == BT_OK &&
-           span_is(name, AGENT_NAME);
 }
 
 int assistant_open(const Cli *cli, const char *folder, Assistant **out)

@@ -197,6 +197,19 @@ static void clear(const GemmJob *job)
         memset(job->out + i * job->stride, 0, job->n * sizeof(float));
 }
 
+/* Products that need no blocks, or have no memory for them. */
+static bool without_blocks(const GemmJob *all)
+{
+    if (all->m == 0 || all->n == 0) return true;
+    if (all->k == 0)
+        clear(all);
+    else if (cpu_training_memory(all->c))
+        return false;
+    else
+        pinched(all);
+    return true;
+}
+
 void cpu_gemm(Backend *b, size_t m, size_t n, size_t k, GemmMatrix a, GemmMatrix x, float *c,
               size_t c_stride, bool add, GemmPrecision precision)
 {
@@ -211,15 +224,7 @@ void cpu_gemm(Backend *b, size_t m, size_t n, size_t k, GemmMatrix a, GemmMatrix
                    .out = c,
                    .stride = c_stride,
                    .add = add};
-    if (m == 0 || n == 0) return;
-    if (k == 0) {
-        clear(&all);
-        return;
-    }
-    if (!cpu_training_memory(cpu)) {
-        pinched(&all);
-        return;
-    }
+    if (without_blocks(&all)) return;
     size_t deep = least(k, MOST_K), wide = columns_a_pass(cpu, precision, deep);
     for (size_t j = 0; j < n; j += wide)
         for (size_t from = 0; from < k; from += deep) {
@@ -249,15 +254,7 @@ void cpu_gemm_weight(Backend *b, size_t m, const float *dy, size_t stride, const
                    .add = add,
                    .w = w,
                    .mat = mat};
-    if (m == 0 || n == 0) return;
-    if (k == 0) {
-        clear(&all);
-        return;
-    }
-    if (!cpu_training_memory(cpu)) {
-        pinched(&all);
-        return;
-    }
+    if (without_blocks(&all)) return;
     /* Rows of a weight are dequantised whole: rather all columns and less k a pass. */
     size_t most = OWN_BYTES / (GEMM_STEP * sizeof(float)) / GEMM_COLUMNS * GEMM_COLUMNS;
     size_t deep = least(k, MOST_K), wide = least(gemm_up(n, GEMM_COLUMNS), most);
