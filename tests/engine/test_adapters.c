@@ -15,29 +15,21 @@
 #include "bantam/bantam.h"
 #include "base/mem.h"
 #include "io/lora.h"
+#include "support/adapter_cases.h"
 #include "support/compare.h"
 #include "support/files.h"
 #include "support/make_blocks.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
 
-#define N 24 /* tokens of tokens.txt */
-
-static const char *const cases[] = {"llama", "llama-tied", "llama-dora", "qwen2",
-                                    "qwen3", "gemma3",     "phi3",       "qwen3moe"};
-enum { CASES = sizeof cases / sizeof *cases };
+#define N ADAPTER_TOKENS
 
 static bt_token tokens[N];
 
 static int read_tokens(void **state)
 {
-    size_t size;
-    char *text = files_read(files_source("tests/data/adapters/tokens.txt"), &size), *at = text;
     (void)state;
-    if (!text) return -1;
-    for (int i = 0; i < N; i++) tokens[i] = (bt_token)strtol(at + (i > 0), &at, 10);
-    free(text);
-    return scratch_open() ? 0 : -1;
+    return adapter_tokens(tokens) && scratch_open() ? 0 : -1;
 }
 
 static bt_model *open_model(const char *path)
@@ -124,19 +116,20 @@ static bt_adapter *open_case_adapter(bt_model *m, const char *name)
 static void peft_agrees(void **state)
 {
     (void)state;
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < ADAPTER_CASES; i++) {
         size_t count;
-        float *want = compare_read(case_path(cases[i], "/logits.f32"), &count);
+        float *want = compare_read(case_path(adapter_cases[i], "/logits.f32"), &count);
         assert_non_null(want);
-        bt_model *m = open_case(cases[i]);
-        bt_adapter *a = open_case_adapter(m, cases[i]);
+        bt_model *m = open_case(adapter_cases[i]);
+        bt_adapter *a = open_case_adapter(m, adapter_cases[i]);
         bt_session *s = open_session(m, 1);
         adapt(s, 0, a, 1);
         bt_adapter_close(&a); /* the session keeps it */
         static const int chunks[] = {N, 1, 7};
         for (int c = 0; c < 3; c++) {
             double apart = run_apart(s, chunks[c], want, count);
-            if (!(apart <= 1e-8)) fail_msg("%s by %d: %g apart", cases[i], chunks[c], apart);
+            if (!(apart <= 1e-8))
+                fail_msg("%s by %d: %g apart", adapter_cases[i], chunks[c], apart);
         }
         adapt(s, 0, NULL, 0);
         assert_true(run_apart(s, N, want, count) > 1e-2);
@@ -150,25 +143,25 @@ static void peft_agrees(void **state)
 static void saved_adapters_agree(void **state)
 {
     (void)state;
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < ADAPTER_CASES; i++) {
         bt_error err;
         char gguf[1024], folder[1024];
         size_t count;
-        float *want = compare_read(case_path(cases[i], "/logits.f32"), &count);
-        bt_model *m = open_case(cases[i]);
-        bt_adapter *a = open_case_adapter(m, cases[i]), *b, *c;
+        float *want = compare_read(case_path(adapter_cases[i], "/logits.f32"), &count);
+        bt_model *m = open_case(adapter_cases[i]);
+        bt_adapter *a = open_case_adapter(m, adapter_cases[i]), *b, *c;
         bt_session *s = open_session(m, 1);
         snprintf(gguf, sizeof gguf, "%s", scratch_path("a.gguf"));
-        snprintf(folder, sizeof folder, "%s", scratch_path(cases[i]));
-        if (bt_adapter_save(a, gguf, &err)) fail_msg("%s: %s", cases[i], err.text);
+        snprintf(folder, sizeof folder, "%s", scratch_path(adapter_cases[i]));
+        if (bt_adapter_save(a, gguf, &err)) fail_msg("%s: %s", adapter_cases[i], err.text);
         b = open_adapter(m, gguf);
-        if (bt_adapter_save(b, folder, &err)) fail_msg("%s: %s", cases[i], err.text);
+        if (bt_adapter_save(b, folder, &err)) fail_msg("%s: %s", adapter_cases[i], err.text);
         c = open_adapter(m, folder);
         bt_adapter *all[] = {b, c};
         for (int k = 0; k < 2; k++) {
             adapt(s, 0, all[k], 1);
             double apart = run_apart(s, N, want, count);
-            if (!(apart <= 1e-8)) fail_msg("%s, form %d: %g apart", cases[i], k, apart);
+            if (!(apart <= 1e-8)) fail_msg("%s, form %d: %g apart", adapter_cases[i], k, apart);
         }
         assert_int_equal(bt_adapter_describe(a).n_params, bt_adapter_describe(b).n_params);
         bt_session_close(&s);

@@ -14,28 +14,20 @@
 #include "bantam/bantam.h"
 #include "base/mem.h"
 #include "io/gguf.h"
+#include "support/adapter_cases.h"
 #include "support/compare.h"
 #include "support/files.h"
 #include "support/run_model.h"
 #include "support/scratch.h"
 
-#define N 24
-
-static const char *const cases[] = {"llama", "llama-tied", "llama-dora", "qwen2",
-                                    "qwen3", "gemma3",     "phi3",       "qwen3moe"};
-enum { CASES = sizeof cases / sizeof *cases };
+#define N ADAPTER_TOKENS
 
 static bt_token tokens[N];
 
 static int read_tokens(void **state)
 {
-    size_t size;
-    char *text = files_read(files_source("tests/data/adapters/tokens.txt"), &size), *at = text;
     (void)state;
-    if (!text) return -1;
-    for (int i = 0; i < N; i++) tokens[i] = (bt_token)strtol(at + (i > 0), &at, 10);
-    free(text);
-    return scratch_open() ? 0 : -1;
+    return adapter_tokens(tokens) && scratch_open() ? 0 : -1;
 }
 
 static int close_scratch(void **state)
@@ -100,23 +92,24 @@ static float *unmerged(const char *model, const char *const *adapters, const flo
 static void merged_is_unmerged(void **state)
 {
     (void)state;
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < ADAPTER_CASES; i++) {
         char model[1024], adapter[1024], out[1024];
         size_t count;
         snprintf(model, sizeof model, "%s",
-                 files_source("tests/data/adapters/%s/model.gguf", cases[i]));
-        snprintf(adapter, sizeof adapter, "%s", files_source("tests/data/adapters/%s", cases[i]));
+                 files_source("tests/data/adapters/%s/model.gguf", adapter_cases[i]));
+        snprintf(adapter, sizeof adapter, "%s",
+                 files_source("tests/data/adapters/%s", adapter_cases[i]));
         snprintf(out, sizeof out, "%s", scratch_path("merged.gguf"));
-        float *want =
-            compare_read(files_source("tests/data/adapters/%s/logits.f32", cases[i]), &count);
+        float *want = compare_read(
+            files_source("tests/data/adapters/%s/logits.f32", adapter_cases[i]), &count);
         assert_non_null(want);
         bt_merge_result r = merge(model, adapter, 1, "F32", out);
         double f32 = apart(out, want, count);
-        if (!(f32 <= 1e-8) || r.loss != 0) fail_msg("%s: %g apart in F32", cases[i], f32);
+        if (!(f32 <= 1e-8) || r.loss != 0) fail_msg("%s: %g apart in F32", adapter_cases[i], f32);
         r = merge(model, adapter, 1, NULL, out);
         double f16 = apart(out, want, count);
         if (!(f16 <= 1e-4) || !(r.loss > 0 && r.loss < 1e-3))
-            fail_msg("%s: %g apart in F16, loss %g", cases[i], f16, r.loss);
+            fail_msg("%s: %g apart in F16, loss %g", adapter_cases[i], f16, r.loss);
         free(want);
     }
 }

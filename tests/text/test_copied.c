@@ -13,59 +13,27 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "support/taker.h"
 #include "text/copied.h"
-#include "text/grammar_run.h"
 #include "text/json_tree.h"
 #include "text/schema.h"
 
 static const char open_schema[] = "{\"type\": \"string\", \"x-copied\": true, \"x-or\": [\"all\"], "
                                   "\"minLength\": 1, \"maxLength\": 200}";
 
-static Grammar *compile(Span text, bt_error *err)
-{
-    GrammarBuilder b = {0};
-    Grammar *g = NULL;
-    uint32_t root;
-    *err = (bt_error){0};
-    err->status = schema_build(&b, text, NULL, &root, err);
-    if (err->status == BT_OK) err->status = grammar_finish(&b, root, &g, err);
-    builder_close(&b);
-    return g;
-}
-
-typedef struct Taker {
-    Grammar *g;
-    GrammarRun *run;
-} Taker;
-
 static Taker taker(const Buf *schema)
 {
-    bt_error err;
-    Taker t = {compile((Span){schema->data, schema->size}, &err), NULL};
-    if (!t.g) fail_msg("%s: %s", schema->data, err.text);
-    assert_int_equal(run_open(t.g, &t.run, &err), BT_OK);
-    return t;
-}
-
-static void taker_close(Taker *t)
-{
-    run_close(&t->run);
-    grammar_close(&t->g);
+    return taker_open((Span){schema->data, schema->size});
 }
 
 /* Whether a string (without quotes and escapes) is taken by the schema. */
-static bool takes(Taker *t, Span string)
+static bool takes_string(Taker *t, Span string)
 {
-    RunState state = {0};
     Buf text = {0};
-    run_state_open(t->run, &state);
-    uint32_t config = state.config;
     json_string_write(&text, string);
-    for (size_t i = 0; i < text.size && config != RUN_DEAD; i++)
-        config = run_step(t->run, config, (unsigned char)text.data[i]);
-    run_state_close(&state);
+    bool taken = takes(t, (Span){text.data, text.size});
     buf_close(&text);
-    return config != RUN_DEAD && run_ends(t->run, config);
+    return taken;
 }
 
 static Buf bind(const char *schema, const Span *said, size_t n)
@@ -88,9 +56,9 @@ static void check(const char *said, const char *const *yes, const char *const *n
     Buf schema = bind(open_schema, &text, 1);
     Taker t = taker(&schema);
     for (; *yes; yes++)
-        if (!takes(&t, span_of(*yes))) fail_msg("'%s': refuses '%s'", said, *yes);
+        if (!takes_string(&t, span_of(*yes))) fail_msg("'%s': refuses '%s'", said, *yes);
     for (; *no; no++)
-        if (takes(&t, span_of(*no))) fail_msg("'%s': takes '%s'", said, *no);
+        if (takes_string(&t, span_of(*no))) fail_msg("'%s': takes '%s'", said, *no);
     taker_close(&t);
     buf_close(&schema);
 }
@@ -130,7 +98,7 @@ static void nothing_said(void **state)
         Buf schema = bind(open_schema, blank, i);
         assert_string_equal(schema.data, open_schema);
         Taker t = taker(&schema);
-        assert_true(takes(&t, SPAN("anything at all")));
+        assert_true(takes_string(&t, SPAN("anything at all")));
         taker_close(&t);
         buf_close(&schema);
     }
@@ -143,9 +111,9 @@ static void several_texts(void **state)
     Buf schema = bind(open_schema, said, 2);
     Taker t = taker(&schema);
     assert_non_null(strstr(schema.data, "\"x-copied\": [\"add milk\",\"and eggs please\"],"));
-    assert_true(takes(&t, SPAN("add milk")));
-    assert_true(takes(&t, SPAN("eggs please")));
-    assert_false(takes(&t, SPAN("milk and")));
+    assert_true(takes_string(&t, SPAN("add milk")));
+    assert_true(takes_string(&t, SPAN("eggs please")));
+    assert_false(takes_string(&t, SPAN("milk and")));
     taker_close(&t);
     buf_close(&schema);
 }
@@ -177,7 +145,7 @@ static void what_is_bound(void **state)
         "{\"not\": {\"x-copied\": [\"a\"]}, \"type\": \"string\"}",
         "{\"allOf\": [{\"type\": \"string\", \"x-copied\": [\"a\"]}, {\"x-copied\": [\"b\"]}]}"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        assert_null(compile(span_of(refused[i]), &err));
+        assert_null(taker_compile(span_of(refused[i]), &err));
         assert_int_equal(err.status, BT_E_UNSUPPORTED);
         assert_non_null(strstr(err.text, "x-copied"));
     }
@@ -192,13 +160,13 @@ static void bounds(void **state)
     Buf schema = bind(open_schema, &text, 1);
     Taker t = taker(&schema);
     assert_true(schema.size < 1000);
-    assert_true(takes(&t, SPAN("w9940")));
-    assert_true(takes(&t, SPAN("w9999")));
-    assert_false(takes(&t, SPAN("w9939")));
+    assert_true(takes_string(&t, SPAN("w9940")));
+    assert_true(takes_string(&t, SPAN("w9999")));
+    assert_false(takes_string(&t, SPAN("w9939")));
     for (int i = 0; i < COPIED_SPAN; i++) buf_printf(&span, "%sw%d,", i ? " " : "", 9950 + i);
-    assert_true(takes(&t, (Span){span.data, span.size}));
+    assert_true(takes_string(&t, (Span){span.data, span.size}));
     buf_printf(&span, " w%d", 9950 + COPIED_SPAN);
-    assert_false(takes(&t, (Span){span.data, span.size}));
+    assert_false(takes_string(&t, (Span){span.data, span.size}));
     taker_close(&t);
     buf_close(&schema);
 
@@ -210,22 +178,22 @@ static void bounds(void **state)
     schema = bind(open_schema, &(Span){said.data, said.size}, 1);
     t = taker(&schema);
     assert_true(schema.size < 1000);
-    assert_true(takes(&t, SPAN("short")));
-    assert_false(takes(&t, (Span){said.data, 402}));
+    assert_true(takes_string(&t, SPAN("short")));
+    assert_false(takes_string(&t, (Span){said.data, 402}));
     taker_close(&t);
     buf_close(&schema);
     schema = bind(open_schema, &(Span){said.data + 2, 400}, 1);
     t = taker(&schema);
-    assert_true(takes(&t, (Span){said.data, 400}));
+    assert_true(takes_string(&t, (Span){said.data, 400}));
     taker_close(&t);
     buf_close(&schema);
 
     schema = bind("{\"type\": \"string\", \"x-copied\": true, \"minLength\": 3, \"maxLength\": 5}",
                   &SPAN("ab cd efghij"), 1);
     t = taker(&schema);
-    assert_true(takes(&t, SPAN("ab cd")));
-    assert_false(takes(&t, SPAN("ab")));
-    assert_false(takes(&t, SPAN("efghij")));
+    assert_true(takes_string(&t, SPAN("ab cd")));
+    assert_false(takes_string(&t, SPAN("ab")));
+    assert_false(takes_string(&t, SPAN("efghij")));
     taker_close(&t);
     buf_close(&schema);
     buf_close(&said);
@@ -246,7 +214,7 @@ static void hostile(void **state)
         const Span text = {said.data, said.size};
         Buf schema = bind(open_schema, &text, 1);
         bt_error err;
-        Grammar *g = compile((Span){schema.data, schema.size}, &err);
+        Grammar *g = taker_compile((Span){schema.data, schema.size}, &err);
         assert_true(g || err.status == BT_E_ARGUMENT); /* no text is short enough */
         grammar_close(&g);
         buf_close(&schema);
@@ -309,7 +277,7 @@ static unsigned hold_task(const char *tools, Span line)
         Buf schema = text_schema((Span){bound.data, bound.size}, name);
         assert_non_null(strstr(schema.data, "\"x-copied\":["));
         Taker with = taker(&schema);
-        if (!takes(&with, t.nodes[text].text))
+        if (!takes_string(&with, t.nodes[text].text))
             fail_msg("%.*s: refuses '%.*s'", (int)line.size, line.data,
                      (int)t.nodes[text].text.size, t.nodes[text].text.data);
         taker_close(&with);
@@ -348,7 +316,7 @@ static void time_it_takes(void **state)
     for (int i = 0; i < 60; i++) buf_printf(&said, "word%dx%s ", i * 7, i % 9 ? "" : ",");
     double start = milliseconds();
     Buf schema = bind(open_schema, &(Span){said.data, said.size}, 1);
-    Grammar *g = compile((Span){schema.data, schema.size}, &err);
+    Grammar *g = taker_compile((Span){schema.data, schema.size}, &err);
     double took = milliseconds() - start;
     assert_non_null(g);
     printf("60 words: %.2f ms, %u states\n", took, g->n_states);
@@ -371,7 +339,7 @@ static void out_of_memory(void **state)
         mem_fail_at(n);
         bt_status status = copied_bind(span_of(open_schema), &said, 1, &out, &bound, &err);
         if (!status) {
-            g = compile((Span){out.data, out.size}, &err);
+            g = taker_compile((Span){out.data, out.size}, &err);
             status = err.status;
         }
         mem_fail_at(0);

@@ -14,52 +14,9 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "text/grammar_run.h"
+#include "support/taker.h"
 #include "text/json_tree.h"
 #include "text/schema.h"
-
-static Grammar *compile(Span text, bt_error *err)
-{
-    GrammarBuilder b = {0};
-    Grammar *g = NULL;
-    uint32_t root;
-    *err = (bt_error){0};
-    err->status = schema_build(&b, text, NULL, &root, err);
-    if (err->status == BT_OK) err->status = grammar_finish(&b, root, &g, err);
-    builder_close(&b);
-    return g;
-}
-
-typedef struct Taker {
-    Grammar *g;
-    GrammarRun *run;
-} Taker;
-
-static Taker taker(Span schema)
-{
-    bt_error err;
-    Taker t = {compile(schema, &err), NULL};
-    if (!t.g) fail_msg("%.*s: %s", (int)schema.size, schema.data, err.text);
-    assert_int_equal(run_open(t.g, &t.run, &err), BT_OK);
-    return t;
-}
-
-static void taker_close(Taker *t)
-{
-    run_close(&t->run);
-    grammar_close(&t->g);
-}
-
-static bool takes(Taker *t, Span text)
-{
-    RunState state = {0};
-    run_state_open(t->run, &state);
-    uint32_t config = state.config;
-    for (size_t i = 0; i < text.size && config != RUN_DEAD; i++)
-        config = run_step(t->run, config, (unsigned char)text.data[i]);
-    run_state_close(&state);
-    return config != RUN_DEAD && run_ends(t->run, config);
-}
 
 static char *read_data(const char *name, size_t *size)
 {
@@ -87,14 +44,14 @@ static unsigned hold_row(const JsonTree *t, uint32_t row)
     json_tree_write(t, json_tree_get(t, row, SPAN("schema")), &schema);
     if (says) {
         char what[256];
-        Grammar *g = compile((Span){schema.data, schema.size}, &err);
+        Grammar *g = taker_compile((Span){schema.data, schema.size}, &err);
         snprintf(what, sizeof what, "%.*s", (int)t->nodes[says].text.size,
                  t->nodes[says].text.data);
         if (g || !strstr(err.text, what)) fail_msg("%s: \"%s\"", schema.data, err.text);
         buf_close(&schema);
         return 1;
     }
-    Taker with = taker((Span){schema.data, schema.size});
+    Taker with = taker_open((Span){schema.data, schema.size});
     for (int no = 0; no < 2; no++) {
         uint32_t list = json_tree_get(t, row, span_of(words[no]));
         for (uint32_t c = t->nodes[list].child; c; c = t->nodes[c].next, held++)
@@ -152,7 +109,7 @@ static void by_hand(void **state)
          {"{\"\\u006e\":null}", "{\"m\":null,\"n\":null}", "{\"n\":null,\"n\":null}"}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        Taker t = taker(span_of(rows[i].schema));
+        Taker t = taker_open(span_of(rows[i].schema));
         for (int k = 0; k < 9 && rows[i].yes[k]; k++)
             if (!takes(&t, span_of(rows[i].yes[k])))
                 fail_msg("%s refuses %s", rows[i].schema, rows[i].yes[k]);
@@ -177,13 +134,13 @@ static void bounds_are_exact(void **state)
                      strict ? "exclusiveMinimum" : "minimum", low,
                      strict ? "exclusiveMaximum" : "maximum", high);
             bt_error err;
-            Grammar *g = compile(span_of(schema), &err);
+            Grammar *g = taker_compile(span_of(schema), &err);
             if (!g) {
                 assert_true(strict && high - low <= 1);
                 continue;
             }
             grammar_close(&g);
-            Taker t = taker(span_of(schema));
+            Taker t = taker_open(span_of(schema));
             for (int v = -12000; v <= 12000; v++) {
                 bool inside = strict ? v > low && v < high : v >= low && v <= high;
                 snprintf(number, sizeof number, "%s%d.%03d", v < 0 ? "-" : "", abs(v) / 1000,
@@ -203,7 +160,7 @@ static void integers_are_exact(void **state)
         char schema[96], number[16];
         snprintf(schema, sizeof schema, "{\"type\":\"integer\",\"minimum\":%d,\"maximum\":%d}",
                  bounds[i][0], bounds[i][1]);
-        Taker t = taker(span_of(schema));
+        Taker t = taker_open(span_of(schema));
         for (int v = -6000; v <= 6000; v++) {
             snprintf(number, sizeof number, "%d", v);
             assert_int_equal(takes(&t, span_of(number)), v >= bounds[i][0] && v <= bounds[i][1]);
@@ -220,7 +177,7 @@ static void answered_soon(const char *what, Buf *schema)
     bt_error err;
     assert_false(schema->failed);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
-    Grammar *g = compile((Span){schema->data, schema->size}, &err);
+    Grammar *g = taker_compile((Span){schema->data, schema->size}, &err);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &z);
     double took = (double)(z.tv_sec - a.tv_sec) + (double)(z.tv_nsec - a.tv_nsec) * 1e-9;
     assert_true(g || err.text[0]);
@@ -316,7 +273,7 @@ static void every_allocation_fails_once(void **state)
     for (uint64_t n = 1;; n++) {
         bt_error err;
         mem_fail_at(n);
-        Grammar *g = compile(span_of(schema), &err);
+        Grammar *g = taker_compile(span_of(schema), &err);
         mem_fail_at(0);
         bool done = g != NULL;
         grammar_close(&g);
