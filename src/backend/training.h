@@ -47,7 +47,10 @@ typedef struct MoeGrads {
 typedef struct BackendTraining {
     void (*clear)(Backend *b, Tensor x); /* zeroes */
 
-    /* out = x w' + bias for a matrix that is trained: F32 rows. */
+    /* Whether `linear` takes this frozen matrix too: it was packed ahead. */
+    bool (*packed)(Backend *b, const Weight *w);
+    /* out = x w' + bias for a matrix that is trained: F32 rows; or one that is packed, with the
+     * precision that it was packed for. */
     void (*linear)(Backend *b, Tensor x, const Weight *w, Tensor out, GemmPrecision precision);
     void (*linear_back)(Backend *b, Tensor x, TrainWeight w, Tensor d_out, Tensor d_x,
                         GemmPrecision precision);

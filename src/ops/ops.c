@@ -126,7 +126,7 @@ Tensor op_rmsnorm(Step *s, Tensor x, const float *weight, float eps)
 
 static Tensor train_linear(Step *s, Tensor x, const Weight *w)
 {
-    bool gemm = train_by_gemm(s, w);
+    bool gemm = train_by_gemm(s, w) || (step_computes(s) && training_of(s)->packed(s->backend, w));
     x = train_twin(s, x, w, NULL, NULL);
     Tensor out = step_tensor(s, x.rows, 1, (int32_t)w->n, false);
     if (step_computes(s) && gemm)

@@ -221,7 +221,11 @@ static void head_chunk(Step *s, TapeHeadFn head, const void *model, int64_t firs
 Tensor tape_head(Step *s, TapeHeadFn head, const void *model, int64_t n_vocab, Tensor x)
 {
     Tape *t = s->tape;
-    if (!t || !t->loss || s->hidden || step_failed(s)) return head(s, model, x);
+    if (!t || (!t->loss && !t->hold) || s->hidden || step_failed(s)) return head(s, model, x);
+    if (t->hold) {
+        t->hold(t->loss_context, s, head, model, x);
+        return no_tensor;
+    }
     size_t bytes = t->logits_bytes ? t->logits_bytes : LOGITS_BYTES;
     int64_t most = n_vocab > 0 ? (int64_t)(bytes / sizeof(float)) / n_vocab : x.rows;
     if (most < 1) most = 1;

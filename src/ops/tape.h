@@ -38,6 +38,13 @@ typedef struct TapeParam {
  * the reason from step_fail. */
 typedef bool (*TapeLossFn)(void *context, Step *s, int64_t first, Tensor logits, Tensor d);
 
+/* logits (rows of x, vocabulary) from the stream's rows x */
+typedef Tensor (*TapeHeadFn)(Step *s, const void *model, Tensor x);
+/* In place of the head: rows of the stream whose logits the step wants, and what makes them. `head`
+ * may be called until the arena is reset below where it stands now; under the plan backend it is
+ * called at once, as large as it will be. Only where nothing is recorded (forward_only). */
+typedef void (*TapeHoldFn)(void *context, Step *s, TapeHeadFn head, const void *model, Tensor x);
+
 typedef struct TapeNode TapeNode;
 
 typedef struct Tape {
@@ -49,8 +56,9 @@ typedef struct Tape {
     int32_t keep_from;       /* but those of layers below this one run again as ever */
     bool forward_only;       /* the loss is wanted, no gradient */
     TapeLossFn loss;         /* NULL: the forward gives all logits, as ever */
-    void *loss_context;
-    size_t logits_bytes; /* of a chunk of logits; 0: 32 MiB */
+    TapeHoldFn hold;         /* in place of the loss, or NULL */
+    void *loss_context;      /* of either */
+    size_t logits_bytes;     /* of a chunk of logits; 0: 32 MiB */
     /* the tape's own */
     TapeNode *last;
     bool recording;
@@ -83,8 +91,6 @@ Tensor tape_grad_fresh(const Step *s, Tensor x);
 
 /* ---- the end of a model ---- */
 
-/* logits (rows of x, vocabulary) from the stream's rows x */
-typedef Tensor (*TapeHeadFn)(Step *s, const void *model, Tensor x);
 /* Calls `head`: once without a tape or loss callback, for its result; else for chunks of rows, each
  * of which goes to the callback and is walked back at once; then returns an empty tensor. `n_vocab`
  * sizes the chunks. */

@@ -10,6 +10,7 @@
 struct Distill {
     const bt_distill_options *options;
     uint64_t seed;
+    bool bf16;
     SoftLoss loss;
     Packs *data;           /* of the run */
     const Params *student; /* likewise */
@@ -49,7 +50,8 @@ static bt_status open_teacher(Distill *d, bt_error *err)
     int32_t context = packs_context(d->data);
     const bt_model_options model = {
         .n_threads = s->n_threads, .cpu_mask = s->features, .no_cache = true};
-    const TeacherOptions teacher = {.context = context, .loss = d->loss};
+    const TeacherOptions teacher = {
+        .context = context, .loss = d->loss, .team = s->team, .bf16 = d->bf16};
     bt_status status = bt_model_open(o->teacher, &model, &d->model, err);
     if (!status && o->match_text)
         return text_teacher_open(d->model, s, context, &d->loss, &d->text, err);
@@ -140,15 +142,16 @@ static void end(void *user)
     bt_model_close(&d->model);
 }
 
-bt_status distill_open(const bt_distill_options *options, uint64_t seed, Distill **out,
-                       TrainHooks *hooks, bt_error *err)
+bt_status distill_open(const bt_train_options *options, Distill **out, TrainHooks *hooks,
+                       bt_error *err)
 {
     Distill *d = *out = mem_zalloc(1, sizeof *d);
     if (!d) return bt_fail_memory(err, "a teacher", sizeof *d);
-    d->options = options;
-    d->seed = seed;
+    d->options = options->distill;
+    d->seed = options->seed;
+    d->bf16 = !options->f32;
     *hooks = (TrainHooks){.feed = feed, .ready = ready, .loss = loss, .close = end, .user = d};
-    bt_status status = check(options, &d->loss, err);
+    bt_status status = check(options->distill, &d->loss, err);
     if (status) distill_close(out);
     return status;
 }

@@ -10,10 +10,10 @@
 
 typedef struct Distill Distill;
 
-/* The hooks are those of one run; `options` are read until it ends. BT_E_ARGUMENT for options out
- * of range or not together; the rest shows when the run begins. */
-bt_status distill_open(const bt_distill_options *options, uint64_t seed, Distill **out,
-                       TrainHooks *hooks, bt_error *err);
+/* The hooks are those of one run, whose options have `distill`; that is read until it ends.
+ * BT_E_ARGUMENT for options out of range or not together; the rest shows when the run begins. */
+bt_status distill_open(const bt_train_options *options, Distill **out, TrainHooks *hooks,
+                       bt_error *err);
 void distill_close(Distill **distill);
 
 #endif

@@ -1,10 +1,10 @@
-/* Losses of distillation, row by row (see soft_loss.h). Sums over the vocabulary are double. */
+/* Losses of distillation, row by row (see soft_loss.h). */
 #include "train/soft_loss.h"
 
 #include <math.h>
+#include <string.h>
 
-#define SAME  1e-5  /* probabilities of the same size: rounding must not pull */
-#define LEAST 1e-30 /* a probability below counts as this where its logarithm is needed */
+#define SAME 1e-5 /* probabilities of the same size: rounding must not pull */
 
 /* p = softmax(x / T); gives log(sum of exp(x / T)). */
 static double softmax_of(const Kernels *k, const float *x, float inverse, size_t n, float *p)
@@ -35,50 +35,6 @@ static double cross(const Side *s, int32_t target, float w, size_t n, float *d)
     return s->sum - (double)s->x[target];
 }
 
-/* KL(t || s); d += w (s - t). */
-static double forward(const Side *t, const Side *s, double inverse, float w, size_t n, float *d)
-{
-    double kl = 0;
-    for (size_t i = 0; i < n; i++)
-        if (t->p[i] > 0) kl += (double)t->p[i] * ((double)t->x[i] - (double)s->x[i]);
-    if (d)
-        for (size_t i = 0; i < n; i++) d[i] += w * (s->p[i] - t->p[i]);
-    return kl * inverse - t->sum + s->sum;
-}
-
-/* KL(s || t); with l = log(s / t), d += w s (l - KL). */
-static double reverse(const Side *t, const Side *s, double inverse, float w, size_t n, float *d)
-{
-    double kl = 0, shift = t->sum - s->sum, floor = log(LEAST);
-    for (size_t i = 0; i < n; i++) {
-        double log_t = (double)t->x[i] * inverse - t->sum;
-        double l = log_t < floor ? (double)s->x[i] * inverse - s->sum - floor
-                                 : ((double)s->x[i] - (double)t->x[i]) * inverse + shift;
-        if (s->p[i] > 0) kl += (double)s->p[i] * l;
-        t->p[i] = (float)l; /* its probabilities are not needed any more */
-    }
-    for (size_t i = 0; d && i < n; i++)
-        if (s->p[i] > 0) d[i] += w * (float)((double)s->p[i] * ((double)t->p[i] - kl));
-    return kl;
-}
-
-/* mix KL(t || m) + (1 - mix) KL(s || m); the gradient by s is (1 - mix) log(s / m). */
-static double between(const Side *t, const Side *s, double mix, float w, size_t n, float *d)
-{
-    double loss = 0, mean = 0;
-    for (size_t i = 0; i < n; i++) {
-        double pt = (double)t->p[i], ps = (double)s->p[i], m = mix * pt + (1 - mix) * ps, g = 0;
-        if (ps > LEAST) g = (1 - mix) * log(ps / m);
-        if (pt > LEAST) loss += mix * pt * log(pt / m);
-        loss += ps * g;
-        mean += ps * g;
-        t->p[i] = (float)g;
-    }
-    for (size_t i = 0; d && i < n; i++)
-        d[i] += w * (float)((double)s->p[i] * ((double)t->p[i] - mean));
-    return loss;
-}
-
 /* The cross entropy's share; s: the student's side, made anew where T is not 1. */
 static double hard_part(const SoftLoss *loss, const Kernels *k, Side *s, int32_t target,
                         float weight, size_t n, float *d)
@@ -91,18 +47,23 @@ static double hard_part(const SoftLoss *loss, const Kernels *k, Side *s, int32_t
 double soft_loss_row(const SoftLoss *loss, const Kernels *k, const float *x, const float *teacher,
                      int32_t target, float weight, size_t n, float *room, float *d)
 {
-    double inverse = 1 / (double)loss->temperature, soft = 0;
-    float w = weight * loss->soft * loss->temperature; /* T^2 times the 1 / T of the softmax */
-    Side t = {teacher, room, 0}, s = {x, room + n, 0};
-    if (loss->soft > 0) {
-        t.sum = softmax_of(k, teacher, (float)inverse, n, t.p);
-        s.sum = softmax_of(k, x, (float)inverse, n, s.p);
-        soft = loss->mix <= 0   ? forward(&t, &s, inverse, w, n, d)
-               : loss->mix >= 1 ? reverse(&t, &s, inverse, w, n, d)
-                                : between(&t, &s, (double)loss->mix, w, n, d);
-        soft *= (double)loss->soft / (inverse * inverse);
+    float soft = loss->soft, temperature = loss->temperature, by = weight * (1 - soft);
+    double square = (double)temperature * (double)temperature, sum = 0;
+    bool hard = soft < 1 && target >= 0;
+    if (soft > 0)
+        sum = (double)soft * square *
+              (double)k->divergence(x, teacher, 1 / temperature, loss->mix,
+                                    weight * soft * temperature * temperature, n, d);
+    else if (d && !hard)
+        memset(d, 0, n * sizeof *d);
+    if (hard) {
+        float *to = d && soft > 0 ? room : d;
+        float all = k->softmax_times(x, 1, by, n, to);
+        sum += (1 - (double)soft) * ((double)all - (double)x[target]);
+        if (d && soft > 0) k->add(d, room, n, d);
+        if (d) d[target] -= by;
     }
-    return (double)weight * (soft + hard_part(loss, k, &s, target, weight, n, d));
+    return (double)weight * sum;
 }
 
 /* Cross entropy with the part; d += w times its gradient. Of -p log s that is s - p; of

@@ -30,13 +30,15 @@ typedef struct SoftPart {
     float rest; /* 0: all mass is in p */
 } SoftPart;
 
-/* Loss of a row times weight; its gradient by x is added to d (NULL: not wanted). x and `teacher`
- * (n) are logits; target < 0: no cross entropy with it. room: 2 n floats. */
+/* Loss of a row times weight; d (n) becomes its gradient by x (NULL: not wanted). x and `teacher`
+ * (n) are logits; target < 0: no cross entropy with it. room: n floats. What the teacher or the
+ * student gives less than exp(-100) counts as that much. */
 double soft_loss_row(const SoftLoss *loss, const Kernels *kernels, const float *x,
                      const float *teacher, int32_t target, float weight, size_t n, float *room,
                      float *d);
 /* The same against part of a distribution, which was taken at the loss's temperature: the forward
- * divergence but for the teacher's entropy. How the student shares out `rest` is its affair. */
+ * divergence but for the teacher's entropy. How the student shares out `rest` is its affair. The
+ * gradient is added to d. */
 double soft_loss_part(const SoftLoss *loss, const Kernels *kernels, const float *x,
                       const SoftPart *part, int32_t target, float weight, size_t n, float *room,
                       float *d);

@@ -112,10 +112,10 @@ static bt_status write_batch(Writing *w, int fd, bt_error *err)
         if (b.weight[i] != 0) w->row[n++] = i;
     for (int32_t at = 0; at < n && !status; at += w->chunk) {
         int32_t some = n - at < w->chunk ? n - at : w->chunk;
-        const float *logits;
+        TeacherLogits logits;
         status = teacher_logits(w->teacher, &b, w->row + at, some, &logits, err);
         for (int32_t i = 0; i < some && !status; i++) {
-            draw(w, logits + (size_t)i * (size_t)w->n_vocab, w->records + w->waiting++ * w->record);
+            draw(w, logits.data + (size_t)i * logits.stride, w->records + w->waiting++ * w->record);
             w->done++;
             if (w->waiting == WRITE_TOKENS) status = flush(w, fd, err);
         }

@@ -1,4 +1,4 @@
-/* A local teacher (see teacher.h): a session that reads each batch in step with the student. */
+/* A local teacher (see teacher.h). */
 #include "train/teacher.h"
 
 #include <string.h>
@@ -6,23 +6,26 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/model.h"
+#include "train/pack_reader.h"
 
 enum { SLOTS = 16 }; /* documents of one step */
 #define UNLIKELY (-1e30f)
 
 struct Teacher {
     bt_model *model;
+    PackReader *reader; /* one of these two */
     bt_session *session;
     TeacherOptions options;
     int32_t n_vocab;     /* of the student's logits */
     int32_t own_vocab;   /* of its own */
     int32_t most;        /* rows of a chunk */
     uint64_t batch_hash; /* of the batch at work */
-    int32_t done;        /* rows of it that were read */
+    int32_t done;        /* rows of it that were read; of a reader, looked through */
+    int64_t counted;     /* of these, rows that count */
     int32_t last;        /* the last row that was asked for */
     bt_row *rows;
-    float *logits; /* (most, n_vocab) */
-    float *room;   /* (members, 2 n_vocab) */
+    float *logits; /* (most, n_vocab), where they are copied */
+    float *room;   /* (members, n_vocab) */
     int32_t n_room;
 };
 
@@ -53,6 +56,33 @@ bt_status teacher_check(const bt_model *teacher, const bt_model *student, bt_err
 
 /* ---- opening ---- */
 
+static bt_status open_session(Teacher *t, bt_error *err)
+{
+    const bt_session_options session = {.n_ctx = t->options.context,
+                                        .n_sequences = SLOTS,
+                                        .n_batch =
+                                            t->options.context < 512 ? t->options.context : 512,
+                                        .n_logits = t->most < 512 ? t->most : 512,
+                                        .kv = BT_KV_F32};
+    bt_status status = bt_session_open(t->model, &session, &t->session, err);
+    if (status) return status;
+    t->rows = mem_zalloc((size_t)bt_session_batch(t->session), sizeof *t->rows);
+    return t->rows ? BT_OK : bt_fail_memory(err, "a teacher", sizeof *t->rows);
+}
+
+static bt_status open_reader(Teacher *t, bt_error *err)
+{
+    const PackReaderOptions reader = {.context = t->options.context,
+                                      .most = t->most,
+                                      .team = t->options.team,
+                                      .precision = t->options.bf16 ? GEMM_BF16 : GEMM_F32};
+    bt_status status = t->options.by_session ? BT_E_UNSUPPORTED
+                                             : pack_reader_open(t->model, &reader, &t->reader, err);
+    if (status != BT_E_UNSUPPORTED) return status;
+    bt_error_clear(err);
+    return open_session(t, err);
+}
+
 bt_status teacher_open(bt_model *model, int32_t n_vocab, const TeacherOptions *options,
                        Teacher **out, bt_error *err)
 {
@@ -67,18 +97,13 @@ bt_status teacher_open(bt_model *model, int32_t n_vocab, const TeacherOptions *o
     t->last = -1;
     most = most < 1 ? 1 : most > (size_t)options->context ? (size_t)options->context : most;
     t->most = (int32_t)most;
-    const bt_session_options session = {.n_ctx = options->context,
-                                        .n_sequences = SLOTS,
-                                        .n_batch = options->context < 512 ? options->context : 512,
-                                        .n_logits = t->most < 512 ? t->most : 512,
-                                        .kv = BT_KV_F32};
-    bt_status status = bt_session_open(model, &session, &t->session, err);
+    bt_status status = open_reader(t, err);
     if (!status) {
-        t->n_room = team_size(model->team);
-        t->rows = mem_zalloc((size_t)bt_session_batch(t->session), sizeof *t->rows);
-        t->logits = mem_alloc(most * (size_t)n_vocab * sizeof(float));
-        t->room = mem_alloc((size_t)t->n_room * 2 * (size_t)n_vocab * sizeof(float));
-        if (!t->rows || !t->logits || !t->room)
+        t->n_room = team_size(options->team ? options->team : model->team);
+        t->room = mem_alloc((size_t)t->n_room * (size_t)n_vocab * sizeof(float));
+        if (t->session || t->own_vocab < n_vocab)
+            t->logits = mem_alloc(most * (size_t)n_vocab * sizeof(float));
+        if (!t->room || (!t->logits && (t->session || t->own_vocab < n_vocab)))
             status = bt_fail_memory(err, "a teacher", most * (size_t)n_vocab * sizeof(float));
     }
     if (status) teacher_close(out);
@@ -89,6 +114,7 @@ void teacher_close(Teacher **teacher)
 {
     Teacher *t = *teacher;
     if (!t) return;
+    pack_reader_close(&t->reader);
     bt_session_close(&t->session);
     mem_free(t->rows);
     mem_free(t->logits);
@@ -152,16 +178,10 @@ static void copy_row(const Teacher *t, const float *from, float *to)
     for (int32_t i = n; i < t->n_vocab; i++) to[i] = UNLIKELY;
 }
 
-bt_status teacher_logits(Teacher *t, const Batch *batch, const int32_t *row, int64_t n,
-                         const float **out, bt_error *err)
+static bt_status step_logits(Teacher *t, const Batch *batch, const int32_t *row, int64_t n,
+                             bt_error *err)
 {
-    uint64_t hash = hash_of(batch);
     bt_status status = BT_OK;
-    if (n > t->most)
-        return bt_fail(err, BT_E_INTERNAL, "a chunk of %lld rows, and the teacher has room for %d",
-                       (long long)n, t->most);
-    if (hash != t->batch_hash || row[0] <= t->last) t->done = 0;
-    t->batch_hash = hash;
     for (int64_t next = 0; next < n && !status;) {
         int32_t wanted, count = gather(t, batch, row, n, next, &wanted, &status, err);
         if (!status) status = bt_session_step(t->session, t->rows, (size_t)count, err);
@@ -173,9 +193,51 @@ bt_status teacher_logits(Teacher *t, const Batch *batch, const int32_t *row, int
             copy_row(t, logits, t->logits + (size_t)next * (size_t)t->n_vocab);
         }
     }
-    t->last = row[n - 1];
-    if (status) t->batch_hash = 0;
-    *out = t->logits;
+    return status;
+}
+
+/* Rows that follow each other among those that count, as a batch's chunks do, in one go. */
+static bt_status read_logits(Teacher *t, const Batch *b, const int32_t *row, int64_t n,
+                             TeacherLogits *out, bt_error *err)
+{
+    bt_status status = BT_OK;
+    Tensor logits;
+    int64_t first = 0;
+    if (t->done == 0) status = pack_reader_batch(t->reader, b, err);
+    for (int64_t i = 0; i < n; i++, t->done++, t->counted++) {
+        for (; t->done < row[i]; t->done++)
+            t->counted += b->weight[t->done] != 0 && b->target[t->done] >= 0;
+        if (i == 0) first = t->counted;
+        if (t->counted != first + i)
+            return bt_fail(err, BT_E_INTERNAL, "rows of a chunk that are not neighbours");
+    }
+    if (!status) status = pack_reader_logits(t->reader, first, n, &logits, err);
+    if (status) return status;
+    if (!t->logits) {
+        *out = (TeacherLogits){logits.data, tensor_stride(logits)};
+        return BT_OK;
+    }
+    for (int64_t i = 0; i < n; i++)
+        copy_row(t, tensor_at(logits, i), t->logits + (size_t)i * (size_t)t->n_vocab);
+    return BT_OK;
+}
+
+bt_status teacher_logits(Teacher *t, const Batch *batch, const int32_t *row, int64_t n,
+                         TeacherLogits *out, bt_error *err)
+{
+    uint64_t hash = hash_of(batch);
+    if (n > t->most)
+        return bt_fail(err, BT_E_INTERNAL, "a chunk of %lld rows, and the teacher has room for %d",
+                       (long long)n, t->most);
+    if (hash != t->batch_hash || row[0] <= t->last) {
+        t->done = 0;
+        t->counted = 0;
+    }
+    t->batch_hash = hash;
+    *out = (TeacherLogits){t->logits, (size_t)t->n_vocab};
+    bt_status status =
+        t->reader ? read_logits(t, batch, row, n, out, err) : step_logits(t, batch, row, n, err);
+    t->last = status ? INT32_MAX : row[n - 1];
     return status;
 }
 
@@ -184,7 +246,7 @@ bt_status teacher_logits(Teacher *t, const Batch *batch, const int32_t *row, int
 typedef struct SoftJob {
     Teacher *teacher;
     const LossRows *rows;
-    const float *logits;
+    TeacherLogits logits;
     int64_t first; /* of the rows, that logits begin with */
     TeamQueue queue;
 } SoftJob;
@@ -195,7 +257,7 @@ static void soft_member(void *arg, int member, int n_members)
     const LossRows *r = job->rows;
     Teacher *t = job->teacher;
     size_t n = (size_t)r->n_vocab;
-    float *room = t->room + (size_t)member * 2 * n;
+    float *room = t->room + (size_t)member * n;
     int64_t begin, end;
     (void)n_members;
     while (queue_take(&job->queue, &begin, &end))
@@ -203,8 +265,9 @@ static void soft_member(void *arg, int member, int n_members)
             size_t at = (size_t)(job->first + i);
             int32_t row = r->row[at];
             r->each[at] = (float)soft_loss_row(&t->options.loss, r->kernels, r->logits + at * n,
-                                               job->logits + (size_t)i * n, r->batch->target[row],
-                                               r->batch->weight[row], n, room, r->d + at * n);
+                                               job->logits.data + (size_t)i * job->logits.stride,
+                                               r->batch->target[row], r->batch->weight[row], n,
+                                               room, r->d + at * n);
         }
 }
 

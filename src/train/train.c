@@ -341,7 +341,7 @@ bt_status bt_train(const bt_train_options *options, bt_train_result *result, bt_
     TrainHooks hooks;
     bt_error_clear(err);
     if (!options || !options->distill) return train_run(options, NULL, result, err);
-    bt_status status = distill_open(options->distill, options->seed, &distill, &hooks, err);
+    bt_status status = distill_open(options, &distill, &hooks, err);
     if (!status) status = train_run(options, &hooks, result, err);
     distill_close(&distill);
     return status;

@@ -14,6 +14,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/gemm.h"
+#include "backend/training.h"
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "support/make_blocks.h"
@@ -212,12 +213,60 @@ static void frozen_weights_too(void **state)
     }
 }
 
+/* Matrices packed ahead give the bits of those that are packed each time: several passes over k and
+ * columns, 16-bit weights as their floats. */
+static void packed_ahead(void **state)
+{
+    enum { M = 9, N = 2070, K = 1090 };
+    static float left[M * K], rows[N * K], out[M * N], want[M * N];
+    static uint16_t halves[N * K];
+    (void)state;
+    seed = 5;
+    fill(left, M * K), fill(rows, N * K);
+    for (size_t i = 0; i < (size_t)N * K; i++) {
+        uint32_t bits;
+        memcpy(&bits, &rows[i], sizeof bits);
+        halves[i] = (uint16_t)(bits >> 16);
+        bits &= 0xffff0000u;
+        memcpy(&rows[i], &bits, sizeof bits);
+    }
+    for (int ways = 0; ways < 8; ways++) {
+        GemmPrecision p = ways & 1 ? GEMM_BF16 : GEMM_F32;
+        CpuSizes sizes = {.most_k = K, .most_head = 1, .most_group = 1, .n_batch = M};
+        uint32_t type = ways & 2 ? DT_BF16 : DT_F32;
+        size_t bytes = (size_t)dtype_row_bytes(type, K);
+        Weight w = {.name = "w", .type = type, .k = K, .n = N, .n_mats = 1, .row_bytes = bytes};
+        Weight other = w, *both[] = {&w, &other};
+        w.rows = type == DT_F32 ? (const void *)rows : halves;
+        other.n_mats = 2;
+        Backend *b = NULL;
+        assert_int_equal(cpu_open(&sizes, teams[ways / 4], cpu_choose(0), &b, NULL), 0);
+        const BackendTraining *t = b->ops->training;
+        assert_false(t->packed(b, &w));
+        mem_fail_at(1 + ways % 4);
+        int failed = cpu_gemm_ahead(b, both, 2, p, NULL);
+        mem_fail_at(0);
+        assert_true(ways % 4 == 3 ? !failed : failed && !t->packed(b, &w));
+        if (failed) assert_int_equal(cpu_gemm_ahead(b, both, 2, p, NULL), 0);
+        assert_true(t->packed(b, &w) && !t->packed(b, &other));
+        Tensor from = {.data = left, .rows = M, .heads = 1, .width = K};
+        Tensor to = {.data = out, .rows = M, .heads = 1, .width = N};
+        memset(out, 1, sizeof out);
+        t->linear(b, from, &w, to, p);
+        cpu_gemm(backends[0], M, N, K, (GemmMatrix){left, K, false}, (GemmMatrix){rows, K, true},
+                 want, N, false, p);
+        assert_memory_equal(out, want, sizeof out);
+        b->ops->close(b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_right),
         cmocka_unit_test(passes_and_memory),
         cmocka_unit_test(frozen_weights_too),
+        cmocka_unit_test(packed_ahead),
     };
     return cmocka_run_group_tests_name("gemm", tests, open_all, close_all);
 }

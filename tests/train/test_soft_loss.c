@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/cpu.h"
 #include "train/random.h"
 #include "train/soft_loss.h"
 
@@ -124,6 +125,39 @@ static void divergences(void **state)
             }
 }
 
+/* A whole vocabulary's row by this machine's kernels: the definition's gradient in double. */
+static void a_real_vocabulary(void **state)
+{
+    enum { N = 4099 };
+    static float a[N], b[N], got[N], more[N];
+    static double s[N], t[N], one[N];
+    static const float temperatures[] = {1, 2};
+    const Kernels *k = kernels_select(cpu_choose(0));
+    (void)state;
+    random_normals(3, 3, a, N);
+    random_normals(4, 3, b, N);
+    for (int c = 0; c < 4; c++) {
+        const SoftLoss l = {c & 2 ? 1 : 0.5f, temperatures[c & 1], 0};
+        double T = (double)l.temperature, soft = (double)l.soft, sums[3] = {0}, want = 0;
+        const int target = 77;
+        for (int i = 0; i < N; i++) {
+            sums[0] += s[i] = exp((double)a[i] / T);
+            sums[1] += t[i] = exp((double)b[i] / T);
+            sums[2] += one[i] = exp((double)a[i]);
+        }
+        for (int i = 0; i < N; i++) s[i] /= sums[0], t[i] /= sums[1], one[i] /= sums[2];
+        for (int i = 0; i < N; i++) want += soft * T * T * t[i] * log(t[i] / s[i]);
+        want -= (1 - soft) * log(one[target]);
+        for (int i = 0; i < N; i++) got[i] = NAN; /* all of it is written */
+        double loss = soft_loss_row(&l, k, a, b, target, 0.5f, N, more, got);
+        assert_true(fabs(loss - 0.5 * want) < 2e-6 * want);
+        for (int i = 0; i < N; i++) {
+            double g = soft * T * (s[i] - t[i]) + (1 - soft) * (one[i] - (i == target));
+            assert_true(fabs((double)got[i] - 0.5 * g) < 1e-8 + 5e-6 * fabs(g));
+        }
+    }
+}
+
 static void parts(void **state)
 {
     (void)state;
@@ -228,8 +262,12 @@ static void extremes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(divergences),          cmocka_unit_test(parts),    cmocka_unit_test(sizes),
-        cmocka_unit_test(samples_are_unbiased), cmocka_unit_test(extremes),
+        cmocka_unit_test(a_real_vocabulary),
+        cmocka_unit_test(divergences),
+        cmocka_unit_test(parts),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(samples_are_unbiased),
+        cmocka_unit_test(extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,11 +42,11 @@ static void its_logits_are_the_references(void **state)
             if (b.weight[i] != 0) row[n++] = i;
         for (int32_t at = 0; at < n; at += 7) {
             int32_t some = n - at < 7 ? n - at : 7;
-            const float *logits;
+            TeacherLogits logits;
             if (teacher_logits(t, &b, row + at, some, &logits, &err)) fail_msg("%s", err.text);
             for (int32_t i = 0; i < some; i++) {
                 double *want = reference_row(path, &b, row[at + i], &n_vocab);
-                assert_true(reference_nmse(logits + (size_t)i * (size_t)n_vocab, want, n_vocab) <
+                assert_true(reference_nmse(logits.data + (size_t)i * logits.stride, want, n_vocab) <
                             1e-8);
                 free(want);
             }
@@ -55,6 +55,62 @@ static void its_logits_are_the_references(void **state)
     teacher_close(&t);
     packs_close(&p);
     bt_model_close(&m);
+}
+
+/* A batch read at once, and through a session; matrices in bf16 and quantised; a vocabulary of the
+ * student's that is wider. */
+static void at_once_and_by_session(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 4; c++) {
+        MakeModel o = {.tokenizer = MAKE_BPE,
+                       .arch = c & 1 ? "qwen3" : "llama",
+                       .chat_template = "chatml",
+                       .seed = 9,
+                       .tied = c & 1,
+                       .type = c < 2 ? DT_BF16 : DT_Q8_0};
+        const char *path = scratch_path("b.gguf");
+        if (make_model(&o, path, &err)) fail_msg("%s", err.text);
+        bt_model *m = open_model(path);
+        Packs *p = open_packs(m);
+        int n = bt_model_describe(m).n_vocab, wide = c == 1 ? n + 5 : n;
+        double worst = 0;
+        Teacher *t[2];
+        for (int i = 0; i < 2; i++) {
+            TeacherOptions own = {.context = CONTEXT,
+                                  .logits_bytes = 6 * (size_t)wide * sizeof(float),
+                                  .bf16 = true,
+                                  .by_session = i};
+            if (teacher_open(m, wide, &own, &t[i], &err)) fail_msg("%s", err.text);
+        }
+        for (uint64_t pack = 0; pack < packs_count(p).packs; pack++) {
+            Batch b;
+            int32_t row[CONTEXT], counted = 0;
+            if (packs_next(p, &b, &err)) fail_msg("%s", err.text);
+            for (int32_t i = 0; i < b.n_rows; i++)
+                if (b.weight[i] != 0) row[counted++] = i;
+            for (int32_t at = 0; at < counted; at += 6) {
+                int32_t some = counted - at < 6 ? counted - at : 6;
+                TeacherLogits x, y;
+                assert_int_equal(teacher_logits(t[0], &b, row + at, some, &x, &err), BT_OK);
+                assert_int_equal(teacher_logits(t[1], &b, row + at, some, &y, &err), BT_OK);
+                for (size_t i = 0; i < (size_t)some; i++) {
+                    double want[1024];
+                    assert_true(n <= 1024);
+                    for (int j = 0; j < n; j++) want[j] = (double)y.data[i * y.stride + (size_t)j];
+                    worst = fmax(worst, reference_nmse(x.data + i * x.stride, want, n));
+                    for (int j = n; j < wide; j++)
+                        assert_true(x.data[i * x.stride + (size_t)j] == -1e30f);
+                }
+            }
+        }
+        print_message("# %s, type %d: nmse %.1e\n", o.arch, (int)o.type, worst);
+        assert_true(worst < 1e-3);
+        teacher_close(&t[0]);
+        teacher_close(&t[1]);
+        packs_close(&p);
+        bt_model_close(&m);
+    }
 }
 
 /* ---- students ---- */
@@ -122,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(its_logits_are_the_references),
+        cmocka_unit_test(at_once_and_by_session),
         cmocka_unit_test(who_is_the_teacher_learns_nothing),
         cmocka_unit_test(another_comes_near),
         cmocka_unit_test(another_vocabulary_is_refused),

@@ -70,12 +70,12 @@ static void the_same_vocabulary(void **state)
     assert_true(n <= 1024);
     for (uint64_t i = 0, packs = packs_count(p).packs; i < packs; i++) {
         Batch b;
-        const float *logits;
+        TeacherLogits logits;
         assert_int_equal(packs_next(p, &b, &err), BT_OK);
         for (int32_t r = 0; r < b.n_rows; r++) {
             if (b.weight[r] == 0) continue;
             assert_int_equal(teacher_logits(logits_of, &b, &r, 1, &logits, &err), BT_OK);
-            want += of_itself(logits, n);
+            want += of_itself(logits.data, n);
             counted++;
         }
     }

@@ -28,6 +28,11 @@ void cpu_train_linear(Cpu *c, Tensor x, const Weight *w, int64_t mat, Tensor out
 void cpu_train_linear_back(Cpu *c, Tensor x, TrainWeight w, int64_t mat, Tensor d_out, Tensor d_x,
                            GemmPrecision p);
 
+/* c (m, n) = a w' of a matrix that is packed. */
+void cpu_gemm_from_ahead(Cpu *cpu, size_t m, GemmMatrix a, const Weight *w, float *c,
+                         size_t c_stride);
+bool cpu_gemm_packed(Backend *b, const Weight *w);
+
 void cpu_clear(Backend *b, Tensor x);
 void cpu_linear_forth(Backend *b, Tensor x, const Weight *w, Tensor out, GemmPrecision p);
 void cpu_linear_back(Backend *b, Tensor x, TrainWeight w, Tensor d_out, Tensor d_x,

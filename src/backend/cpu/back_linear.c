@@ -112,8 +112,12 @@ static GemmMatrix weight_of(const Weight *w, int64_t mat, bool turned)
 
 void cpu_train_linear(Cpu *c, Tensor x, const Weight *w, int64_t mat, Tensor out, GemmPrecision p)
 {
-    cpu_gemm(&c->base, (size_t)x.rows, (size_t)w->n, (size_t)w->k, matrix_of(x, false),
-             weight_of(w, mat, true), out.data, tensor_stride(out), false, p);
+    if (cpu_gemm_packed(&c->base, w))
+        cpu_gemm_from_ahead(c, (size_t)x.rows, matrix_of(x, false), w, out.data,
+                            tensor_stride(out));
+    else
+        cpu_gemm(&c->base, (size_t)x.rows, (size_t)w->n, (size_t)w->k, matrix_of(x, false),
+                 weight_of(w, mat, true), out.data, tensor_stride(out), false, p);
     if (!w->bias) return;
     BiasJob job = {c->k, w->bias + mat * w->n, out};
     cpu_share_rows(c, out.rows, tensor_row(out) / 4, bias_rows, &job);
@@ -185,6 +189,7 @@ void cpu_wanted_back(Backend *b, Tensor d_out, const StepRow *rows, Tensor d_x)
 
 const BackendTraining cpu_training = {
     .clear = cpu_clear,
+    .packed = cpu_gemm_packed,
     .linear = cpu_linear_forth,
     .linear_back = cpu_linear_back,
     .adapt = cpu_adapt_forth,

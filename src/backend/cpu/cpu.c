@@ -12,6 +12,8 @@ static void cpu_close(Backend *b)
     if (!c) return;
     mem_free(c->memory);
     mem_free(c->gemm);
+    mem_free(c->ahead);
+    mem_free(c->ahead_memory);
     mem_free(c->work);
     mem_free(c->tiles);
     mem_free(c);

@@ -60,7 +60,10 @@ typedef struct Cpu {
     float *sums;       /* slots: CPU_FEW_PIECES, then CPU_PARTS a thread */
     size_t slot, slot_rows;
     void *memory;
-    unsigned char *gemm; /* work memory of products (gemm.c), once there has been one */
+    unsigned char *gemm;     /* work memory of products (gemm.c), once there has been one */
+    struct GemmAhead *ahead; /* (n_ahead) matrices that are packed, by address (gemm_ahead.c) */
+    size_t n_ahead;
+    unsigned char *ahead_memory;
 } Cpu;
 
 /* Runs fn(arg, member, begin, end) over [0, total) in chunks on the team, or right here when the

@@ -3,12 +3,14 @@
  * memory of their own that stays in the second cache, and multiply. k is cut at fixed places, rows
  * and columns do not matter to the bits (kernels/gemm.h): so neither does the number of threads.
  *
- * A frozen weight is dequantised as it is packed, a panel at a time: there is no copy of it. */
+ * A frozen weight is dequantised as it is packed, a panel at a time: there is no copy of it; but
+ * where a model only reads, its matrices may be packed once for all (cpu_gemm_ahead). */
 #include "backend/cpu/gemm.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/back.h"
 #include "base/mem.h"
 #include "tensor/dtype.h"
 
@@ -21,6 +23,13 @@ enum {
     FEW_K = 64 /* without work memory */
 };
 
+/* A frozen matrix packed ahead, in passes of MOST_K along k, each of all columns. */
+typedef struct GemmAhead {
+    const Weight *w;
+    const unsigned char *data;
+    GemmPrecision precision;
+} GemmAhead;
+
 typedef struct GemmJob {
     Cpu *c;
     GemmPrecision p;
@@ -28,6 +37,7 @@ typedef struct GemmJob {
     GemmMatrix a, x;
     const Weight *w; /* in place of x: rows [row, row + k), columns [column, column + n) */
     int64_t mat;
+    const unsigned char *right; /* packed; NULL: packed here, from x or w */
     size_t row, column;
     float *out;
     size_t stride, rows; /* rows: a piece */
@@ -125,7 +135,7 @@ static void row_pieces(void *arg, int member, int64_t begin, int64_t end)
     for (int64_t p = begin; p < end; p++) {
         size_t from = (size_t)p * job->rows, m = least(job->m - from, job->rows);
         k->gemm_pack_a(job->p, gemm_from(job->a, from, 0), m, job->k, own);
-        k->gemm(job->p, m, job->n, job->k, job->k, own, job->c->gemm, job->out + from * job->stride,
+        k->gemm(job->p, m, job->n, job->k, job->k, own, job->right, job->out + from * job->stride,
                 job->stride, job->add);
     }
 }
@@ -145,7 +155,10 @@ static size_t piece_rows(const GemmJob *job)
 
 static void multiply(GemmJob *job)
 {
-    pack_right(job);
+    if (!job->right) {
+        pack_right(job);
+        job->right = job->c->gemm;
+    }
     job->rows = piece_rows(job);
     cpu_share(job->c, (int64_t)((job->m + job->rows - 1) / job->rows), 1,
               (int64_t)(job->m * job->n * job->k / 8), row_pieces, job);
@@ -271,4 +284,133 @@ void cpu_gemm_weight(Backend *b, size_t m, const float *dy, size_t stride, const
             job.add = add || from > 0;
             multiply(&job);
         }
+}
+
+/* ---- packed ahead ---- */
+
+static bool ahead_takes(const Weight *w)
+{
+    bool floats = w->type == DT_F32 || w->type == DT_F16 || w->type == DT_BF16;
+    return floats && !w->paneled && !w->scale && w->n_mats == 1 && w->k > 0 && w->n > 0;
+}
+
+static size_t ahead_bytes(const Kernels *t, const Weight *w, GemmPrecision p)
+{
+    size_t bytes = 0, groups = ((size_t)w->n + GEMM_COLUMNS - 1) / GEMM_COLUMNS, k = (size_t)w->k;
+    for (size_t from = 0; from < k; from += MOST_K)
+        bytes += groups * t->gemm_group(p, least(k - from, MOST_K));
+    return bytes;
+}
+
+uint64_t cpu_gemm_ahead_bytes(const Backend *b, Weight *const *w, size_t n, GemmPrecision precision)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        if (ahead_takes(w[i])) bytes += ahead_bytes(((const Cpu *)b)->k, w[i], precision);
+    return bytes;
+}
+
+typedef struct AheadJob {
+    Cpu *c;
+    const Weight *w;
+    GemmPrecision p;
+    size_t from, k; /* of this pass */
+    unsigned char *to;
+} AheadJob;
+
+/* A piece is a group of columns, which are rows of the weight. */
+static void ahead_pieces(void *arg, int member, int64_t begin, int64_t end)
+{
+    const AheadJob *job = arg;
+    const Kernels *t = job->c->k;
+    float *rows = (float *)(void *)cpu_own_memory(job->c, member);
+    size_t skip = dtype_row_bytes(job->w->type, job->from), n = (size_t)job->w->n;
+    for (int64_t p = begin; p < end; p++) {
+        size_t first = (size_t)p * GEMM_COLUMNS, some = least(n - first, GEMM_COLUMNS);
+        for (size_t r = 0; r < some; r++)
+            dequant_row(job->w->type, weight_rows(job->w, 0, (int64_t)(first + r)) + skip,
+                        rows + r * job->k, job->k);
+        t->gemm_pack_x(job->p, (GemmMatrix){rows, job->k, true}, some, 0, job->k, job->k,
+                       job->to + (size_t)p * t->gemm_group(job->p, job->k));
+    }
+}
+
+static void pack_ahead(Cpu *c, const Weight *w, GemmPrecision p, unsigned char *to)
+{
+    int64_t groups = (w->n + GEMM_COLUMNS - 1) / GEMM_COLUMNS;
+    for (size_t from = 0, k = (size_t)w->k; from < k; from += MOST_K) {
+        AheadJob job = {c, w, p, from, least(k - from, MOST_K), to};
+        cpu_share(c, groups, 1, w->n * (int64_t)job.k, ahead_pieces, &job);
+        to += (size_t)groups * c->k->gemm_group(p, job.k);
+    }
+}
+
+static int by_weight(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t)((const GemmAhead *)a)->w, y = (uintptr_t)((const GemmAhead *)b)->w;
+    return (x > y) - (x < y);
+}
+
+bt_status cpu_gemm_ahead(Backend *b, Weight *const *w, size_t n, GemmPrecision precision,
+                         bt_error *err)
+{
+    Cpu *c = (Cpu *)b;
+    uint64_t bytes = cpu_gemm_ahead_bytes(b, w, n, precision);
+    if (!bytes || c->ahead) return BT_OK;
+    GemmAhead *list = mem_zalloc(n, sizeof *list);
+    unsigned char *memory = mem_aligned((size_t)bytes, 4096), *at = memory;
+    if (!list || !memory || !cpu_training_memory(c)) {
+        mem_free(list);
+        mem_free(memory);
+        return bt_fail_memory(err, "weights as products read them", bytes);
+    }
+    size_t taken = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!ahead_takes(w[i])) continue;
+        pack_ahead(c, w[i], precision, at);
+        list[taken++] = (GemmAhead){w[i], at, precision};
+        at += ahead_bytes(c->k, w[i], precision);
+    }
+    qsort(list, taken, sizeof *list, by_weight);
+    c->ahead = list;
+    c->n_ahead = taken;
+    c->ahead_memory = memory;
+    return BT_OK;
+}
+
+static const GemmAhead *find_ahead(const Cpu *c, const Weight *w)
+{
+    const GemmAhead wanted = {.w = w};
+    return c->n_ahead ? bsearch(&wanted, c->ahead, c->n_ahead, sizeof wanted, by_weight) : NULL;
+}
+
+bool cpu_gemm_packed(Backend *b, const Weight *w)
+{
+    return find_ahead((const Cpu *)b, w) != NULL;
+}
+
+void cpu_gemm_from_ahead(Cpu *cpu, size_t m, GemmMatrix a, const Weight *w, float *c,
+                         size_t c_stride)
+{
+    const GemmAhead *of = find_ahead(cpu, w);
+    const unsigned char *right = of->data;
+    size_t n = (size_t)w->n, k = (size_t)w->k, groups = (n + GEMM_COLUMNS - 1) / GEMM_COLUMNS;
+    for (size_t from = 0; from < k && m; from += MOST_K) {
+        size_t deep = least(k - from, MOST_K), group = cpu->k->gemm_group(of->precision, deep);
+        size_t wide = columns_a_pass(cpu, of->precision, deep);
+        for (size_t j = 0; j < n; j += wide) {
+            GemmJob job = {.c = cpu,
+                           .p = of->precision,
+                           .m = m,
+                           .n = least(n - j, wide),
+                           .k = deep,
+                           .a = gemm_from(a, 0, from),
+                           .out = c + j,
+                           .stride = c_stride,
+                           .add = from > 0,
+                           .right = right + j / GEMM_COLUMNS * group};
+            multiply(&job);
+        }
+        right += groups * group;
+    }
 }
