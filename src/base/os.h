@@ -42,6 +42,17 @@ bt_status os_map_check(const OsMap *map, const char *path, bt_error *err);
 void *os_pages_alloc(size_t size);
 void os_pages_free(void *memory, size_t size);
 
+/* Whole pages of zeroed memory that processes forked later share; NULL on failure. */
+void *os_shared_alloc(size_t size);
+void os_shared_free(void *memory, size_t size);
+
+/* A bell between processes: made before the fork, closed on exec, never blocks. Poll fds[0] for
+ * reading; fds[1] rings. Both may be one descriptor. Rings that nobody heard yet are one. */
+bt_status os_bell_open(int fds[2], bt_error *err);
+void os_bell_close(int fds[2]); /* sets both to -1 */
+void os_bell_ring(int fd);
+void os_bell_clear(int fd);
+
 /* Replaces `path` with what `write` puts into fd: temporary file beside it, fsync, rename, fsync
  * of the folder. Nothing is left behind on failure. A file that was there keeps its mode, a new
  * one is its owner's alone (0600); a link is replaced, not followed; a folder, pipe or device

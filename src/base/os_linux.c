@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -45,6 +46,13 @@ void sys_pages_huge(void *start, size_t size)
 int sys_sync(int fd)
 {
     return fsync(fd);
+}
+
+bt_status os_bell_open(int fds[2], bt_error *err)
+{
+    fds[0] = fds[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fds[0] >= 0) return BT_OK;
+    return bt_fail(err, BT_E_SYSTEM, "cannot make a bell between processes: %s", strerror(errno));
 }
 
 bool sys_allow_amx(void)

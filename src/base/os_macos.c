@@ -1,7 +1,9 @@
 /* macOS: what os_posix.c and cpu.c need beyond POSIX, and the machine's figures. */
+#include <errno.h>
 #include <fcntl.h>
 #include <mach/mach.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sysctl.h>
@@ -37,6 +39,20 @@ int sys_sync(int fd)
 {
     /* fsync leaves the data in the disk's own cache; file systems without this call have fsync. */
     return fcntl(fd, F_FULLFSYNC) == 0 ? 0 : fsync(fd);
+}
+
+bt_status os_bell_open(int fds[2], bt_error *err)
+{
+    if (pipe(fds) != 0) {
+        fds[0] = fds[1] = -1;
+        return bt_fail(err, BT_E_SYSTEM, "cannot make a bell between processes: %s",
+                       strerror(errno));
+    }
+    for (int i = 0; i < 2; i++) {
+        fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+        fcntl(fds[i], F_SETFL, O_NONBLOCK);
+    }
+    return BT_OK;
 }
 
 bool sys_allow_amx(void)

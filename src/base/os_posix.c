@@ -67,6 +67,47 @@ void os_pages_free(void *memory, size_t size)
     mem_give_outside();
 }
 
+void *os_shared_alloc(size_t size)
+{
+    size = whole_pages(size);
+    if (size == 0 || !mem_take_outside()) return NULL;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory != MAP_FAILED) return memory;
+    mem_give_outside();
+    return NULL;
+}
+
+void os_shared_free(void *memory, size_t size)
+{
+    if (!memory) return;
+    munmap(memory, whole_pages(size));
+    mem_give_outside();
+}
+
+/* ---- bells ---- */
+
+void os_bell_close(int fds[2])
+{
+    if (fds[0] >= 0) close(fds[0]);
+    if (fds[1] >= 0 && fds[1] != fds[0]) close(fds[1]);
+    fds[0] = fds[1] = -1;
+}
+
+void os_bell_ring(int fd)
+{
+    const uint64_t one = 1; /* eight bytes, because an event descriptor takes no other number */
+    /* Full: it rings already. */
+    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+}
+
+void os_bell_clear(int fd)
+{
+    char heard[512];
+    ssize_t n;
+    do n = read(fd, heard, sizeof heard);
+    while (n == (ssize_t)sizeof heard || (n < 0 && errno == EINTR));
+}
+
 const char *os_why(int error)
 {
     switch (error) {
