@@ -68,7 +68,7 @@ def draw(parts, rng, out):
             out.append(part)
 
 
-def spell_out(parts, most=20000):
+def spell_out(parts, most=100000):
     """All texts of a phrase, a slot as \\0."""
     texts = [""]
     for part in parts:

@@ -5,9 +5,10 @@ import os
 
 import words as w
 from grammar import draw, parsed, phrases, shares
-from moments import DAYS, Moments, NTH, ordinal
+from moments import DAYS, NTH, ordinal
 from phrases import LISTS, TALK, TIMER_NAMES, asks as p, beyond
 from sums import Sums
+from texts import Texts
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 with open(os.path.join(HERE, "..", "tools.json"), encoding="utf-8") as handle:
@@ -21,6 +22,8 @@ KINDS = {
     "event": ("appointment", "appointments"),
     "note": ("note", "notes"),
 }
+OCCASIONS = """birthday wedding holiday exam trip party flight move interview anniversary vacation
+match concert deadline term operation retirement graduation visit""".split()
 KEYS = "qwertyuiop asdfghjkl zxcvbnm"
 ABBREVIATED = {
     "please": ["pls", "plz", "plss"],
@@ -59,157 +62,11 @@ class Again(Exception):
     """No reading of this phrase may be used: draw another."""
 
 
-class Maker:
+class Maker(Texts):
     def __init__(self, rng, reserved):
-        self.rng = rng
+        super().__init__(rng)
         self.reserved = reserved  # runs of words of the test set
-        self.m = Moments(rng)
         self.s = Sums(rng)
-
-    def pick(self, values):
-        return values[int(self.rng.random() * len(values))]
-
-    # ---- words ----
-
-    def unusual(self):
-        """A word nobody lists: everyday ones, and made up ones, so that copying is learnt."""
-        r = self.rng.random()
-        if r < 0.6:
-            return self.pick(w.EVERYDAY)
-        word = "".join(self.pick(w.SYLLABLES) for _ in range(2 + (self.rng.random() < 0.4)))
-        word += self.pick(w.ENDINGS)
-        return word.capitalize() if r > 0.9 else word
-
-    def person(self):
-        r = self.rng.random()
-        if r < 0.62:
-            return self.pick(w.NAMES)
-        if r < 0.72:
-            return self.pick(w.TITLES) + " " + self.pick(w.SURNAMES)
-        if r < 0.8:
-            return self.pick(w.NAMES) + " " + self.pick(w.SURNAMES)
-        return self.unusual().capitalize() if r < 0.88 else self.pick(w.KIN)
-
-    def code(self):
-        r = self.rng.random()
-        digits = "".join(self.pick("0123456789") for _ in range(self.pick([2, 3, 4, 4, 5, 6])))
-        if r < 0.55:
-            return digits
-        if r < 0.75:
-            return self.unusual() + digits[:2]
-        if r < 0.87:
-            return "".join(self.pick("ABCDEFGHKLMNPRSTUVWXYZ") for _ in range(2)) + digits
-        return (
-            f"{digits[:2]}.{digits[2:3] or 5}" if r < 0.94 else f"{digits[:3]} {digits[::-1][:3]}"
-        )
-
-    LISTS = {
-        "o": w.OFFICES,
-        "k": w.KIN,
-        "g": w.GROCERIES,
-        "d": w.THINGS,
-        "a": w.ANIMALS,
-        "f": w.FOODS,
-        "m": w.MUSIC,
-        "l": w.SUBJECTS,
-        "s": w.SHOWS,
-        "c": w.CITIES,
-        "t": w.NOTE_TOPICS,
-        "p": w.PLACES,
-        "q": w.PARKED,
-        "x": w.OBJECTS,
-        "mo": w.MONTHS,
-        "u": w.SURNAMES,
-    }
-
-    def text(self, template):
-        """A text of the word lists, whole."""
-        out = []
-        for part in parsed(template):
-            if not isinstance(part, tuple):
-                out.append(part)
-                continue
-            slot = part[1]
-            if slot == "n":
-                out.append(self.person())
-            elif slot == "w":
-                out.append(self.unusual())
-            elif slot == "r":
-                out.append(self.code())
-            elif slot == "i":
-                out.append(str(self.m.some(40)))
-            else:
-                value = self.pick(self.LISTS[slot])
-                out.append(self.text(value) if "{" in value else value)
-        return "".join(out)
-
-    def do(self):
-        text = self.text(self.pick(w.VERB_PHRASES))
-        r = self.rng.random()
-        if r < 0.05:
-            text += " and " + self.text(self.pick(w.VERB_PHRASES))
-        elif r < 0.1:
-            text += " " + self.text(
-                self.pick(
-                    [
-                        "for {n}",
-                        "with {n}",
-                        "before the {w}",
-                        "for the {w}",
-                        "at {n}'s place",
-                        "because {n} asked",
-                        "for {k}",
-                        "with the {w}",
-                        "in the {p}",
-                    ]
-                )
-            )
-        return text
-
-    def of(self):
-        r = self.rng.random()
-        if r < 0.45:
-            return self.text(self.pick(w.THINGS))
-        if r < 0.7:
-            return self.pick(["the ", "my ", "the ", ""]) + self.text(self.pick(w.EVENTS))
-        return (
-            self.clause()
-            if r < 0.8
-            else self.text(self.pick(["{w}", "the {w}", "{g}", "{n}'s {w}", "my {w}"]))
-        )
-
-    def clause(self):
-        return self.text(
-            self.pick(
-                [
-                    "{n} is coming",
-                    "{n} comes at {i}",
-                    "the {w} is ready",
-                    "I promised {n} {d}",
-                    "{k} is waiting",
-                    "the {o} closes early",
-                    "{n}'s flight lands",
-                    "the {f} is done",
-                    "{n} needs {d}",
-                    "the {w} ends",
-                    "{n} is on holiday",
-                    "the shop closes soon",
-                    "I have to leave early",
-                    "{n} called",
-                    "{k} has a birthday",
-                    "it is {n}'s birthday",
-                    "the guests arrive",
-                    "the {s} starts",
-                    "school is out",
-                    "rent is due",
-                    "{d} must go back",
-                    "we are out of {g}",
-                    "there is no {g} left",
-                    "I should {w}",
-                    "I will be late",
-                ]
-            )
-        )
 
     # ---- filling ----
 
@@ -233,11 +90,28 @@ class Maker:
             if isinstance(value, tuple) and value[0] == "copy":
                 out.append([value[1], value[2] if len(value) > 2 else "text"])
             elif isinstance(value, tuple):
-                out.append([value[0], None])
+                out.append([value[0], False])
                 arguments.update(value[1])
             else:
-                out.append([value, None])
+                out.append([value, False])
+        self.articles(out)
         return out, arguments
+
+    @staticmethod
+    def articles(segments):
+        """No "my" before "my sister's birthday", and "an interview"."""
+        for before, (text, key) in zip(segments, segments[1:]):
+            words = before[0].split(" ")
+            if not key or before[1] is not None or len(words) < 2 or words[-1]:
+                continue
+            article = words[-2].lower()
+            if article not in ("a", "an", "the", "my", "our", "that"):
+                continue
+            if text.startswith(("the ", "my ", "a ", "our ", "some ", "all ", "those ", "two ")):
+                before[0] = " ".join(words[:-2] + [""])
+            elif article in ("a", "an"):
+                words[-2] = words[-2][0] + ("n" if text[:1].lower() in tuple("aeiou") else "")
+                before[0] = " ".join(words)
 
     def phrase(self, block):
         return self.pick(phrases(block))
@@ -252,6 +126,20 @@ class Maker:
             return m.every()
         if name == "range":
             return m.range()
+        if name == "food":
+            return self.pick(w.FOODS + TIMER_NAMES)
+        if name == "occasion":
+            return self.pick([self.event_text, lambda: self.pick(OCCASIONS)])()
+        if name in ("yearly", "weekly", "daily"):
+            unit = {"yearly": "year", "weekly": "week", "daily": "day"}[name]
+            said = [f"every {unit}", f"each {unit}", f"every single {unit}", name, f"once a {unit}"]
+            return self.pick(said[:2] + said), {"every": unit}
+        if name == "alen":
+            said, spelling = m.adjective_length()
+            return said, {"in": spelling}
+        if name == "date":
+            said, spelling = m.date_on()
+            return said, {"day": spelling}
         if name in ("clock", "on", "day", "past"):
             said, spelling = {"clock": m.clock, "on": m.day, "day": m.plain_day, "past": m.past}[
                 name
@@ -284,13 +172,17 @@ class Maker:
         shout = not lower and rng.random() < 0.02
         abbreviate = rng.random() < 0.18
         slips = 0 if rng.random() < 0.84 else 1 + (rng.random() < 0.3)
+        before = ""
         for segment in segments:
             text, key = segment
-            if abbreviate and key is None:
+            number, before = before[-1:].isdigit(), text
+            if abbreviate and not key:
                 text = " ".join(
                     (
                         self.pick(ABBREVIATED[x.lower()])
-                        if x.lower() in ABBREVIATED and rng.random() < 0.5
+                        if x.lower() in ABBREVIATED
+                        and rng.random() < 0.5
+                        and (x not in ("to", "and") or key is None and not number)
                         else x
                     )
                     for x in text.split(" ")
@@ -307,7 +199,7 @@ class Maker:
             if len(parts[at]) > 4 and parts[at].isalpha() and parts[at].isascii():
                 parts[at] = self.typo(parts[at])
                 segment[0] = " ".join(parts)
-        if not lower and not shout and segments[0][1] is None and segments[0][0]:
+        if not lower and not shout and not segments[0][1] and segments[0][0]:
             first = segments[0][0]
             segments[0][0] = first[0].upper() + first[1:]
         return lower
@@ -368,9 +260,9 @@ class Maker:
                 segments.insert(at, [self.pick([" um ", " uh ", " like ", " er "]), None])
         if rng.random() < 0.4:
             last = segments[-1]
-            if last[1] is None and last[0][-1:] not in ".?!":
+            if not last[1] and last[0][-1:] not in ".?!":
                 last[0] = last[0].rstrip() + self.pick([".", ".", "!", "?", "..", " "])
-            elif last[1] is not None:
+            elif last[1]:
                 segments.append([self.pick([".", ".", "!", ""]), None])
 
     def finish(self, segments, arguments=None, framed=True):
@@ -491,23 +383,28 @@ class Maker:
 
         def slots(name):
             if name == "event":
-                return "copy", self.text(self.pick(w.EVENTS))
+                return "copy", self.event_text()
             if name == "when":
                 return self.m.when(0.0, 0.25)
             if name == "len":
                 said, spelling = self.m.long_length()
                 return said, {"for": spelling}
+            if name == "alen":
+                said, spelling = self.m.adjective_length()
+                return said, {"for": spelling}
             return self.moment_slots(name)
 
         segments, arguments = self.fill(parts, slots)
+        if "book" in segments[0][0] and any(
+            key and text.startswith(("train", "flight")) for text, key in segments
+        ):
+            raise Again  # tickets are bought elsewhere
         text, arguments = self.finish(segments, arguments)
         return text, [call("event", **arguments)]
 
     def note(self):
         parts, _ = self.phrase(p.NOTE)
-        note = self.text(self.pick(w.NOTES))
-        if self.rng.random() < 0.15:
-            note += self.pick([" and ", ", "]) + self.text(self.pick(w.NOTES))
+        note = self.note_text()
         segments, arguments = self.fill(parts, lambda s: ("copy", note))
         text, arguments = self.finish(segments, arguments, framed=self.rng.random() < 0.4)
         return text, [call("note", **arguments)]
@@ -560,25 +457,41 @@ class Maker:
     def query(self, kind):
         """Words by which something is looked for."""
         r = self.rng.random()
-        if kind == "reminder" and r < 0.5:
+        if kind == "reminder" and r < 0.45:
             return self.do()
-        if r < 0.25:
+        if r < 0.2:
             return self.unusual()
-        if r < 0.4:
+        if r < 0.3:
             return self.person()
-        if kind == "note" and r < 0.75:
+        if kind == "note" and r < 0.6:
             return self.pick(w.NOTE_TOPICS)
-        thing = self.text(self.pick(w.THINGS))
-        for word in ("the ", "my "):
+        if kind == "event" and r < 0.5:
+            return self.entry()
+        if r < 0.7:
+            thing = self.text(
+                self.pick(["{v}", "{v} {t}", "{v} {v}", "{n}'s {v}", "{j} {v}", "{v}s"])
+            )
+        else:
+            thing = self.thing()
+        for word in ("the ", "my ", "a ", "our ", "some ", "all ", "those ", "the "):
             thing = thing[len(word) :] if thing.startswith(word) else thing
-        return thing if r < 0.85 else self.pick(w.GROCERIES)
+        return thing if r < 0.9 else self.pick(w.GROCERIES)
+
+    def entry(self):
+        """An entry by its words: the word "appointment" is not one of them."""
+        text = self.event_text()
+        for word in ("appointment with ", "appointment at the ", "the ", "my "):
+            text = text[len(word) :] if text.startswith(word) else text
+        if text.endswith(" appointment"):
+            text = text[: -len(" appointment")].removesuffix("'s")
+        return text
 
     def query_slots(self, kind):
         def slots(name):
             if name == "word":
                 return "copy", self.query(kind)
             if name == "event":
-                return "copy", self.text(self.pick(w.EVENTS))
+                return "copy", self.entry()
             if name == "person":
                 return "copy", self.person()
             if name == "name":
@@ -595,8 +508,11 @@ class Maker:
 
     def find(self):
         kind = self.pick(["note", "note", "event", "event", "reminder", "all"])
-        parts, _ = self.phrase(p.FIND[kind])
+        alarm = kind == "reminder" and self.rng.random() < 0.12
+        parts, _ = self.phrase(p.FIND_ALARM if alarm else p.FIND[kind])
         segments, arguments = self.fill(parts, self.query_slots(kind))
+        if alarm:
+            arguments["text"] = "alarm"
         text, arguments = self.finish(segments, arguments)
         return text, [call("find", kind=kind, **arguments)]
 
@@ -610,7 +526,25 @@ class Maker:
             kind = "event"
             parts, _ = self.phrase(p.CANCEL_DAY)
             segments, arguments = self.fill(parts, self.query_slots(kind))
-        elif r < 0.72:
+        elif r < 0.68:
+            kind = self.pick(["event", "event", "reminder", "timer"])
+            several = kind != "timer" and self.rng.random() < 0.5
+            one = self.pick({"event": ["appointment", "meeting", "event"]}.get(kind, [kind]))
+            parts, _ = self.phrase(
+                (p.CANCEL_ALL_WHEN if several else p.CANCEL_WHEN)
+                if kind != "timer"
+                else p.CANCEL_LAST
+            )
+
+            def when_slots(name):
+                if name in ("kind", "kinds"):
+                    return one + ("s" if name == "kinds" else ""), {}
+                return self.moment_slots(name)
+
+            segments, arguments = self.fill(parts, when_slots)
+            if several:
+                arguments["text"] = "all"
+        elif r < 0.75:
             parts, _ = self.phrase(p.CANCEL_ALARM)
             segments, arguments = self.fill(parts, self.moment_slots)
             text, arguments = self.finish(segments, arguments)
@@ -621,7 +555,7 @@ class Maker:
                 one, many = self.pick(
                     [("event", "events"), ("meeting", "meetings"), ("entry", "entries")]
                 )
-            block = p.CANCEL_ALL if r < 0.8 else p.CANCEL_LAST if r < 0.88 else p.CANCEL_NUMBER
+            block = p.CANCEL_ALL if r < 0.84 else p.CANCEL_LAST if r < 0.92 else p.CANCEL_NUMBER
             number = self.m.some(9)
             nth = self.pick([NTH[number - 1], ordinal(number)])
 
@@ -632,7 +566,7 @@ class Maker:
 
             parts, _ = self.phrase(block)
             segments, arguments = self.fill(parts, slots)
-            if r < 0.8:
+            if r < 0.84:
                 arguments["text"] = "all"
         text, arguments = self.finish(segments, arguments)
         return text, [call("cancel", kind=kind, **arguments)]
@@ -688,8 +622,31 @@ class Maker:
             text, arguments = self.finish(segments, arguments)
             return text, [call("change", kind="reminder", **arguments)]
         kind = "event" if r < 0.75 else "reminder"
-        parts, _ = self.phrase(p.CHANGE_FROM if r < 0.35 else p.CHANGE[kind])
-        segments, arguments = self.fill(parts, self.to_slots(kind))
+        block = p.CHANGE_FROM if r < 0.42 else p.CHANGE[kind]
+        if r > 0.9:
+            kind, block = self.pick(
+                [
+                    ("timer", p.CHANGE_TIMER),
+                    ("reminder", p.CHANGE_ALARM),
+                    ("reminder", p.CHANGE_NUMBER),
+                    ("event", p.CHANGE_NUMBER),
+                ]
+            )
+        number = self.m.some(9)
+        inner = self.to_slots(kind)
+
+        def slots(name):
+            if name == "kind":
+                return kind if kind == "reminder" else self.pick(["appointment", "event"]), {}
+            if name in ("i", "nth"):
+                nth = self.pick([NTH[number - 1], ordinal(number)])
+                return (self.m.said(number) if name == "i" else nth), {"number": number}
+            return inner(name)
+
+        parts, _ = self.phrase(block)
+        segments, arguments = self.fill(parts, slots)
+        if block is p.CHANGE_ALARM:
+            arguments["text"] = "alarm"
         text, arguments = self.finish(segments, arguments)
         return text, [call("change", kind=kind, **arguments)]
 
@@ -709,7 +666,7 @@ class Maker:
                 else (
                     p.DATE_OF
                     if r < 0.54
-                    else p.DATE_FAR if r < 0.78 else p.DATE_TIME if r < 0.85 else p.DAYS
+                    else p.DATE_FAR if r < 0.74 else p.DATE_TIME if r < 0.8 else p.DAYS
                 )
             )
         )
@@ -717,29 +674,22 @@ class Maker:
 
         def slots(name):
             if name == "day_of":
-                said, spelling = self.m.day() if self.rng.random() < 0.6 else self.m.past()
+                said, spelling = self.pick([self.m.day, self.m.day, self.m.ahead, self.m.past])()
                 return said, {"day": spelling}
             if name == "feast":
                 said, spelling = self.m.feast()
                 return said, {"day": spelling}
             if name in ("from", "to"):
                 said, spelling = self.pick(
-                    [self.m.date, self.m.date, self.m.numeric, self.m.plain_day]
+                    [self.m.date] * 4 + [self.m.numeric, self.m.plain_day]
                 )()
                 return said, {name: spelling}
             if name == "day" and self.rng.random() < 0.2:
-                event = self.pick(
-                    [
-                        "my birthday on {}",
-                        "the wedding on {}",
-                        "my holiday on {}",
-                        "the exam on {}",
-                        "our trip on {}",
-                        "the party on {}",
-                    ]
-                )
-                said, spelling = self.m.date()
-                return event.format(said), {"day": spelling}
+                said, spelling = self.m.date_on()
+                occasion = self.pick(OCCASIONS) if self.rng.random() < 0.6 else self.event_text()
+                if occasion.startswith(("my ", "the ")):
+                    return f"{occasion} {said}", {"day": spelling}
+                return f"{self.pick(['my', 'the', 'our'])} {occasion} {said}", {"day": spelling}
             return self.moment_slots(name)
 
         segments, arguments = self.fill(parts, slots)
@@ -751,8 +701,11 @@ class Maker:
         return text, [call("days" if block is p.DAYS else "date", **arguments)]
 
     def calculate(self):
-        said, spelling = self.s.expression()
-        parts, marks = self.phrase(p.CALC)
+        r = self.rng.random()
+        said, spelling = (
+            self.s.command() if r < 0.24 else self.s.fact() if r < 0.32 else self.s.expression()
+        )
+        parts, marks = self.phrase(p.CALC_DO if r < 0.32 else p.CALC)
         segments, _ = self.fill(parts, lambda s: said)
         if "no_add" in marks and segments[0][0].startswith("add up") and "+" not in spelling:
             segments[0][0] = "calculate "
@@ -823,7 +776,7 @@ class Maker:
         if name == "clause":
             return self.clause()
         if name == "event":
-            return self.text(self.pick(w.EVENTS))
+            return self.event_text()
         if name in ("c", "o", "k", "g"):
             return self.pick(self.LISTS[name])
         return self.person() if name == "n" else self.unusual()

@@ -106,7 +106,7 @@ class Moments:
             m = self.minute()
             if m == 0:
                 return f"{h}:00", str(h)
-            return f"{h}{self.pick([':', ':', ':', '.'])}{m:02d}", f"{h}:{m:02d}"
+            return f"{h}{self.pick([':', ':', ':', ':', '.', '.', ' '])}{m:02d}", f"{h}:{m:02d}"
         if r < 0.68:
             word = self.pick(["half past", "half past", "half", "half-past"])
             return f"{word} {said}", f"{h}:30"
@@ -126,7 +126,9 @@ class Moments:
             )
         m = self.pick([5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55])
         words = number_words(m) if m > 9 else "oh " + number_words(m)
-        return f"{number_words(h)} {words}", f"{h}:{m:02d}"
+        if rng.random() < 0.3:
+            return f"{number_words(h)}-{words.replace(' ', '-')}", f"{h}:{m:02d}"
+        return f"{number_words(h)} {words.replace('-', self.pick('- '))}", f"{h}:{m:02d}"
 
     def half(self):
         """With its half: "5pm", "5 in the morning"."""
@@ -268,8 +270,28 @@ class Moments:
 
     def ahead(self):
         """in three days"""
-        n = self.some(12) if self.rng.random() < 0.8 else self.some(200)
+        r = self.rng.random()
+        if r < 0.1:
+            return self.pick(
+                [
+                    ("in a fortnight", "in 2 weeks"),
+                    ("a fortnight from now", "in 2 weeks"),
+                    ("in a couple of days", "in 2 days"),
+                    ("in a couple of weeks", "in 2 weeks"),
+                    ("in a couple of months", "in 2 months"),
+                    ("in half a year", "in 6 months"),
+                    ("this time next week", "in 1 week"),
+                    ("one week from today", "in 1 week"),
+                    ("in a week's time", "in 1 week"),
+                    ("in two weeks' time", "in 2 weeks"),
+                    ("in three days' time", "in 3 days"),
+                    ("in a month's time", "in 1 month"),
+                ]
+            )
+        n = self.some(12) if r < 0.65 else self.pick([10, 14, 20, 21, 28, 30, 40, 45, 50, 60, 80])
         unit = self.pick(["day", "day", "day", "week", "week", "month", "year"])
+        if r > 0.8:
+            n, unit = self.pick([self.some(400), self.some(120), 90, 100, 120, 180, 200]), "day"
         spelling = f"in {n} {unit}" + ("s" if n > 1 else "")
         if n == 1:
             return (
@@ -290,6 +312,8 @@ class Moments:
                     f"in {self.said(n)} {unit}s",
                     f"in {self.said(n)} {unit}s",
                     f"{self.said(n)} {unit}s from now",
+                    f"{self.said(n)} {unit}s from today",
+                    f"in {self.said(n)} {unit}s from now",
                 ]
             ),
             spelling,
@@ -299,9 +323,16 @@ class Moments:
         """A day with its small word: (said, spelling)."""
         r = self.rng.random()
         if r < 0.22:
-            return "tomorrow", "tomorrow"
+            return (
+                (
+                    self.pick(["sometime tomorrow", "some time tomorrow", "for tomorrow"])
+                    if r < 0.01
+                    else "tomorrow"
+                ),
+                "tomorrow",
+            )
         if r < 0.27:
-            return "today", "today"
+            return self.pick(["today", "today", "today", "later today"]), "today"
         if r < 0.31:
             return (
                 self.pick(["the day after tomorrow", "day after tomorrow", "overmorrow"]),
@@ -400,7 +431,19 @@ class Moments:
             return "last " + said, "last " + day
         if r < 0.4:
             return "yesterday", "yesterday"
-        n = self.some(20)
+        if r < 0.5:
+            return self.date()
+        if r < 0.55:
+            return self.pick(
+                [
+                    ("a fortnight ago", "2 weeks ago"),
+                    ("the day before yesterday", "2 days ago"),
+                    ("half a year ago", "6 months ago"),
+                    ("a couple of days ago", "2 days ago"),
+                    ("a couple of weeks ago", "2 weeks ago"),
+                ]
+            )
+        n = self.some(self.pick([12, 20, 100, 365]))
         unit = self.pick(["day", "week", "month", "year"])
         if n == 1:
             return self.pick([f"a {unit} ago", f"one {unit} ago"]), f"1 {unit} ago"
@@ -414,6 +457,8 @@ class Moments:
         mins = self.pick(["minutes", "minutes", "minutes", "min", "mins", "minute", "m"])
         hours = self.pick(["hours", "hours", "hours", "hrs", "h"])
         secs = self.pick(["seconds", "seconds", "secs", "sec", "s"])
+        if rng.random() < 0.07:
+            return self.odd_length()
         if r < 0.5:
             n = (
                 self.pick([5, 10, 15, 20, 25, 30, 40, 45, 50, 60, 90])
@@ -518,6 +563,71 @@ class Moments:
             f"{n} min {m} s",
         )
 
+    def odd_length(self):
+        n, m = 2 + self.some(8), self.pick([5, 10, 12, 15, 20, 25, 35, 40])
+        word = self.pick([str(n), number_words(n)])
+        return self.pick(
+            [
+                ("half a minute", "30 s"),
+                ("a minute", "1 min"),
+                ("1/2 an hour", "30 min"),
+                ("3/4 of an hour", "45 min"),
+                ("1/4 hour", "15 min"),
+                ("three quarters of an hour", "45 min"),
+                ("one minute thirty", "1 min 30 s"),
+                ("a couple of minutes", "2 min"),
+                ("a couple of hours", "2 h"),
+                ("a minute and a half", "1 min 30 s"),
+                (f"an hour and {m} minutes", f"1 h {m} min"),
+                (f"an hour and {number_words(m)}", f"1 h {m} min"),
+                (f"one hour {number_words(m)}", f"1 h {m} min"),
+                (f"an hour {m}", f"1 h {m} min"),
+                (f"{word} and a quarter hours", f"{n} h 15 min"),
+                (f"{word} and three quarter hours", f"{n} h 45 min"),
+                (f"{word} and a half minutes", f"{n} min 30 s"),
+                (f"{word} and a half minutes", f"{n} min 30 s"),
+                (f"{n} 1/2 minutes", f"{n} min 30 s"),
+                (f"{n}.5 minutes", f"{n} min 30 s"),
+                (f"{n}.5 hours", f"{n} h 30 min"),
+                (f"{word} hours and a half", f"{n} h 30 min"),
+                (f"{n}:{m:02d} hours", f"{n} h {m} min"),
+                (f"{n}:{m:02d} minutes", f"{n} min {m} s"),
+                (f"{word} hours {number_words(m)} minutes", f"{n} h {m} min"),
+                (f"{word} minutes {number_words(m)}", f"{n} min {m} s"),
+                (f"{word} minutes and {number_words(m)} seconds", f"{n} min {m} s"),
+            ]
+        )
+
+    def adjective_length(self):
+        """As in "a two hour meeting"."""
+        r = self.rng.random()
+        glue = self.pick([" ", " ", "-"])
+        if r < 0.5:
+            n = self.pick([5, 10, 15, 20, 25, 30, 40, 45, 50, 60, 90, self.some(99)])
+            unit = self.pick(["minute", "minute", "min", "minutes", "mins"])
+            return f"{self.said(n)}{glue}{unit}", f"{n} min"
+        if r < 0.75:
+            n = self.pick([1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 12, 24])
+            unit = self.pick(["hour", "hour", "hour", "hours", "h", "hr"])
+            return f"{self.said(n)}{glue}{unit}", f"{n} h"
+        if r < 0.85:
+            n = self.pick([10, 15, 20, 30, 30, 40, 45, 60, 90])
+            return f"{self.said(n)}{glue}{self.pick(['second', 'second', 'sec'])}", f"{n} s"
+        if r < 0.91:
+            return self.pick(["half hour", "half-hour", "half an hour", "half hour long"]), "30 min"
+        n = self.some(4)
+        return (
+            self.pick(
+                [
+                    f"{self.said(n)} and a half hour",
+                    f"{n}.5 hour",
+                    f"{number_words(n)}-and-a-half-hour",
+                    f"{n} 1/2 hour",
+                ]
+            ),
+            f"{n} h 30 min",
+        )
+
     def long_length(self):
         """Days and weeks too, for entries."""
         if self.rng.random() < 0.6:
@@ -545,7 +655,12 @@ class Moments:
                 [("morning", "am"), ("evening", "pm"), ("afternoon", "pm"), ("night", "pm")]
             )
             return self.pick(
-                [f"{said} {part} at {time}", f"at {time} {said} {part}", f"{said} {part} {time}"]
+                [
+                    f"{said} {part} at {time}",
+                    f"at {time} {said} {part}",
+                    f"{said} {part} {time}",
+                    f"at {time} on {said} {part}" if day != "tomorrow" else f"{time} {said} {part}",
+                ]
             ), {"day": day, "time": spelling + half}
         if r < 0.18:
             time, spelling = self.spoken()
@@ -592,6 +707,8 @@ class Moments:
                     ("this afternoon", "afternoon"),
                     ("later tonight", "evening"),
                     ("this morning", "morning"),
+                    ("later this evening", "evening"),
+                    ("sometime this afternoon", "afternoon"),
                 ]
             )
             return said, {"day": "today", "time": time}
@@ -605,6 +722,18 @@ class Moments:
             "day": spelling,
             "time": part if part != "night" else "evening",
         }
+
+    def date_on(self):
+        """A date with its small word, as "on the 3rd of may"."""
+        r = self.rng.random()
+        if r < 0.7:
+            said, spelling = self.date()
+        elif r < 0.85:
+            said, spelling = self.numeric()
+        else:
+            day = 1 + int(self.rng.random() * 31)
+            return "on the " + ordinal(day), ordinal(day)
+        return ("on the " if said[0].isdigit() and " of " in said else "on ") + said, spelling
 
     def when(self, lengths=0.22, days=0.15):
         """(said, arguments): "tomorrow at 5", "in 20 minutes" ..."""
@@ -652,79 +781,6 @@ class Moments:
             "day": day_spelling,
             "time": spelling,
         }
-
-    def range(self):
-        """From and to, as an entry's arguments."""
-        r = self.rng.random()
-        to = self.pick([" to ", " to ", " until ", " till ", "-", " - ", " til "])
-        if r < 0.55:
-            a, b = 1 + int(self.rng.random() * 12), 0
-            b = a % 12 + 1 + int(self.rng.random() * 2)
-            b = (b - 1) % 12 + 1
-            day, spelling = self.day()
-            if self.rng.random() < 0.3:
-                half = self.pick(["am", "pm"])
-                first, last = f"{a}", f"{b}{self.pick(['', ' '])}{half}"
-                args = {"day": spelling, "time": f"{a}{half}", "end": f"{b}{half}"}
-            elif self.rng.random() < 0.4:
-                h, m = 8 + int(self.rng.random() * 10), self.pick([0, 15, 30])
-                e = h + 1 + int(self.rng.random() * 3)
-                first, last = f"{h:02d}:{m:02d}", f"{e:02d}:{m:02d}"
-                if 10 <= h <= 12 or 10 <= e <= 12:
-                    first, last, args = (
-                        str(a),
-                        str(b),
-                        {"day": spelling, "time": str(a), "end": str(b)},
-                    )
-                else:
-                    args = {"day": spelling, "time": first, "end": last}
-            else:
-                m = self.pick(["", "", ":30"])
-                first, last = f"{a}", f"{b}{m}"
-                args = {"day": spelling, "time": first, "end": last}
-            start = self.pick(["from ", "from ", "", "between "])
-            if start == "between ":
-                to = " and "
-            if start == "" and to.strip() not in ("-",):
-                start = "from "
-            body = f"{start}{first}{to}{last}"
-            return (
-                f"{day} {body}" if self.rng.random() < 0.75 or start == "" else f"{body} {day}"
-            ), args
-        if r < 0.85:
-            month = int(self.rng.random() * 12)
-            a = 1 + int(self.rng.random() * 20)
-            b = a + 1 + int(self.rng.random() * 8)
-            name = MONTHS[month]
-            args = {"day": f"{a} {name[:3]}", "end": f"{b} {name[:3]}"}
-            return (
-                self.pick(
-                    [
-                        f"from {name} {a}{to}{name} {b}",
-                        f"from {a} {name}{to}{b} {name}",
-                        f"from {a}{to}{b} {name}",
-                        f"{name} {a}{to}{b}",
-                        f"{name} {a}{to}{name} {b}",
-                        f"from the {ordinal(a)}{to}the {ordinal(b)} of {name}",
-                        f"{a}{to}{b} {name}",
-                    ]
-                ),
-                args,
-            )
-        if r < 0.93:
-            a = 1 + int(self.rng.random() * 20)
-            b = a + 1 + int(self.rng.random() * 8)
-            if to.strip() == "-":
-                to = " to "
-            return f"from the {ordinal(a)}{to}the {ordinal(b)}", {
-                "day": ordinal(a),
-                "end": ordinal(b),
-            }
-        i = int(self.rng.random() * 5)
-        k = i + 1 + int(self.rng.random() * (6 - i))
-        if to.strip() == "-":
-            to = " to "
-        return f"from {DAYS[i]}{to}{DAYS[min(k, 6)]}", {"day": DAYS[i], "end": DAYS[min(k, 6)]}
 
     def every(self):
         """(said, arguments)."""

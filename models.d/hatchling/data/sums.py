@@ -137,6 +137,10 @@ class Sums:
             n = int(rng.random() * 20000)
             if n > 999 and rng.random() < 0.3:
                 return f"{n:,}", str(n)
+            if rng.random() < 0.15:
+                n = self.pick([100, 200, 500, 1000, 1500, 2000, 2500, 5000, 10000, 100000, 1000000])
+                said = {100: "a hundred", 1000: "a thousand", 1000000: "a million"}.get(n)
+                return said or (number_words(n) if n < 100000 else f"{n:,}"), str(n)
             return str(n), str(n)
         else:
             text = f"{rng.random() * self.pick([10, 100, 1000]):.{self.pick([1, 2, 2])}f}"
@@ -153,19 +157,238 @@ class Sums:
         a, b = self.typed(depth + 1), self.typed(depth + 1)
         op = self.pick("+-*/")
         gap = self.pick(["", "", " "])
-        sign = {"*": self.pick(["*", "*", "x", "×"]), "/": self.pick(["/", "/", "÷"])}.get(op, op)
-        if sign == "x" and not gap:
-            sign = "*"
-        said, spelling = f"{a[0]}{gap}{sign}{gap}{b[0]}", f"{a[1]} {op} {b[1]}"
+        said, spelling = f"{a[0]}{gap}{self.sign(op, gap)}{gap}{b[0]}", f"{a[1]} {op} {b[1]}"
         if depth == 0 and self.rng.random() < 0.25:
             power = self.pick(["2", "3"])
             return f"({said})^{power}", f"({spelling}) ^ {power}"
         return (f"({said})", f"({spelling})") if depth else (said, spelling)
 
+    def sign(self, op, gap):
+        signs = {"*": ["*", "*", "x", "×"], "/": ["/", "/", "÷", ":"], "-": ["-", "-", "–"]}
+        said = self.pick(signs.get(op, [op]))
+        return "*" if said == "x" and not gap else said
+
+    def small(self):
+        """A number of everyday sums: (said, digits)."""
+        r = self.rng.random()
+        if r < 0.6:
+            n = 1 + int(self.rng.random() * self.pick([9, 12, 20, 100]))
+        elif r < 0.85:
+            n = int(self.rng.random() * 1000)
+        else:
+            return self.number()
+        return str(n), str(n)
+
+    def typed_number(self):
+        said, digits = self.small()
+        return (said if said[0].isdigit() else digits), digits
+
+    def chain(self):
+        """Several numbers in a row, typed: 34 + 8 - 6."""
+        gap = self.pick(["", " ", " "])
+        ops = self.pick(["+", "+", "+-", "+-*/", "*", "*/", "-", "+*"])
+        said, spelling = self.typed_number()
+        if self.rng.random() < 0.15:
+            said, spelling = "-" + said, "-" + spelling
+        for _ in range(self.pick([1, 2, 2, 2, 3, 3, 4, 5])):
+            op = self.pick(ops)
+            text, digits = self.typed_number()
+            if self.rng.random() < 0.22:
+                inner = self.pick("+-*/")
+                other = self.typed_number()
+                text, digits = (
+                    f"({text}{gap}{self.sign(inner, gap)}{gap}{other[0]})",
+                    f"({digits} {inner} {other[1]})",
+                )
+            said += f"{gap}{self.sign(op, gap)}{gap}{text}"
+            spelling += f" {op} {digits}"
+        if self.rng.random() < 0.25:  # brackets first
+            inner, op = self.pick("+-"), self.pick("*/")
+            x, y = self.typed_number(), self.typed_number()
+            head = f"({x[0]}{gap}{inner}{gap}{y[0]})", f"({x[1]} {inner} {y[1]})"
+            return (
+                f"{head[0]}{gap}{self.sign(op, gap)}{gap}{said.lstrip('-')}",
+                f"{head[1]} {op} {spelling.lstrip('-')}",
+            )
+        return said, spelling
+
+    def spoken_chain(self):
+        """five times six plus two"""
+        words = self.rng.random() < 0.4
+
+        def one():
+            text, digits = self.small()
+            return (
+                number_words(int(digits)) if words and digits.isdigit() else text
+            ), digits
+
+        said, spelling = one()
+        if self.rng.random() < 0.2:
+            said, spelling = self.pick(["minus ", "negative "]) + said, "-" + spelling
+        if self.rng.random() < 0.12:
+            op = self.pick("*/")
+            (x, i), (y, j) = one(), one()
+            return (
+                self.pick(
+                    [
+                        f"the sum of {x} and {y} {self.pick(WORDS[op][:1])} {said}",
+                        f"open bracket {x} plus {y} close bracket {WORDS[op][0]} {said}",
+                        f"{x} plus {y} in brackets {WORDS[op][0]} {said}",
+                    ]
+                ),
+                f"({i} + {j}) {op} {spelling}",
+            )
+        plain = [o for o in "+-*/"]
+        for _ in range(self.pick([1, 2, 2, 3])):
+            op = self.pick(plain)
+            text, digits = one()
+            word = self.pick([x for x in WORDS[op] if x.isalpha() and x != "and" or " " in x])
+            said += f" {word} {text}"
+            spelling += f" {op} {digits}"
+        return said, spelling
+
+    def several(self, most=5):
+        """Numbers in a row: (said, digits of each)."""
+        numbers = [self.small() for _ in range(2 + int(self.rng.random() * (most - 1)))]
+        if self.rng.random() < 0.2:
+            numbers = [(number_words(int(d)) if d.isdigit() else s, d) for s, d in numbers]
+        digits = [d for _, d in numbers]
+        said = [s for s, _ in numbers] if not any("," in s for s, _ in numbers) else digits
+        if len(said) == 2:
+            return f"{said[0]} {self.pick(['and', 'and', '&'])} {said[1]}", digits
+        return (
+            self.pick(
+                [
+                    ", ".join(said[:-1]) + " and " + said[-1],
+                    ", ".join(said[:-1]) + ", and " + said[-1],
+                    ", ".join(said),
+                    " and ".join(said),
+                    " ".join(said[:-1]) + " and " + said[-1] if said == digits else ", ".join(said),
+                ]
+            ),
+            digits,
+        )
+
+    def command(self):
+        """What begins with a verb: "add 3, 4 and 5"."""
+        (a, x), (b, y), (c, z) = self.small(), self.small(), self.small()
+        if self.rng.random() < 0.2:
+            a, b = (number_words(int(n)) if n.isdigit() else n for n in (x, y))
+        r = self.rng.random()
+        if r < 0.34:
+            said, digits = self.several()
+            many = self.rng.random()
+            if many < 0.7:
+                verb = self.pick(
+                    ["add", "add", "add up", "sum up", "sum", "total", "add together", "tot up"]
+                )
+                tail = self.pick(["", "", "", " together", " up"]) if verb == "add" else ""
+                return f"{verb} {said}{tail}", " + ".join(digits)
+            if many < 0.85:
+                return f"multiply {said}", " * ".join(digits)
+            return (
+                self.pick(["average ", "take the average of ", "give me the mean of "]) + said,
+                f"({' + '.join(digits)}) / {len(digits)}",
+            )
+        form, spelling = self.pick(
+            [
+                ("add {0} to {1}", "{1} + {0}"),
+                ("add {0} to {1}", "{1} + {0}"),
+                ("add {0} and {1}", "{0} + {1}"),
+                ("subtract {0} from {1}", "{1} - {0}"),
+                ("subtract {0} from {1}", "{1} - {0}"),
+                ("deduct {0} from {1}", "{1} - {0}"),
+                ("take {0} away from {1}", "{1} - {0}"),
+                ("take {0} off {1}", "{1} - {0}"),
+                ("multiply {0} by {1}", "{0} * {1}"),
+                ("multiply {0} by {1}", "{0} * {1}"),
+                ("multiply {0} with {1}", "{0} * {1}"),
+                ("divide {0} by {1}", "{0} / {1}"),
+                ("divide {0} by {1}", "{0} / {1}"),
+                ("divide {0} into {1} parts", "{0} / {1}"),
+                ("split {0} by {1}", "{0} / {1}"),
+                ("split {0} between {1}", "{0} / {1}"),
+                ("split {0} euros between {1} people", "{0} / {1}"),
+                ("split {0} among {1} of us", "{0} / {1}"),
+                ("share {0} between {1} people", "{0} / {1}"),
+                ("halve {0}", "{0} / 2"),
+                ("double {0}", "{0} * 2"),
+                ("triple {0}", "{0} * 3"),
+                ("square {0}", "{0} ^ 2"),
+                ("cube {0}", "{0} ^ 3"),
+                ("raise {0} to the power of {2}", "{0} ^ {2}"),
+                ("take {0} percent of {1}", "{0}% of {1}"),
+                ("add {0} percent to {1}", "{1} + {0}%"),
+                ("add {0}% to {1}", "{1} + {0}%"),
+                ("subtract {0}% from {1}", "{1} - {0}%"),
+                ("take {0}% off {1}", "{1} - {0}%"),
+                ("deduct {0} percent from {1}", "{1} - {0}%"),
+                ("multiply {0} by {1} and add {2}", "{0} * {1} + {2}"),
+                ("multiply {0} by {1} then subtract {2}", "{0} * {1} - {2}"),
+                ("add {0} and {1} and multiply by {2}", "({0} + {1}) * {2}"),
+                ("add {0} and {1} then divide by {2}", "({0} + {1}) / {2}"),
+                ("divide {0} by {1} and add {2}", "{0} / {1} + {2}"),
+                ("divide {0} by {1} minus {2}", "{0} / {1} - {2}"),
+                ("subtract {0} from {1} and double it", "({1} - {0}) * 2"),
+                ("take {0}, add {1} and subtract {2}", "{0} + {1} - {2}"),
+                ("start with {0}, take away {1}, add {2}", "{0} - {1} + {2}"),
+                ("take the square root of {0}", "sqrt({0})"),
+                ("find the root of {0}", "sqrt({0})"),
+            ]
+        )
+        return form.format(a, b, c), spelling.format(x, y, z)
+
+    def fact(self):
+        """A sum inside a question of its own, not to be put into another."""
+        (a, x), (b, y) = self.small(), self.small()
+        n = str(2 + int(self.rng.random() * 11))
+        thing = self.pick("tickets boxes apples bags cups books beers shirts".split())
+        money = self.pick(["euros", "dollars", "pounds", "bucks"])
+        form, spelling = self.pick(
+            [
+                ("if I have {0} and take away {1}, what is left", "{0} - {1}"),
+                ("I have {0} {m} and spend {1}, how much is left", "{0} - {1}"),
+                ("I had {0} {m} and spent {1}, what's left", "{0} - {1}"),
+                ("what remains of {0} if I take {1}", "{0} - {1}"),
+                ("how much is left of {0} after {1}", "{0} - {1}"),
+                ("how many times does {2} go into {0}", "{0} / {2}"),
+                ("how often does {2} fit in {0}", "{0} / {2}"),
+                ("what do {2} {t} cost at {0} each", "{2} * {0}"),
+                ("{2} {t} at {0} {m} each", "{2} * {0}"),
+                ("{2} {t} for {0} each, how much is that", "{2} * {0}"),
+                ("how much do {2} {t} at {0} {m} come to", "{2} * {0}"),
+                ("{0} {m} divided among {2} friends", "{0} / {2}"),
+                ("we are {2} people and the bill is {0}, how much each", "{0} / {2}"),
+                ("a bill of {0} for {2} people, how much per person", "{0} / {2}"),
+                ("the bill is {0} {m}, split it {2} ways", "{0} / {2}"),
+                ("{0} {m} between the {2} of us", "{0} / {2}"),
+                ("how much tip is {2} percent on {0}", "{2}% of {0}"),
+                ("what's the tip for {0} at {2}%", "{2}% of {0}"),
+                ("how much do I save with {2}% off {0}", "{2}% of {0}"),
+                ("what do I pay for {0} {m} with {2}% off", "{0} - {2}%"),
+                ("what does {0} become with {2}% vat", "{0} + {2}%"),
+                ("{0} {m} including {2} percent tax", "{0} + {2}%"),
+                ("what is left after {2}% off {0}", "{0} - {2}%"),
+                ("what is {0} more than {1}", "{1} + {0}"),
+                ("what is {0} less than {1}", "{1} - {0}"),
+                ("what's {2} lots of {0}", "{2} * {0}"),
+                ("how much more is {0} than {1}", "{0} - {1}"),
+                ("what's the difference of {0} and {1}", "{0} - {1}"),
+                ("{0} a month for {2} months", "{0} * {2}"),
+                ("{0} {m} an hour for {2} hours", "{0} * {2}"),
+                ("what do I get when I double {0}", "{0} * 2"),
+                ("what do I get when I subtract {1} from {0}", "{0} - {1}"),
+                ("what is the result when I divide {0} by {1}", "{0} / {1}"),
+                ("what comes out if I multiply {0} by {1}", "{0} * {1}"),
+                ("how much is it if I add {0} to {1}", "{1} + {0}"),
+            ]
+        )
+        return form.format(a, b, n, t=thing, m=money), spelling.format(x, y, n)
+
     def expression(self):
         rng, r = self.rng, self.rng.random()
         (a, x), (b, y) = self.number(), self.number()
-        if r < 0.34:
+        if r < 0.2:
             op = self.pick("+-*/")
             word = self.pick(WORDS[op])
             gap = (
@@ -174,10 +397,14 @@ class Sums:
                 else " "
             )
             return f"{a}{gap}{word}{gap}{b}", f"{x} {op} {y}"
-        if r < 0.44:
+        if r < 0.3:
+            return self.chain()
+        if r < 0.37:
+            return self.spoken_chain()
+        if r < 0.43:
             said, spelling = self.typed()
             return (said, spelling) if " " in spelling else (f"{said}+1", f"{spelling} + 1")
-        if r < 0.6:
+        if r < 0.57:
             p = str(
                 self.pick(
                     [
@@ -307,21 +534,22 @@ class Sums:
             )
             return form.format(a), f"{x} {spelling}" if spelling else f"12 * {x}"
         if r < 0.92:
-            numbers = [self.number() for _ in range(2 + int(rng.random() * 4))]
-            said = [n[0] for n in numbers]
-            digits = [n[1] for n in numbers]
-            comma = [s for s in said if "," in s]
-            if comma:
-                said = digits
-            text = ", ".join(said[:-1]) + " and " + said[-1]
-            if rng.random() < 0.7:
+            text, digits = self.several()
+            form = rng.random()
+            if form < 0.35:
                 return (
-                    self.pick(["the sum of ", "sum of ", "the total of ", ""]) + text
-                    if rng.random() < 0.7
-                    else " plus ".join(said)
-                ), " + ".join(digits)
+                    self.pick(["the sum of ", "sum of ", "the total of ", "the sum "]) + text,
+                    " + ".join(digits),
+                )
+            if form < 0.45:
+                return (
+                    self.pick(["the product of ", "product of "]) + text,
+                    " * ".join(digits),
+                )
+            if form < 0.6:
+                return f" {self.pick(['plus', 'and', '+'])} ".join(digits), " + ".join(digits)
             return (
-                self.pick(["the average of ", "average of ", "the mean of "]) + text,
+                self.pick(["the average of ", "average of ", "the mean of ", "average "]) + text,
                 f"({' + '.join(digits)}) / {len(digits)}",
             )
         form, spelling = self.pick(
@@ -345,6 +573,19 @@ class Sums:
                 ("{1} taken from {0}", "{0} - {1}"),
                 ("{2} tickets at {0} each", "{2} * {0}"),
                 ("minus {0} plus {1}", "-{0} + {1}"),
+                ("-{0} + {1}", "-{0} + {1}"),
+                ("-{0} - {1}", "-{0} - {1}"),
+                ("negative {0} minus {1}", "-{0} - {1}"),
+                ("minus {0} minus {1}", "-{0} - {1}"),
+                ("{0} plus minus {1}", "{0} + -{1}"),
+                ("{0} euros minus {1} euros", "{0} - {1}"),
+                ("{0} dollars plus {1} dollars", "{0} + {1}"),
+                ("{0} minus {1} minus {2}", "{0} - {1} - {2}"),
+                ("{2} lots of {0}", "{2} * {0}"),
+                ("{2} dozen", "{2} * 12"),
+                ("{0} squared plus {1} squared", "{0} ^ 2 + {1} ^ 2"),
+                ("the square root of {0} plus {1}", "sqrt({0}) + {1}"),
+                ("{0} over {1} times {2}", "{0} / {1} * {2}"),
                 ("{0} plus {1} times {2}", "{0} + {1} * {2}"),
                 ("{0} times {1} minus {2}", "{0} * {1} - {2}"),
                 ("{0} plus {1} divided by {2}", "{0} + {1} / {2}"),

@@ -4,24 +4,23 @@ from makes import Again, KINDS, Maker, call
 from moments import NTH, ordinal
 from phrases import ASK, asks as p
 from sums import UNITS
-from words import EVENTS, NOTES
 
 # how often each is asked
 WEIGHTS = [
     ("remind", 20),
     ("timer", 10),
-    ("event", 15),
-    ("note", 8),
+    ("event", 22),
+    ("note", 9),
     ("list", 10),
     ("find", 8),
-    ("cancel", 10),
-    ("change", 7),
-    ("undo", 1.5),
-    ("dates", 9),
-    ("calculate", 13),
+    ("cancel", 11),
+    ("change", 11),
+    ("undo", 1),
+    ("dates", 12),
+    ("calculate", 16),
     ("convert", 12),
-    ("help", 7),
-    ("talk", 6),
+    ("help", 8),
+    ("talk", 8),
     ("escalate", 34),
     ("reminders", 1.5),
 ]
@@ -120,7 +119,7 @@ class Talks:
             if slot in ("do", "of"):
                 return "copy", k.do() if slot == "do" else k.of()
             if slot == "event":
-                return "copy", k.text(k.pick(EVENTS))
+                return "copy", k.event_text()
             if slot == "name":
                 return "copy", name
             if slot in ("v", "f"):
@@ -165,8 +164,13 @@ class Talks:
 
     def ask_when(self, text, arguments, _):
         if "text" not in arguments:
-            arguments["text"] = "wake up" if "wake" in text.lower() else "alarm"
+            words = text.lower()
+            wake = any(s in words for s in ("wake", "wak", "get me up", "woken"))
+            arguments["text"] = "wake up" if wake else "alarm"
         answer, moment = self.a_moment()
+        if self.rng.random() < 0.12:
+            said, moment = self.k.m.every()
+            answer, moment = self.reply([[said, None]], moment)
         return [user(answer)] + does([call("remind", **arguments, **moment)])
 
     def ask_what(self, _text, arguments, _):
@@ -186,11 +190,14 @@ class Talks:
 
     def ask_length(self, _text, arguments, _):
         said, length = self.k.m.length()
+        if self.rng.random() < 0.12:
+            number = self.k.pick([5, 10, 15, 20, 30, 45, self.k.m.some(90)])
+            said, length = self.k.m.said(number), f"{number} min"
         answer, given = self.reply([[self.k.pick(["", "", "for "]) + said, None]], {"in": length})
         return [user(answer)] + does([call("timer", **arguments, **given)])
 
     def ask_note(self, _text, _arguments, _):
-        note = self.k.text(self.k.pick(NOTES))
+        note = self.k.note_text()
         segments = [[note, "text"]]
         if self.rng.random() < 0.25:
             segments.insert(0, ["that ", None])
@@ -198,11 +205,16 @@ class Talks:
         return [user(answer)] + does([call("note", **given)])
 
     def ask_day(self, _text, arguments, _):
-        answer, moment = self.a_moment(True)
+        r = self.rng.random()
+        if r < 0.25:
+            said, moment = self.k.m.range() if r < 0.15 else self.k.m.every()
+            answer, moment = self.reply([[said, None]], moment)
+        else:
+            answer, moment = self.a_moment(True)
         return [user(answer)] + does([call("event", **arguments, **moment)])
 
     def ask_event(self, _text, arguments, _):
-        answer, given = self.k.finish([[self.k.text(self.k.pick(EVENTS)), "text"]], {}, False)
+        answer, given = self.k.finish([[self.k.event_text(), "text"]], {}, False)
         arguments = {**arguments, **given}
         if len(arguments) > 1:
             return [user(answer)] + does([call("event", **arguments)])
@@ -235,6 +247,9 @@ class Talks:
             return out + self.undone() if self.rng.random() < 0.25 else out
         if r < 0.72 and kind != "note":
             block = p.CORRECT_LEN if kind == "timer" else p.CORRECT
+            length = calls[0]["arguments"].get("in", "")
+            if kind == "timer" and length.count(" ") == 1 and self.rng.random() < 0.5:
+                return out + self.another_number(kind, length)
             old = [v for key, v in calls[0]["arguments"].items() if key in ("day", "time")]
 
             def slots(slot):
@@ -247,9 +262,19 @@ class Talks:
             segments, arguments = k.fill(k.phrase(block)[0], slots)
             answer, arguments = k.finish(segments, arguments)
             return out + [user(answer)] + does([call("change", kind=kind, **arguments)])
-        if r < 0.85:
+        if r < 0.8:
             return out + self.undone()
         return out + self.exchange(k.pick(["talk", "list", "remind", "event"]))
+
+    def another_number(self, kind, length):
+        """A timer's number alone is put right; its unit stays."""
+        k = self.k
+        before, unit = length.split()
+        number = k.pick([1, 2, 3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 45, 50, 60, 1 + k.m.some(90)])
+        values = {"n": k.m.said(number), "old": k.m.said(int(before))}
+        segments, _ = k.fill(k.phrase(p.CORRECT_NUMBER)[0], lambda s: values[s])
+        answer, _ = k.finish(segments)
+        return [user(answer)] + does([call("change", kind=kind, **{"in": f"{number} {unit}"})])
 
     def undone(self):
         text, calls = self.single("undo")
@@ -290,7 +315,7 @@ class Talks:
             part = (
                 self.asked
                 if r < 0.13
-                else self.follow if r < 0.23 else self.numbered if r < 0.26 else self.exchange
+                else self.follow if r < 0.23 else self.numbered if r < 0.25 else self.exchange
             )
             try:
                 out += part()

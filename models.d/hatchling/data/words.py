@@ -297,3 +297,102 @@ natural new noisy nuclear old orange pink poisonous poor popular pregnant purple
 radioactive rare raw red rich round rude sad salty sharp short sick silver slow small smooth soft
 solid sour special square sticky stiff strong sweet tall thick thin tiny toxic transparent ugly
 useful warm waterproof weak wet white wide wild wise wooden yellow young""".split()
+
+# entries put together: "{m} {h}", with what may follow
+EVENT_MODS = """job gym project planning quarterly annual staff client customer school parents'
+kids' children's office company department design budget marketing strategy progress
+performance kitchen
+garden roof boiler fire safety language French Spanish Polish cooking pottery painting sewing
+swimming diving sailing riding judo karate ballet salsa tango orchestra drama theatre board_game
+card_game trivia pub wine cheese charity neighbourhood village town residents' club union student
+thesis exam music drum hockey rugby handball rowing cycling marathon ski surf farewell welcome
+retirement engagement birthday graduation christening summer winter spring autumn christmas easter
+halloween new_year's carnival harvest tax insurance mortgage bank visa passport dental eye skin
+heart knee back allergy ultrasound flu cat dog puppy car bike motorbike tyre brake house flat final
+first second follow-up product data server press radio photo video team family women's men's
+community church youth open sales board finance training research science maths history art
+choir brass_band first_aid driving boat city museum castle zoo farm forest beach mountain""".split()
+EVENT_MODS = [m.replace("_", " ") for m in EVENT_MODS]
+EVENT_HEADS = """meeting interview session class lesson course workshop training practice rehearsal
+review call check inspection party dinner lunch brunch breakfast drinks evening night tour trip
+visit walk ride run race tournament match game festival fair market concert show exhibition opening
+launch presentation defence exam test appraisal consultation treatment scan jab surgery delivery
+pickup collection handover viewing installation repair service cleaning ceremony reception meetup
+get-together reunion camp retreat excursion talk lecture seminar conference committee briefing
+deadline submission quiz picnic barbecue workout kickoff demo hike day week weekend
+celebration group club raffle auction premiere screening tasting""".split()
+EVENT_TAILS = """with {n}|with {k}|with the {o}|at {n}'s|at {k}'s place|in {c}|for {n}|at the {o}|
+with {n} and {n}|at the {v}|in the {v}|with my {v} group|w/ {n}|with {n} {u}|for the {v}|
+with the {v} people""".replace(
+    "\n", ""
+).split("|")
+ACTIVITIES = """writing|reading|studying|deep work|gardening|cooking|revision|admin|paperwork|
+bookkeeping|planning|packing|research|coding|emails|job applications|focus time|family time|
+me time|home office|vacation|holiday|annual leave|day off|sick leave|parental leave|jury duty|
+on call|housework|laundry|groceries|shopping|exercise|meditation|running|swimming|knitting|naps|
+my thesis|the {v} project|{l} homework|practising {m}|learning {l}|working on {d}|sorting {d}|
+cleaning {d}|fixing {d}|building the {v}|tidying the {p}|driving to {c}|visiting {k}|
+moving house|house hunting|bird watching|wine tasting|apple picking|dog training|date night|
+lunch break|quiet time|the dentist|the plumber|the electrician|the surveyor|
+the inspector""".replace(
+    "\n", ""
+).split("|")
+HAPPENINGS = """{n} arriving|{k} visiting|{n} and {n} visiting|{n} in town|{n} comes over|
+{n} moves out|grandparents visiting|in-laws visiting|friends visiting|train leaves|bus leaves|
+ferry leaves|flight leaves|school starts|{v} starts|{n}'s flight lands|{n}'s train arrives|
+gas man comes|chimney sweep comes|painters come|{n} picks up {d}|{v} opens|tickets go on sale|
+rent due|{v} due|{d} due back|contract ends|course begins|term ends|kids at {n}'s|
+{n} babysits|{n} plays in the {v}|new {v} arrives|hand over {d}|check in at the {v}""".replace(
+    "\n", ""
+).split("|")
+
+# what one does with a thing
+OPEN_VERBS = """put away|take out|bring back|pick up|drop off|hand in|hand back|hand over|fill in|
+fill up|clear out|throw out|throw away|wipe down|hang up|take down|put up|set up|switch on|
+switch off|turn down|look into|look after|sort out|give back|send off|post|mail|deliver|collect|
+fetch|return|exchange|sell|rent|hire|lend|borrow|find|choose|compare|measure|weigh|draw|paint|
+varnish|sand|glue|sew|mend|patch|polish|rinse|soak|scrub|descale|defrost|thaw|freeze|chop|peel|
+slice|marinate|bake|roast|knead|stir|taste|serve|label|pack|unpack|wrap|unwrap|stack|fold|iron|
+air|oil|grease|tighten|loosen|replace|renew|extend|cancel|confirm|approve|reject|sign|stamp|copy|
+scan|print|laminate|frame|rotate|prune|plant|repot|fertilise|harvest|mow|rake|sweep|flip|turn|
+assemble|dismantle|calibrate|charge|update|reset|reboot|archive|encrypt|sync|rename|review|revise|
+translate|rehearse|practise|memorise|submit|publish|announce|organise|prepare|book|reserve|order|
+test|check|inspect|water|feed|brush|bathe|trim|vaccinate|register|insure|count|tidy|lock|cover|
+shut|move|carry|lift|bring|buy|get|grab|read|watch|play|tune|close|open|send|ask for|pay for|
+search for|listen to|talk about|think about|vote on|apply for|sign up for|get rid of""".replace(
+    "\n", ""
+).split("|")
+DETERMINERS = ["the"] * 3 + ["my", "a", "our", "some", "two", "those", "{n}'s", "all the", ""]
+DO_TAILS = """for {n}|with {n}|before the {v}|for the {v}|at {n}'s place|because {n} asked|for {k}|
+with the {v}|in the {p}|to {n}|to the {o}|from the {o}|from {n}|under the {v}|behind the {v}|
+on the {v}|near the {v}|next to the {v}|into the {v}|out of the {v}|and the {v}|or the {v}|
+without {n}|about {d}|again|properly|online|at home|at work|together|first|as well|
+and tell {n}|and lock {d}|so that {n} can {y}|before {n} gets home|after the {v}|instead of {n}|
+of the {v}|by {n}|by post|in {c}|for {i} people|and {i} {v}s""".replace(
+    "\n", ""
+).split("|")
+
+# notes put together
+OPEN_NOTES = """the {j} {v} is in the {p}|the {v} is under the {v}|the {v} key is {a_p} the {v}|
+{n} wants {d}|{n} prefers {j} {v}s|the {v} costs {i} euros|never {y} the {j} {v} again|
+always {y} the {v} first|{y} the {v} before the {v}|I put the {v} in the {p}|I left {d} at {n}'s|
+I hid the {v} in the {p}|I gave {d} to {n}|{v} {i} by {i}|{v}s {i} by {i} cm|{v}: {g}, {g} and {g}|
+ideas for the {v}: {j} {v}s along the {v}|idea for the {v}: {v}s and {v}s|{v} size {n} {i}|
+{v} colour {p} is {x2} {r}|{v} ink is {w} {r}|{n}'s {v} is {j}|the {v} opens at {i}|
+the {v} leaves at {i}:30|bus {i} goes every {i} minutes|meet at the {v} at {i}am|{n} called at {i}|
+{n} is back on {dy}|{v} is closed on {dy}s|the {v} was {y}ed in {mo}|the {v} was serviced in {mo}|
+the {v} expires in {mo}|{n} has {i} {v}s|we need {i} {v}s for the {v}|{n} doesn't like {v}s|
+{n} can't stand {g}|{k} takes {g} in the {g}|the {v} is {j} but the {v} is {j}|
+{w} is better than {w}|
+new number of {n}: {r} {r}|{n}'s number is {r} {r}|call back number {r} {r}|{v} number {r}|
+the {v} {v} is broken|the {o} said {i} days|{n} won the {v}|do not {y} the {v}|{j} {v}|
+{v} {v} {v}|{v}, {v}, {v} and {v}|my {v} is called {w}|{n} lives at {w} road {i}|
+paid {i} for the {v}|
+the {v} fits {i} {v}s|password hint: {j} {v}|{n} and {k} want to {y}|recipe: {i} g {g}, {i} {g}|
+turn left at the {v}|the spare {v} is at {n}'s|{v} works only with the {j} {v}|I am {j} of {v}s|
+I need a {j} {v}|I should {y} more|my {v} weighs {i} kg|quote: {w} {y}s the {v}|
+{n} said the {v} is {j}|
+the {v} needs {i} hours to dry|the {v} for the {v} is {r}|{w}'s {v} is {r}""".replace(
+    "\n", ""
+).split("|")
+NOTE_PREPOSITIONS = "under behind in on above inside beside below".split()
