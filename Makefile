@@ -9,7 +9,7 @@ TIME   ?= 60
 PYTHON ?= python3
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test hatchling bench bench-peers asan tsan test-arm macos-check test-clients test-schemas fuzz install uninstall tidy lint format clean
+.PHONY: help setup build run test hatchling hatchling-study bench bench-peers asan tsan test-arm macos-check test-clients test-schemas fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ test: ## the whole test suite
 hatchling: build ## makes the assistant's model from nothing; goes on where it was interrupted
 	@$(PYTHON) -c '' || { echo 'needs Python 3' >&2; exit 1; }
 	@PYTHON=$(PYTHON) tools/hatchling $(BUILD) $(BUILD)/hatchling
+
+hatchling-study: build ## what its teacher gave it: nine runs after make hatchling (40 minutes)
+	@$(PYTHON) tools/hatchling-study $(BUILD) $(BUILD)/hatchling
 
 bench: build ## kernels against this machine's limits; MODEL=file.gguf: its tokens a second too
 	@$(BUILD)/tests/check/check --bench

@@ -13,4 +13,12 @@ load helpers
     "$BANTAM_SOURCE/tools/hatchling" "$BANTAM_BUILD" made > out 2> err
     cmp made/hatchling.gguf want.gguf
     ! grep -q 'teacher, 8 million' err
+    # The study of what the teacher gave: each run once, then the table alone.
+    export SEEDS=4
+    python3 "$BANTAM_SOURCE/tools/hatchling-study" "$BANTAM_BUILD" made > table 2> err
+    [ "$(grep -c ', seed ' err)" -eq 3 ]
+    [ "$(grep -c '^teacher  *1 \|^alone, equal [a-z]*  *1 ' table)" -eq 3 ]
+    python3 "$BANTAM_SOURCE/tools/hatchling-study" "$BANTAM_BUILD" made > again 2> err
+    cmp table again
+    ! grep -q ', seed ' err
 }
