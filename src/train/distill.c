@@ -36,10 +36,10 @@ static bt_status check(const bt_distill_options *o, SoftLoss *loss, bt_error *er
     if (o->on_policy > 0 && !o->teacher)
         return bt_fail(err, BT_E_ARGUMENT,
                        "what the student writes must be judged: that needs a teacher at hand");
-    if (o->match_text && (o->on_policy > 0 || o->mix > 0 || !o->teacher))
+    if (o->match_text && !o->teacher)
         return bt_fail(err, BT_E_ARGUMENT,
-                       "a teacher with another vocabulary must be at hand, and serves neither the "
-                       "reverse divergence nor batches of the student's own");
+                       "what was stored of a teacher is compared by tokens; matching by text needs "
+                       "the teacher itself");
     return BT_OK;
 }
 
@@ -86,7 +86,9 @@ static bt_status next(void *user, Batch *out, bt_error *err)
     bt_status status =
         d->policy ? on_policy_next(d->policy, out, err) : packs_next(d->data, out, err);
     /* What the student wrote itself is no example to follow. */
-    if (d->policy) teacher_set_soft(d->teacher, on_policy_was_own(d->policy) ? 1 : d->loss.soft);
+    bool own = d->policy && on_policy_was_own(d->policy);
+    if (d->policy && d->text) text_teacher_judge(d->text, own);
+    if (d->policy && d->teacher) teacher_set_soft(d->teacher, own ? 1 : d->loss.soft);
     return status;
 }
 

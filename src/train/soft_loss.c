@@ -88,14 +88,58 @@ static double part_cross(const Side *s, const SoftPart *part, double inverse, fl
     return loss;
 }
 
+/* Logarithms of a probability; what is less likely than exp(-100) counts as that much. */
+static double log_of(double p)
+{
+    return p > 0 ? fmax(log(p), -100) : -100;
+}
+
+/* A term of mix KL(t || m) + (1 - mix) KL(s || m), for mix 1 of KL(s || t), with t and s the same
+ * outcome's probabilities; *slope: its derivative by s, but for a constant that is the same for all
+ * outcomes. */
+static double term(double t, double s, double mix, double *slope)
+{
+    if (mix >= 1) return s * (*slope = log_of(s) - log_of(t));
+    double m = mix * t + (1 - mix) * s;
+    *slope = (1 - mix) * (log_of(s) - log_of(m));
+    return mix * t * (log_of(t) - log_of(m)) + s * *slope;
+}
+
+/* Any other divergence, of the outcomes that are known: each token of the part, and all others as
+ * one. By x_j that is s_j (g_j - sum of s g) / T. */
+static double part_diverges(const Side *s, const SoftPart *part, double mix, float w, size_t n,
+                            float *d)
+{
+    double other = 1, sum = 0, mean = 0, slope, rest;
+    for (size_t i = 0; i < part->n; i++) other -= (double)s->p[part->id[i]];
+    if (other < 0) other = 0;
+    sum += term((double)part->rest, other, mix, &rest);
+    mean += other * rest;
+    for (size_t i = 0; i < part->n; i++) {
+        double p = (double)s->p[part->id[i]];
+        sum += term((double)part->p[i], p, mix, &slope);
+        mean += p * slope;
+    }
+    if (!d) return sum;
+    for (size_t i = 0; i < n; i++) d[i] += w * (float)((double)s->p[i] * (rest - mean));
+    for (size_t i = 0; i < part->n; i++) {
+        double p = (double)s->p[part->id[i]];
+        term((double)part->p[i], p, mix, &slope);
+        d[part->id[i]] += w * (float)(p * (slope - rest));
+    }
+    return sum;
+}
+
 double soft_loss_part(const SoftLoss *loss, const Kernels *k, const float *x, const SoftPart *part,
                       int32_t target, float weight, size_t n, float *room, float *d)
 {
-    double inverse = 1 / (double)loss->temperature, soft = 0;
+    double inverse = 1 / (double)loss->temperature, soft = 0, mix = (double)loss->mix;
+    float w = weight * loss->soft * loss->temperature; /* T^2 times the 1 / T of the softmax */
     Side s = {x, room, 0};
     if (loss->soft > 0) {
         s.sum = softmax_of(k, x, (float)inverse, n, s.p);
-        soft = part_cross(&s, part, inverse, weight * loss->soft * loss->temperature, n, d);
+        soft = mix <= 0 ? part_cross(&s, part, inverse, w, n, d)
+                        : part_diverges(&s, part, mix, w, n, d);
         soft *= (double)loss->soft / (inverse * inverse);
     }
     return (double)weight * (soft + hard_part(loss, k, &s, target, weight, n, d));

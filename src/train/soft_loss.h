@@ -36,9 +36,10 @@ typedef struct SoftPart {
 double soft_loss_row(const SoftLoss *loss, const Kernels *kernels, const float *x,
                      const float *teacher, int32_t target, float weight, size_t n, float *room,
                      float *d);
-/* The same against part of a distribution, which was taken at the loss's temperature: the forward
- * divergence but for the teacher's entropy. How the student shares out `rest` is its affair. The
- * gradient is added to d. */
+/* The same against part of a distribution, which was taken at the loss's temperature, as one of its
+ * tokens and one outcome for all others: how the student shares out `rest` is its affair. mix 0 is
+ * the forward divergence but for the teacher's entropy; others need a rest, or all of the mass: of
+ * a token that was not drawn nobody knows how unlikely it is. The gradient is added to d. */
 double soft_loss_part(const SoftLoss *loss, const Kernels *kernels, const float *x,
                       const SoftPart *part, int32_t target, float weight, size_t n, float *room,
                       float *d);

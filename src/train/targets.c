@@ -246,7 +246,10 @@ bt_status targets_open(const char *path, const bt_model *student, Packs *packs,
     if (!status) status = packs_number(packs, err);
     if (!status && loss->mix > 0)
         status = bt_fail(err, BT_E_ARGUMENT,
-                         "%s: samples of a teacher serve the forward divergence only", path);
+                         "%s: a reverse or mixed divergence asks how unlikely the tokens are that "
+                         "the teacher did not draw, and samples do not say: --mix 0, or the "
+                         "teacher itself",
+                         path);
     if (!status) {
         t->loss.temperature = t->header.temperature;
         t->n_room = student->n_threads;

@@ -29,6 +29,7 @@ struct TextTeacher {
     const Tokenizer *own, *student;
     bt_session *session;
     SoftLoss loss;
+    bool judges; /* the batch is the student's own: no example to follow */
     int32_t context, own_vocab, n_vocab;
     int32_t *to_student;    /* (own_vocab) token of the same text, or -1 */
     unsigned char *matched; /* (n_vocab) */
@@ -119,10 +120,7 @@ bt_status text_teacher_open(bt_model *teacher, const bt_model *student, int32_t 
                                         .n_batch = STEP,
                                         .n_logits = STEP,
                                         .kv = BT_KV_F32};
-    bt_status status = loss->mix > 0 ? bt_fail(err, BT_E_ARGUMENT,
-                                               "a teacher with another vocabulary serves the "
-                                               "forward divergence only: --mix 0")
-                                     : bt_session_open(teacher, &session, &t->session, err);
+    bt_status status = bt_session_open(teacher, &session, &t->session, err);
     t->to_student = mem_alloc((size_t)t->own_vocab * sizeof *t->to_student);
     t->matched = mem_zalloc((size_t)t->n_vocab, 1);
     t->said = mem_zalloc(n, sizeof *t->said);
@@ -156,6 +154,11 @@ void text_teacher_close(TextTeacher **teacher)
     buf_close(&t->text);
     mem_free(t);
     *teacher = NULL;
+}
+
+void text_teacher_judge(TextTeacher *t, bool own)
+{
+    t->judges = own;
 }
 
 double text_teacher_share(const TextTeacher *t)
@@ -318,6 +321,8 @@ static void text_member(void *arg, int member, int n_members)
     size_t n = (size_t)r->n_vocab;
     float *room = t->room + (size_t)member * n;
     const SoftLoss hard = {.soft = 0, .temperature = 1};
+    SoftLoss soft = t->loss;
+    if (t->judges) soft.soft = 1;
     int64_t begin, end;
     (void)n_members;
     while (queue_take(&job->queue, &begin, &end))
@@ -326,13 +331,13 @@ static void text_member(void *arg, int member, int n_members)
             const Said *said = &t->said[row];
             const SoftPart part = {said->id, said->p, said->n > 0 ? (size_t)said->n : 0,
                                    said->rest};
-            const SoftLoss *loss = said->n > 0 ? &t->loss : &hard;
+            const SoftLoss *loss = said->n > 0 ? &soft : &hard;
+            int32_t target = t->judges ? -1 : r->batch->target[row];
             float *d = r->d + (size_t)i * n, weight = r->batch->weight[row];
             const float *x = r->logits + (size_t)i * n;
-            double sum = soft_loss_part(loss, r->kernels, x, &part, r->batch->target[row], weight,
-                                        n, room, d);
+            double sum = soft_loss_part(loss, r->kernels, x, &part, target, weight, n, room, d);
             if (said->n > 0)
-                sum += soft_loss_sorted(loss, r->kernels, x, t->matched, said->sorted, SORTED,
+                sum += soft_loss_sorted(&soft, r->kernels, x, t->matched, said->sorted, SORTED,
                                         weight, n, room, d);
             r->each[i] = (float)sum;
         }

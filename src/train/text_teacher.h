@@ -12,13 +12,17 @@
 
 typedef struct TextTeacher TextTeacher;
 
-/* Both models are borrowed. loss: forward (its mix must be 0). BT_E_ARGUMENT where the two have
- * hardly a token in common. */
+/* Both models are borrowed. Divergences other than the forward one are of the outcomes that are
+ * known: the teacher's likeliest shared tokens, and all others as one. BT_E_ARGUMENT where the two
+ * have hardly a token in common. */
 bt_status text_teacher_open(bt_model *teacher, const bt_model *student, int32_t context,
                             const SoftLoss *loss, TextTeacher **out, bt_error *err);
 void text_teacher_close(TextTeacher **teacher);
 /* A TrainLossFn; user: TextTeacher. Without a gradient, the cross entropy with the targets. */
 bt_status text_teacher_loss(void *user, const LossRows *rows, double *loss, bt_error *err);
+/* Whether the batches from now on were written by the student: then rows that are not compared
+ * teach nothing. */
+void text_teacher_judge(TextTeacher *teacher, bool own);
 /* Of all rows so far that counted, how many were compared. */
 double text_teacher_share(const TextTeacher *teacher);
 

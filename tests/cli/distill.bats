@@ -44,6 +44,10 @@ school() {
     "$bantam" distill --teacher t.gguf "${train[@]}" --store t.targets --samples 20
     "$bantam" distill --targets t.targets --student small.json --tokenizer tok.gguf \
         "${train[@]}" --steps 10 -o a.gguf > out
+    run "$bantam" distill --targets t.targets --student small.json --tokenizer tok.gguf \
+        "${train[@]}" --steps 10 -o b.gguf --mix 1
+    [ "$status" -eq 1 ]
+    [[ $output == *"t.targets: a reverse or mixed divergence"*"samples do not say"* ]]
     echo '{"text": "other"}' >> page.jsonl
     run "$bantam" distill --targets t.targets --student small.json --tokenizer tok.gguf \
         "${train[@]}" --steps 10 -o b.gguf
@@ -67,7 +71,7 @@ school() {
     [ "$status" -eq 1 ]
     [[ $output == *"vocabulary"* ]]
     "$bantam" distill --teacher m.gguf --student t.gguf "${train[@]}" --steps 5 -o a.gguf \
-        --match text > out
+        --match text --mix 0.5 --on-policy 0.5 > out
     run "$bantam" distill --teacher t.gguf --data page.jsonl -o a.gguf
     [ "$status" -eq 2 ]
     run "$bantam" distill --student t.gguf --data page.jsonl -o a.gguf

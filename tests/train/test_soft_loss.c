@@ -50,11 +50,22 @@ static double definition_part(const SoftLoss *l, const double *x, const SoftPart
     double others = 1;
     softmax(x, 1, one);
     softmax(x, temperature, s);
-    for (size_t i = 0; i < p->n; i++) {
-        d -= (double)p->p[i] * log(s[p->id[i]]);
-        others -= s[p->id[i]];
+    double a[V + 1], b[V + 1], mix = (double)l->mix;
+    size_t n = p->n;
+    for (size_t i = 0; i < n; i++) {
+        a[i] = (double)p->p[i];
+        others -= b[i] = s[p->id[i]];
     }
-    if (p->rest > 0) d -= (double)p->rest * log(others);
+    a[n] = (double)p->rest, b[n] = others;
+    for (size_t i = 0; i <= n; i++) {
+        double m = mix * a[i] + (1 - mix) * b[i];
+        if (mix <= 0)
+            d -= a[i] > 0 ? a[i] * log(b[i]) : 0;
+        else if (mix >= 1)
+            d += b[i] * log(b[i] / a[i]);
+        else
+            d += mix * a[i] * log(a[i] / m) + (1 - mix) * b[i] * log(b[i] / m);
+    }
     return (target < 0 ? 0 : (1 - soft) * -log(one[target])) + soft * temperature * temperature * d;
 }
 
@@ -164,9 +175,11 @@ static void parts(void **state)
     static const int32_t ids[] = {3, 36, 0, 17};
     static const float few[] = {0.5f, 0.25f, 0.125f, 0.125f}, some[] = {0.5f, 0.2f, 0.1f, 0.05f};
     const Kernels *k = kernels_select(0);
-    for (int c = 0; c < 8; c++) {
-        const SoftLoss l = {c & 1 ? 1 : 0.4f, c & 2 ? 2 : 1, 0};
-        const SoftPart p = {ids, c & 4 ? some : few, 4, c & 4 ? 0.15f : 0};
+    static const float mixes[] = {0, 1, 0.5f, 0.1f};
+    for (int c = 0; c < 20; c++) {
+        const SoftLoss l = {c & 1 ? 1 : 0.4f, c & 2 ? 2 : 1, c < 8 ? 0 : mixes[c / 4 - 1]};
+        const bool drawn = c < 4;
+        const SoftPart p = {ids, drawn ? few : some, 4, drawn ? 0 : 0.15f};
         make(100 + (uint64_t)c, 1.5f);
         double got = soft_loss_part(&l, k, x, &p, 5, 2, V, room, d);
         check(&l, in_part, &p, 5, 2, got);
