@@ -56,13 +56,20 @@ int adapters_open(Cli *cli, CliAdapters *a, bt_model *model)
     return CLI_GOOD;
 }
 
-bt_status adapters_attach(const CliAdapters *a, bt_session *session, bt_error *err)
+bt_adapter_use *adapters_on(const CliAdapters *a, size_t *n)
 {
     bt_adapter_use *on = mem_alloc((a->n + 1) * sizeof *on);
-    size_t n = 0;
+    *n = 0;
+    for (size_t i = 0; i < a->n && on; i++)
+        if (a->uses[i].scale != 0) on[(*n)++] = a->uses[i];
+    return on;
+}
+
+bt_status adapters_attach(const CliAdapters *a, bt_session *session, bt_error *err)
+{
+    size_t n;
+    bt_adapter_use *on = adapters_on(a, &n);
     if (!on) return bt_fail_memory(err, "adapters", a->n * sizeof *on);
-    for (size_t i = 0; i < a->n; i++)
-        if (a->uses[i].scale != 0) on[n++] = a->uses[i];
     bt_status status = bt_session_adapt(session, -1, on, n, err);
     mem_free(on);
     return status;

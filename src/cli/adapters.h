@@ -14,7 +14,9 @@ typedef struct CliAdapters {
 int adapters_read(Cli *cli, CliAdapters *out);
 /* Opens them for the model. */
 int adapters_open(Cli *cli, CliAdapters *a, bt_model *model);
-/* Gives the session those whose scale is not 0. */
+/* Those whose scale is not 0, *n of them: mem_free. NULL: no memory. */
+bt_adapter_use *adapters_on(const CliAdapters *a, size_t *n);
+/* Gives them to the session. */
 bt_status adapters_attach(const CliAdapters *a, bt_session *session, bt_error *err);
 /* "tone.gguf:0.5" is a path and a scale; no scale: 1. mem_free *path; NULL: no memory. False: the
  * scale is no number. */

@@ -269,10 +269,14 @@ static bool choose_adapter(CliAdapters *a, const char *word)
 static void do_adapter(Chat *c, const char *rest)
 {
     CliAdapters *a = &c->r->m.adapters;
-    float before[64] = {0};
     bt_error err = {0};
-    if (!*rest || !a->n || a->n > 64) {
+    if (!*rest || !a->n) {
         list_adapters(a);
+        return;
+    }
+    float *before = mem_alloc(a->n * sizeof *before);
+    if (!before) {
+        cli_fail("/adapter: not enough memory for %zu adapters", a->n);
         return;
     }
     for (size_t i = 0; i < a->n; i++) {
@@ -295,10 +299,11 @@ static void do_adapter(Chat *c, const char *rest)
         /* what was read with others is read again */
         c->r->talk.held.n = (size_t)bt_session_length(c->r->session, 0);
         list_adapters(a);
-        return;
+    } else {
+        if (good) cli_fail("/adapter: %s", err.text);
+        for (size_t i = 0; i < a->n; i++) a->uses[i].scale = before[i];
     }
-    if (good) cli_fail("/adapter: %s", err.text);
-    for (size_t i = 0; i < a->n; i++) a->uses[i].scale = before[i];
+    mem_free(before);
 }
 
 static void do_system(Chat *c, const char *rest)

@@ -189,6 +189,8 @@ static int run(Cli *cli, CliModel *m, const Tasks *tasks, const Buf *tools, cons
     const char *think = opts_text(o, OPT_EVAL_THINK);
     Progress progress;
     bt_error err = {0};
+    size_t n_adapters;
+    bt_adapter_use *adapters = adapters_on(&m->adapters, &n_adapters);
     const EvalOptions options = {
         .n_ctx = session.n_ctx,
         .kv = session.kv,
@@ -201,11 +203,17 @@ static int run(Cli *cli, CliModel *m, const Tasks *tasks, const Buf *tools, cons
                                             : BT_THINK_OFF,
         .by_name = by_name->list,
         .n_by_name = by_name->n,
+        .adapters = adapters,
+        .n_adapters = n_adapters,
         .progress = progress_update,
         .progress_user = &progress,
     };
     TaskResult *results = mem_zalloc(tasks->n, sizeof *results);
-    if (!results) return cli_fail("not enough memory for %zu tasks", tasks->n);
+    if (!results || !adapters) {
+        mem_free(results);
+        mem_free(adapters);
+        return cli_fail("not enough memory for %zu tasks", tasks->n);
+    }
     progress_start(&progress, cli);
     bt_status status = evaluate(m->model, tasks, &options, results, &err);
     progress_end(&progress);
@@ -219,11 +227,11 @@ static int run(Cli *cli, CliModel *m, const Tasks *tasks, const Buf *tools, cons
     else if (!summed)
         code = cli_fail("not enough memory for %zu tasks", tasks->n);
     if (summed && cli->verbose) tell_faults(&report);
-    if (summed)
-        code = opts_flag(o, OPT_JSON) ? print_json(&report, m) : print_text(&report);
+    if (summed) code = opts_flag(o, OPT_JSON) ? print_json(&report, m) : print_text(&report);
     mem_free(report.totals);
     results_close(results, tasks->n);
     mem_free(results);
+    mem_free(adapters);
     return code;
 }
 

@@ -342,6 +342,8 @@ static bt_status open_eval(Eval *e, const Tasks *tasks)
     }
     if (!status) status = labels_open(&labels, &e->labels, e->err);
     if (!status) status = bt_session_open(e->model, &session, &e->session, e->err);
+    if (!status && o->n_adapters)
+        status = bt_session_adapt(e->session, -1, o->adapters, o->n_adapters, e->err);
     if (!status) status = bt_sampler_open(e->model, &greedy, &e->sampler, e->err);
     if (status) return status;
     e->n_vocab = bt_model_describe(e->model).n_vocab;

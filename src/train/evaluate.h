@@ -17,6 +17,8 @@ typedef struct EvalOptions {
     bt_think think;
     const char *const *by_name; /* functions whose calls count by their name alone */
     size_t n_by_name;
+    const bt_adapter_use *adapters; /* (n_adapters) that the model runs with */
+    size_t n_adapters;
     bt_progress_fn progress;
     void *progress_user;
 } EvalOptions;

@@ -28,7 +28,7 @@ logits() { # logits OUT [OPTION ...]
     cmp one three
 }
 
-@test "run, perplexity and bench take them too" {
+@test "run, perplexity, eval and bench take them too" {
     make_model
     adapter peft
     only "$bantam" run m.gguf -p hello --raw -n 12 --temp 0 > plain
@@ -36,6 +36,12 @@ logits() { # logits OUT [OPTION ...]
     ! cmp -s plain adapted
     for i in $(seq 200); do echo "the small bird sings"; done > text
     "$bantam" perplexity m.gguf -f text --ctx 64 --adapter peft --json | json perplexity
+    printf '{"prompt": "hello", "kind": "exact", "expect": "x"}\n' > tasks
+    for use in peft:0 peft:2; do
+        "$bantam" eval m.gguf --tasks tasks -n 12 --adapter $use --json > out 2>/dev/null
+        json tasks.0.answer < out >> answers
+    done
+    [ "$(uniq < answers | wc -l)" -ge 2 ]
     "$bantam" bench m.gguf -p 8 -n 2 -r 1 --adapter peft --json > /dev/null
 }
 

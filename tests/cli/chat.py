@@ -85,6 +85,18 @@ def changes_adapters():
     assert t.end() == 0
 
 
+def chooses_among_many_adapters():
+    subprocess.run([sys.executable, os.path.join(HERE, "make_adapter.py"), "peft"], check=True)
+    t = chat("-n", "8", "--temp", "0", *["--adapter", "peft:0"] * 70)
+    plain = answer(t, "Hello")
+    t.line("/adapter 70:2")
+    t.wait("70  2 ")
+    t.line("/clear")
+    assert answer(t, "Hello") != plain
+    t.line("/exit")
+    assert t.end() == 0
+
+
 def the_same_as_without_reuse():
     """With everything fed anew the second answer must be the same."""
     t = chat("-n", "6", "--temp", "0", "--save", "talk.json", "--type-kv", "f32")
@@ -257,6 +269,7 @@ def arrow_up_brings_a_line_back():
 
 
 TESTS = [greets_and_ends_with_control_d, lives_in_the_sandbox, keeps_the_prefix, changes_adapters,
+         chooses_among_many_adapters,
          the_same_as_without_reuse, several_lines, makes_an_answer_again,
          saves_only_new_files_when_asked, control_c_stops_the_answer_not_the_program,
          a_signal_to_end_ends_it, clear_system_and_unknown_commands,
