@@ -17,9 +17,10 @@ help: ## this list
 setup: ## lists and installs what is missing to build and test
 	@tools/setup build test
 
-$(BUILD)/build.ninja:
+# The model that is built in is looked for when Meson runs: again when it came, or changed.
+$(BUILD)/build.ninja: $(wildcard models.d/hatchling/hatchling.gguf)
 	@tools/setup build
-	@meson setup $(BUILD) --prefix $(abspath $(PREFIX))
+	@meson setup $(BUILD) $(if $(wildcard $@),--reconfigure,--prefix $(abspath $(PREFIX)))
 
 build: $(BUILD)/build.ninja ## builds in build/ (BUILD=...)
 	@ninja -C $(BUILD) -j $(JOBS)

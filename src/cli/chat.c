@@ -438,7 +438,9 @@ int chat(Run *r, LineInput *input)
     r->talk.event = view_event;
     r->talk.user = &c.view;
     if (system && messages_add(&c.messages, "system", system)) c.system = true;
-    cli_say(r->cli, "/help lists what else you can type; Ctrl-D ends");
+    cli_say(r->cli, r->assistant ? "Try \"remind me to water the plants at 8\" or \"what can you "
+                                   "do\"; /help lists more, Ctrl-D ends"
+                                 : "/help lists what else you can type; Ctrl-D ends");
     if (r->assistant) assistant_ring(r->assistant, input);
     while (!c.ended) {
         LineResult result = read_message(&c, &text);

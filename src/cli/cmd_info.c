@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "cli/commands.h"
+#include "cli/hatchling.h"
 #include "cli/json.h"
 #include "cli/model.h"
 #include "engine/folder.h"
@@ -236,6 +237,36 @@ static void print_embedding(const CliModel *m)
     }
 }
 
+/* ---- what the file says of itself ---- */
+
+/* A key's text; of the model in the program what is known of it. */
+static Span said(const CliModel *m, const Gguf *g, const char *key, const char *known)
+{
+    Span text = {0};
+    if (gguf_get_span(g, key, false, &text, NULL) != BT_OK || !text.size)
+        return span_of(hatchling_is_path(m->path) ? known : "");
+    return text;
+}
+
+static Span license_of(const CliModel *m, const Gguf *g)
+{
+    return said(m, g, "general.license", HATCHLING_LICENSE);
+}
+
+static Span about(const CliModel *m, const Gguf *g)
+{
+    return said(m, g, "general.description", HATCHLING_ABOUT);
+}
+
+static void print_said(const char *label, Span text)
+{
+    enum { MOST = 200 };
+    if (!text.size) return;
+    printf("%-14s", label);
+    print_clean(text.data, text.size < MOST ? text.size : MOST);
+    puts(text.size > MOST ? " ..." : "");
+}
+
 /* ---- the whole ---- */
 
 static int print_json(const Cli *cli, const CliModel *m, const Gguf *g, const Plans *p,
@@ -254,6 +285,9 @@ static int print_json(const Cli *cli, const CliModel *m, const Gguf *g, const Pl
         json_text(bt_chat_template(m->model)), "types", types_json(t), "memory", plans_json(p));
     if (!root) return json_print(NULL);
     json_object_set_new(root, "unusable", json_text(*m->unusable ? m->unusable : NULL));
+    Span of_it = about(m, g), license = license_of(m, g);
+    json_object_set_new(root, "about", json_bytes(of_it.data, of_it.size));
+    json_object_set_new(root, "license", json_bytes(license.data, license.size));
     json_object_set_new(root, "bos", json_integer(i->bos));
     json_object_set_new(root, "eos", json_integer(i->eos));
     json_object_set_new(root, "add_bos", json_boolean(i->add_bos));
@@ -272,11 +306,15 @@ static void print_text(const Cli *cli, const CliModel *m, const Gguf *g, const P
     const bt_model_info *i = &m->info;
     const char *template = bt_chat_template(m->model);
     char bytes[32];
-    printf("file          %s (%s", m->path, bytes_text(i->file_bytes, bytes));
+    printf("file          %s (%s", hatchling_is_path(m->path) ? "part of this program" : m->path,
+           bytes_text(i->file_bytes, bytes));
     printf(gguf_n_parts(g) > 1 ? ", %d parts)\n" : ")\n", gguf_n_parts(g));
     fputs("name          ", stdout);
     print_clean(i->name, strlen(i->name));
-    printf("\narchitecture  %s", i->architecture);
+    putchar('\n');
+    print_said("about", about(m, g));
+    print_said("licence", license_of(m, g));
+    printf("architecture  %s", i->architecture);
     if (i->n_params)
         printf(", %.4g million parameters, mostly %s", (double)i->n_params / 1e6, i->type_summary);
     putchar('\n');

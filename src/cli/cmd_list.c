@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "cli/commands.h"
+#include "cli/hatchling.h"
 #include "cli/json.h"
 #include "cli/model.h"
 #include "cli/places.h"
@@ -11,6 +12,12 @@
 static json_t *rows(const FoundModels *found)
 {
     json_t *list = json_array();
+    if (hatchling_here())
+        json_array_append_new(
+            list, json_pack("{s:s,s:s,s:s,s:I,s:n,s:i,s:b,s:s,s:s}", "name", HATCHLING_NAME, "path",
+                            HATCHLING_PATH, "source", HATCHLING_SOURCE, "bytes",
+                            (json_int_t)hatchling_bytes(), "modified", "parts", 1, "complete", 1,
+                            "license", HATCHLING_LICENSE, "about", HATCHLING_ABOUT));
     for (size_t i = 0; i < found->count; i++) {
         const FoundModel *m = &found->list[i];
         json_array_append_new(
@@ -30,6 +37,9 @@ static void print_rows(const Cli *cli, const FoundModels *found)
         int n = (int)strlen(found->list[i].name);
         if (n > width && n <= 48) width = n;
     }
+    if (hatchling_here())
+        printf("%-*s %10s  %-12s the assistant, %s\n", width, HATCHLING_NAME,
+               bytes_text(hatchling_bytes(), bytes), HATCHLING_SOURCE, HATCHLING_LICENSE);
     for (size_t i = 0; i < found->count; i++) {
         const FoundModel *m = &found->list[i];
         time_t at = (time_t)m->mtime;
@@ -56,8 +66,8 @@ int cmd_list(Cli *cli)
     } else if (code == CLI_GOOD) {
         print_rows(cli, &found);
         if (!found.count && folder)
-            cli_say(cli, "No models here. Put GGUF files into %s, or name one by its path.",
-                    folder);
+            cli_say(cli, "No %smodels here. Put GGUF files into %s, or name one by its path.",
+                    hatchling_here() ? "other " : "", folder);
         if (found.more) cli_say(cli, "There may be more than these.");
     }
     mem_free(folder);

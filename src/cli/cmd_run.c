@@ -6,12 +6,24 @@
 #include "base/mem.h"
 #include "cli/answer.h"
 #include "cli/commands.h"
+#include "cli/hatchling.h"
 #include "cli/interrupt.h"
 #include "cli/json.h"
 #include "cli/line_input.h"
+#include "cli/places.h"
 #include "cli/prompt.h"
 #include "cli/run.h"
 #include "cli/sampling.h"
+
+/* Who came without naming a model wants to know who answers, and how to get another. */
+static void describe_hatchling(const Run *r, const char *box)
+{
+    char others[64] = "FILE.gguf";
+    if (r->n_others) snprintf(others, sizeof others, "NAME ('bantam list' shows %zu)", r->n_others);
+    cli_say(r->cli,
+            "%s, the small assistant in Bantam (sandbox: %s). A larger model: bantam run %s",
+            HATCHLING_NAME, box, others);
+}
 
 void run_describe(const Run *r)
 {
@@ -24,11 +36,15 @@ void run_describe(const Run *r)
     if (bt_model_plan(r->m.model, &n_ctx, 1, bt_session_batch(r->session), kv, &plan, NULL) ==
         BT_OK)
         snprintf(why, sizeof why, ", %s", bytes_text(plan.total, state));
+    if (r->m.boxed) sandbox_text(&r->m.box, box, sizeof box);
+    if (hatchling_is_path(r->m.path) && !r->cli->verbose) {
+        describe_hatchling(r, box);
+        return;
+    }
     const char *reason = context > trained                  ? "more than the model was trained for"
                          : opts_int(&r->cli->opts, OPT_CTX) ? "as asked"
                          : context == trained               ? "all the model was trained for"
                                                             : "what memory here allows";
-    if (r->m.boxed) sandbox_text(&r->m.box, box, sizeof box);
     cli_say(r->cli, "%s (%s, %s): context %d of %d, %s%s; %d thread%s; sandbox: %s",
             info->name && *info->name ? info->name : r->m.path, info->architecture,
             info->type_summary, context, trained, reason, why, r->m.n_threads,
@@ -260,6 +276,12 @@ static int open_all(Run *r, bt_logit_bias **bias)
     return CLI_GOOD;
 }
 
+static bool is_hatchling(const Opts *o)
+{
+    const char *name = opts_text(o, OPT_MODEL);
+    return hatchling_here() && (!name || hatchling_is_name(name));
+}
+
 int cmd_run(Cli *cli)
 {
     const Opts *o = &cli->opts;
@@ -283,6 +305,7 @@ int cmd_run(Cli *cli)
         code = cli_fail("the terminal cannot be opened");
     if (code == CLI_GOOD) code = constraint_read(cli, &r.constraint);
     if (code == CLI_GOOD && !opts_flag(o, OPT_RAW)) r.folder = assistant_folder();
+    if (code == CLI_GOOD && is_hatchling(o)) r.n_others = places_count();
     if (code == CLI_GOOD) code = open_all(&r, &bias);
     if (code == CLI_GOOD && r.assistant) assistant_due(r.assistant);
     if (code == CLI_GOOD) code = talks ? chat(&r, input) : answer_once(&r, &text);

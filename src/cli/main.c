@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/hatchling.h"
 
 #define CONFIG_MOST (1u << 20) /* bytes of a configuration file */
 
@@ -111,6 +112,7 @@ int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a reader that has gone is a failed write, not a death */
     setlocale(LC_CTYPE, "");
+    hatchling_open();
     if (argc < 2) {
         help_print(stderr, NULL);
         return CLI_USAGE;

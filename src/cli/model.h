@@ -58,8 +58,8 @@ int session_open(CliModel *m, const bt_session_options *options, bt_session **ou
 int model_fail(const CliModel *m, const bt_error *err);
 /* The file of a model by its path or name; mem_free it. NULL after a message. */
 char *model_named(const char *name);
-/* The file of the model that was named (a path, or a name that `bantam list` shows), or the only
- * one there is; *path is mem_alloc'd. */
+/* The file of the model that was named (a path, or a name that `bantam list` shows); else for `run`
+ * that in the program (hatchling.h), for others the only one there is. *path is mem_alloc'd. */
 int model_find(Cli *cli, char **path);
 
 /* "4.2 GB" style, powers of 1024, into out; returns out. */

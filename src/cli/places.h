@@ -7,4 +7,7 @@
 /* What the environment says. */
 FindPlaces places_here(void);
 
+/* How many models this machine has besides the one in the program. */
+size_t places_count(void);
+
 #endif

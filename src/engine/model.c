@@ -76,7 +76,8 @@ static void read_sizes(bt_model *m)
 static bt_status read_model(bt_model *m, const bt_model_options *o, bool live, bt_error *err)
 {
     bt_status status = BT_OK;
-    if (o->cache_dir && !o->no_cache && !(m->cache_dir = mem_strdup(o->cache_dir)))
+    bool cache = o->cache_dir && !o->no_cache && !gguf_is_builtin(m->gguf);
+    if (cache && !(m->cache_dir = mem_strdup(o->cache_dir)))
         status = bt_fail_memory(err, "a path", strlen(o->cache_dir));
     if (!status) status = copy_text(m->gguf, "general.architecture", &m->architecture, err);
     if (!status) status = copy_text(m->gguf, "general.name", &m->name, err);

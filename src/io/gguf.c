@@ -180,11 +180,46 @@ static Gguf *gguf_new(int n_parts)
     return g;
 }
 
+/* ---- a file in the program ---- */
+
+static struct {
+    const char *name; /* NULL: none */
+    const void *data;
+    uint64_t size;
+} builtin;
+
+void gguf_builtin(const char *name, const void *data, uint64_t size)
+{
+    builtin.name = name;
+    builtin.data = data;
+    builtin.size = size;
+}
+
+bool gguf_is_builtin(const Gguf *g)
+{
+    return g->builtin;
+}
+
+static void forget_tensors(Gguf *g)
+{
+    for (size_t i = 0; i < g->n_tensors; i++) g->tensors[i].data = NULL;
+}
+
+static bt_status open_builtin(bool no_tensors, Gguf **out, bt_error *err)
+{
+    bt_status status = gguf_open_memory(builtin.data, builtin.size, builtin.name, out, err);
+    if (status) return status;
+    (*out)->builtin = true;
+    if (no_tensors) forget_tensors(*out);
+    return BT_OK;
+}
+
 bt_status gguf_open(const char *path, const GgufOptions *options, Gguf **out, bt_error *err)
 {
     bool no_tensors = options && options->no_tensors;
     int64_t no = 0, count = 1;
     *out = NULL;
+    if (builtin.name && strcmp(path, builtin.name) == 0) return open_builtin(no_tensors, out, err);
     Gguf *g = gguf_new(GGUF_MAX_PARTS);
     if (!g) return bt_fail_memory(err, path, sizeof *g + GGUF_MAX_PARTS * sizeof *g->parts);
     bt_status status = file_open(&g->parts[0], path, err);
@@ -195,7 +230,7 @@ bt_status gguf_open(const char *path, const GgufOptions *options, Gguf **out, bt
         gguf_close(&g);
         return status;
     }
-    for (size_t i = 0; i < g->n_tensors && no_tensors; i++) g->tensors[i].data = NULL;
+    if (no_tensors) forget_tensors(g);
     *out = g;
     return BT_OK;
 }

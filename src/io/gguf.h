@@ -51,6 +51,13 @@ typedef struct GgufOptions {
 bt_status gguf_open(const char *path, const GgufOptions *options, Gguf **out, bt_error *err);
 void gguf_close(Gguf **gguf);
 
+/* A file that is part of the program: from now on gguf_open(name) gives these bytes, where they lie
+ * (8-byte aligned; they and the name live as long as the process). One at most (name NULL: none),
+ * set before anything is opened. It has no state on disk to be compared: no sidecar is made of it.
+ */
+void gguf_builtin(const char *name, const void *data, uint64_t size);
+bool gguf_is_builtin(const Gguf *gguf);
+
 const char *gguf_path(const Gguf *gguf);
 int gguf_n_parts(const Gguf *gguf);
 const OsMap *gguf_part(const Gguf *gguf, int part);

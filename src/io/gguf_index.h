@@ -65,6 +65,7 @@ struct Gguf {
     GgufFile *parts;
     int n_parts;
     bool borrowed;       /* parts[0].map is memory of the caller's */
+    bool builtin;        /* it is part of the program */
     GgufTensor *tensors; /* of all parts; parts[0].tensors when there is one part */
     size_t n_tensors;
     NameTable tensor_table;

@@ -45,14 +45,14 @@ load helpers
     export OLLAMA_MODELS=$PWD/none HF_HUB_CACHE=$PWD/none
     run "$bantam" list
     [ "$status" -eq 0 ]
-    [[ $output == *"No models here"* || $output == *ollama* ]]
+    [[ $output == *"models here"* || $output == *ollama* ]]
     folder=$("$bantam" list --json | json folder)
     mkdir -p "$folder"
     make_model
     mv m.gguf "$folder/tiny-test.gguf"
     [[ "$("$bantam" list)" == *"tiny-test"* ]]
-    [ "$("$bantam" list --json | json models.0.source)" = bantam ]
-    [ "$("$bantam" list --json | json models.0.path)" = "$folder/tiny-test.gguf" ]
+    [ "$("$bantam" list --json | json models.-1.source)" = bantam ]
+    [ "$("$bantam" list --json | json models.-1.path)" = "$folder/tiny-test.gguf" ]
     [ "$("$bantam" info tiny-test --json | json architecture)" = llama ]
     [ "$(printf x | "$bantam" tokenize -m tiny-test)" = "$(printf x | "$bantam" tokenize)" ]
     run "$bantam" info tiny-tst

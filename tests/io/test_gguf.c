@@ -523,6 +523,34 @@ static void refuses_what_is_no_file(void **state)
     assert_non_null(strstr(err.text, "empty.gguf: the file is empty"));
 }
 
+static void opens_what_is_part_of_the_program(void **state)
+{
+    Gguf *g, *file;
+    build_whole(3);
+    char *bytes = mem_alloc(b.size);
+    memcpy(bytes, b.data, b.size);
+    gguf_builtin("in:it", bytes, b.size);
+    assert_int_equal(gguf_open("in:it", NULL, &g, &err), BT_OK);
+    assert_true(gguf_is_builtin(g));
+    assert_string_equal(gguf_path(g), "in:it");
+    assert_ptr_equal(gguf_tensor(g, 0)->data, bytes + gguf_tensor(g, 0)->offset);
+    gguf_close(&g);
+    const GgufOptions keys = {.no_tensors = true};
+    assert_int_equal(gguf_open("in:it", &keys, &g, &err), BT_OK);
+    assert_null(gguf_tensor(g, 0)->data);
+    gguf_close(&g);
+    const char *path = scratch_write("whole.gguf", b.data, b.size);
+    assert_int_equal(gguf_open(path, NULL, &file, &err), BT_OK);
+    assert_false(gguf_is_builtin(file));
+    gguf_close(&file);
+    gguf_builtin("in:it", bytes, 40); /* damaged: refused like any file */
+    assert_int_equal(gguf_open("in:it", NULL, &g, &err), BT_E_FORMAT);
+    assert_non_null(strstr(err.text, "in:it: "));
+    gguf_builtin(NULL, NULL, 0);
+    assert_int_equal(gguf_open("in:it", NULL, &g, &err), BT_E_IO);
+    mem_free(bytes);
+}
+
 /* A file that is cut or written to after it was opened gives nonsense, never a wild read. */
 static void survives_a_file_that_changes(void **state)
 {
@@ -576,6 +604,7 @@ int main(void)
         cmocka_unit_test(opens_all_parts_from_any),
         cmocka_unit_test(refuses_parts_that_do_not_match),
         cmocka_unit_test(refuses_what_is_no_file),
+        cmocka_unit_test(opens_what_is_part_of_the_program),
         cmocka_unit_test(survives_a_file_that_changes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
