@@ -1,8 +1,6 @@
 /* Opening a model (see model.h). */
 #include "cli/model.h"
 
-#include <dirent.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -60,41 +58,11 @@ static void grant(Grants *g, const char *path, bool write)
     g->row[g->n++] = (SandboxGrant){path, write};
 }
 
-/* A maker's folder: itself, and each file a model is made of, which may be a link out of it. */
-static void grant_folder(Grants *g, const char *folder)
-{
-    static const char *const ends[] = {".json", ".safetensors", ".model", ".jinja"};
-    DIR *dir = opendir(folder);
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        size_t n = strlen(e->d_name);
-        for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
-            if (n > strlen(ends[i]) && strcmp(e->d_name + n - strlen(ends[i]), ends[i]) == 0) {
-                buf_printf(&g->parts, "%s/%s", folder, e->d_name);
-                buf_char(&g->parts, '\0');
-            }
-    }
-    if (dir) closedir(dir);
-    buf_add(&g->parts, folder, strlen(folder) + 1);
-}
-
-/* The model's files and not their folder, which may be the user's home. A link stands for the
- * file it leads to. */
-static void name_files(Grants *g, const char *model)
-{
-    char path[PATH_MAX];
-    struct stat st;
-    int n = find_n_parts(model);
-    bool folder = stat(model, &st) == 0 && S_ISDIR(st.st_mode);
-    if (folder) grant_folder(g, model);
-    for (int part = 1; part <= n && !folder; part++)
-        if (find_part_path(model, part, path, sizeof path))
-            buf_add(&g->parts, path, strlen(path) + 1);
-}
-
+/* The models' files. A link stands for the file it leads to. */
 static void grant_models(Grants *g, const char *model, const char *other)
 {
-    if (model) name_files(g, model);
-    if (other) name_files(g, other);
+    if (model) find_model_files(model, &g->parts);
+    if (other) find_model_files(other, &g->parts);
     if (g->parts.failed) return; /* opening the model will say so */
     for (size_t at = 0; at < g->parts.size; at += strlen(g->parts.data + at) + 1)
         grant(g, g->parts.data + at, false);
@@ -107,7 +75,7 @@ int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *model, CliModel 
         fprintf(stderr, "bantam: warning: --no-sandbox: this process may open network sockets\n");
         return CLI_GOOD;
     }
-    for (size_t i = 0; i < m->adapters.n; i++) name_files(&g, m->adapters.paths[i]);
+    for (size_t i = 0; i < m->adapters.n; i++) find_model_files(m->adapters.paths[i], &g.parts);
     grant_models(&g, model, wish->other);
     grant(&g, m->cache_dir, true);
     for (int i = 0; i < 2; i++) grant(&g, wish->writes[i], true);

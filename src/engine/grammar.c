@@ -116,6 +116,12 @@ void bt_grammar_close(bt_grammar **grammar)
     mem_free(g);
 }
 
+bt_grammar *grammar_share(bt_grammar *grammar)
+{
+    atomic_fetch_add(&grammar->holds, 1);
+    return grammar;
+}
+
 uint32_t grammar_n_tokens(const bt_grammar *grammar)
 {
     return grammar->mask->set->n;

@@ -24,6 +24,8 @@ bt_status grammar_compile(bt_grammar_kind kind, Span text, const bt_grammar_opti
 /* The same over the tokens of a model (grammar_model.c). */
 bt_status grammar_of_model(bt_model *model, Grammar **g, bt_grammar **out, bt_error *err);
 uint32_t grammar_n_tokens(const bt_grammar *grammar);
+/* Another hold by a caller, given up with bt_grammar_close. */
+bt_grammar *grammar_share(bt_grammar *grammar);
 
 /* Starts at the beginning; the old hold, if any, is released. `grammar` may be NULL. */
 void grammar_hold(GrammarHold *hold, bt_grammar *grammar);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/status.h"
 
 #define FIND_MAX_PARTS 256 /* of a split model */
@@ -62,5 +63,9 @@ bt_status find_resolve(const FindPlaces *places, const char *name, char **out, b
 int find_n_parts(const char *path);
 /* The path of part 1 to n of the model that `path` is a part of; false if it does not fit. */
 bool find_part_path(const char *path, int part, char *out, size_t size);
+/* Appends the names of the files that the model (or adapter) at `path` is made of, each with its
+ * NUL: parts of a split model, or a maker's folder and what is in it. Not the folder that a file
+ * lies in, which may be the user's home. */
+void find_model_files(const char *path, Buf *out);
 
 #endif
