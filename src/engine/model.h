@@ -65,7 +65,9 @@ typedef struct SessionShape {
     int32_t n_sequences, n_batch;
     int32_t n_wanted; /* rows of a step that give logits, or hidden states */
     bt_kv_type kv;
-    bool hidden; /* steps give hidden states: what a model that embeds does in any case */
+    bool hidden;           /* steps give hidden states: what a model that embeds does in any case */
+    int32_t n_tokens;      /* of all sequences together; 0: n_sequences times n_ctx */
+    int32_t n_checkpoints; /* of layers that forget; 0: one a sequence and one more */
 } SessionShape;
 
 /* Bytes of arena that a step of this shape takes, its rows with any of the adapters `sets`: the

@@ -82,9 +82,11 @@ StateSpec model_state_spec(const bt_model *m, const SessionShape *shape)
                        .n_sequences = shape->n_sequences,
                        .n_batch = shape->n_batch,
                        /* texts that become vectors are held for one step, the longest for some */
-                       .n_tokens = shape->hidden ? shape->n_batch : 0,
+                       .n_tokens = shape->hidden ? shape->n_batch : shape->n_tokens,
                        /* each sequence's last prompt, and one to choose from */
-                       .n_checkpoints = forgets ? shape->n_sequences + 1 : 0};
+                       .n_checkpoints = !forgets               ? 0
+                                        : shape->n_checkpoints ? shape->n_checkpoints
+                                                               : shape->n_sequences + 1};
 }
 
 /* Vectors are compared over many texts: float32 unless asked otherwise. */

@@ -42,22 +42,15 @@ static bt_status allocate(bt_session *s, const SessionShape *shape, bt_error *er
     return BT_OK;
 }
 
-static bt_status prepare(bt_session *s, const bt_session_options *o, bt_error *err)
+static bt_status prepare(bt_session *s, SessionShape shape, uint64_t limit, bt_error *err)
 {
     bt_memory_plan plan;
-    SessionShape shape = {.n_ctx = o->n_ctx,
-                          .n_sequences = o->n_sequences > 0 ? o->n_sequences : 1,
-                          .n_batch = o->n_batch > 0 ? o->n_batch : MODEL_BATCH,
-                          .n_wanted = o->n_logits > 0 ? o->n_logits : 0,
-                          .kv = o->kv,
-                          .hidden = o->embeddings};
-    if (!shape.n_wanted && !o->embeddings) shape.n_wanted = shape.n_sequences;
-    if (s->model->hyper.embeds && !o->embeddings)
+    if (s->model->hyper.embeds && !shape.hidden)
         return bt_fail(err, BT_E_UNSUPPORTED,
                        "%s: this model turns text into vectors and does not continue it; "
                        "'bantam embed' gives them",
                        gguf_path(s->model->gguf));
-    bt_status status = model_plan(s->model, &shape, o->memory_limit, &plan, err);
+    bt_status status = model_plan(s->model, &shape, limit, &plan, err);
     if (!status) status = model_prepare(s->model, err);
     if (status) return status;
     s->n_ctx = shape.n_ctx;
@@ -72,12 +65,26 @@ bt_status bt_session_open(bt_model *model, const bt_session_options *options, bt
                           bt_error *err)
 {
     static const bt_session_options defaults;
+    const bt_session_options *o = options ? options : &defaults;
+    SessionShape shape = {.n_ctx = o->n_ctx,
+                          .n_sequences = o->n_sequences > 0 ? o->n_sequences : 1,
+                          .n_batch = o->n_batch > 0 ? o->n_batch : MODEL_BATCH,
+                          .n_wanted = o->n_logits > 0 ? o->n_logits : 0,
+                          .kv = o->kv,
+                          .hidden = o->embeddings};
+    if (!shape.n_wanted && !o->embeddings) shape.n_wanted = shape.n_sequences;
+    return session_open_shape(model, &shape, o->memory_limit, out, err);
+}
+
+bt_status session_open_shape(bt_model *model, const SessionShape *shape, uint64_t limit,
+                             bt_session **out, bt_error *err)
+{
     *out = NULL;
     bt_error_clear(err);
     bt_session *s = mem_zalloc(1, sizeof *s);
     if (!s) return bt_fail_memory(err, "a session", sizeof *s);
     s->model = model;
-    bt_status status = prepare(s, options ? options : &defaults, err);
+    bt_status status = prepare(s, *shape, limit, err);
     if (status) {
         bt_session_close(&s);
         return status;
@@ -268,7 +275,8 @@ bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error 
         session_tokens(s, rows[i].sequence)[s->rows[i].position] = rows[i].token;
     for (int32_t q = 0; q < s->n_sequences; q++) {
         state_commit(s->state, q, s->added[q]);
-        if (s->added[q] > 1) state_checkpoint(s->state, q); /* a prompt: what turns go back to */
+        if (s->added[q] > 1 && !s->checkpoints_asked)
+            state_checkpoint(s->state, q); /* a prompt: what turns go back to */
     }
     return BT_OK;
 }
@@ -380,6 +388,11 @@ bt_status bt_session_share(bt_session *s, int32_t from, int32_t to, int32_t leng
     if (s->axes) memcpy(session_axes(s, to), session_axes(s, from), (size_t)length * sizeof(Axes));
     state_share(s->state, from, to, length);
     return feed_again(s, to, length, err);
+}
+
+void session_checkpoint(bt_session *s, int32_t sequence)
+{
+    state_checkpoint(s->state, sequence);
 }
 
 void bt_session_cancel(bt_session *s)

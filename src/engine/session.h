@@ -27,15 +27,22 @@ struct bt_session {
     bool hidden;   /* steps give hidden states, not logits */
     float *answer; /* logits or hidden states of the last step, in the arena */
     int32_t n_wanted;
-    float *pooled;    /* (n_sequences, D) vectors of texts; of a session for embeddings */
-    double *sum;      /* (D) of the rows of one text */
+    float *pooled;         /* (n_sequences, D) vectors of texts; of a session for embeddings */
+    double *sum;           /* (D) of the rows of one text */
     AdapterSet **of;       /* (n_sequences) adapters of each; NULL: none */
     const Adapters **sets; /* (n_sets) the different ones among them */
     int32_t n_sets;
     SessionShape shape; /* what its memory was made for */
-    uint32_t kv_type; /* DT_* of keys; of values too, unless the bits from 8 on say another + 1 */
+    uint32_t kv_type;   /* DT_* of keys; of values too, unless the bits from 8 on say another + 1 */
+    bool checkpoints_asked; /* session_checkpoint makes them, not every step of several tokens */
     atomic_bool cancel;
 };
+
+/* bt_session_open for a shape that its options cannot say. `limit` as bt_session_options has it. */
+bt_status session_open_shape(bt_model *model, const SessionShape *shape, uint64_t limit,
+                             bt_session **out, bt_error *err);
+/* Remembers this moment of the sequence where layers forget (state_checkpoint). */
+void session_checkpoint(bt_session *session, int32_t sequence);
 
 /* Bytes that a session keeps of each token it was fed. */
 static inline size_t session_token_bytes(const bt_model *m)

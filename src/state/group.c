@@ -111,13 +111,18 @@ void group_cut(Group *g, int32_t holder, int32_t length)
     if (g->begin[holder] > g->end[holder]) g->begin[holder] = g->end[holder];
 }
 
-bool group_has_room(const Group *g, int32_t holder, int32_t length, int32_t n)
+int32_t group_need(const Group *g, int32_t holder, int32_t length, int32_t n)
 {
     int32_t end = g->recurrent ? 1 : blocks_of(length + n), need = end - g->end[holder];
     /* the last block, if others share it, is copied */
     if (n > 0 && g->end[holder] > 0 && (g->recurrent || length % KV_BLOCK))
         need += g->shares[group_table(g, holder)[g->end[holder] - 1]] > 1;
-    return need <= g->n_free;
+    return need > 0 ? need : 0;
+}
+
+bool group_has_room(const Group *g, int32_t holder, int32_t length, int32_t n)
+{
+    return group_need(g, holder, length, n) <= g->n_free;
 }
 
 void group_reserve(Group *g, int32_t holder, int32_t length, int32_t n)

@@ -34,6 +34,8 @@ int32_t group_first_needed(const Group *g, int32_t length);
 /* Whether a holder of `held` tokens can go back to `length` on its own. */
 bool group_can_cut(const Group *g, int32_t holder, int32_t held, int32_t length);
 void group_cut(Group *g, int32_t holder, int32_t length);
+/* Free blocks that group_reserve would take. */
+int32_t group_need(const Group *g, int32_t holder, int32_t length, int32_t n);
 /* Whether group_reserve can be called. */
 bool group_has_room(const Group *g, int32_t holder, int32_t length, int32_t n);
 /* Room for tokens [length, length + n), all of it the holder's own. */

@@ -302,6 +302,28 @@ bool state_reserve(State *s, int32_t sequence, int32_t n)
     return true;
 }
 
+bool state_has_room(const State *s, const int32_t *added)
+{
+    for (int i = 0; i < s->n_groups; i++) {
+        int64_t need = 0;
+        for (int32_t q = 0; q < s->spec.n_sequences; q++)
+            if (added[q] > 0) need += group_need(&s->groups[i], q, s->lengths[q], added[q]);
+        if (need > s->groups[i].n_free) return false;
+    }
+    return true;
+}
+
+int32_t state_room(const State *s)
+{
+    int64_t least = (int64_t)s->spec.n_ctx * s->spec.n_sequences;
+    for (int i = 0; i < s->n_groups; i++) {
+        const Group *g = &s->groups[i];
+        int64_t room = (int64_t)g->n_free * KV_BLOCK;
+        if (!g->recurrent && g->kind == STATE_KV_FULL && room < least) least = room;
+    }
+    return least < INT32_MAX ? (int32_t)least : INT32_MAX;
+}
+
 void state_commit(State *s, int32_t sequence, int32_t n)
 {
     s->lengths[sequence] += n;
@@ -440,6 +462,14 @@ int32_t state_truncate(State *s, int32_t sequence, int32_t length)
 int32_t state_abandon(State *s, int32_t sequence)
 {
     return state_truncate(s, sequence, s->lengths[sequence]);
+}
+
+int32_t state_shareable(const State *s, int32_t from, int32_t length)
+{
+    if (length > s->lengths[from]) length = s->lengths[from];
+    if (can_cut(s, from, length)) return length;
+    int32_t i = newest(s, from, length);
+    return i < 0 ? 0 : s->checkpoints[i].length;
 }
 
 int32_t state_share(State *s, int32_t from, int32_t to, int32_t length)

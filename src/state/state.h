@@ -69,6 +69,11 @@ void state_close(State **state);
 
 int32_t state_context(const State *state);
 int32_t state_length(const State *state, int32_t sequence); /* tokens remembered */
+/* Whether each sequence q could gain added[q] (n_sequences) tokens, all of them together, in one
+ * step. Says no a few blocks early where sequences that gain share their last block. */
+bool state_has_room(const State *state, const int32_t *added);
+/* Tokens that a sequence could begin with: what is free of the memory for all. */
+int32_t state_room(const State *state);
 /* Makes room for n more tokens of `sequence` (fresh blocks, copies of shared ones). False when
  * they do not fit it, or (n_tokens) all of them: nothing is changed. The length grows by
  * state_commit only. */
@@ -83,6 +88,8 @@ int32_t state_truncate(State *state, int32_t sequence, int32_t length);
 /* Makes `to` begin as `from` does for `length` tokens, sharing blocks. Returns the length that `to`
  * holds now: `length`, or that of the newest checkpoint before it. */
 int32_t state_share(State *state, int32_t from, int32_t to, int32_t length);
+/* What state_share to another sequence would return, doing nothing. */
+int32_t state_shareable(const State *state, int32_t from, int32_t length);
 /* Remembers this moment of the sequence, at the cost of a copy of the recurrent states and no more;
  * an older checkpoint gives way if there is no place. Nothing when no layer forgets. */
 void state_checkpoint(State *state, int32_t sequence);
