@@ -15,18 +15,22 @@ static const struct {
     const char *name;
     ToolFn run;
     unsigned takes, needs; /* bits of ArgumentId */
+    bool keeps;            /* or looks for what is kept */
 } tools[] = {
-    {"remind", tool_remind, HAS(TEXT) | HAS(IN) | HAS(DAY) | HAS(TIME) | HAS(EVERY), HAS(TEXT)},
-    {"timer", tool_timer, HAS(IN) | HAS(TEXT), HAS(IN)},
+    {"remind", tool_remind, HAS(TEXT) | HAS(IN) | HAS(DAY) | HAS(TIME) | HAS(EVERY), HAS(TEXT),
+     true},
+    {"timer", tool_timer, HAS(IN) | HAS(TEXT), HAS(IN), true},
     {"event", tool_event, HAS(TEXT) | HAS(DAY) | HAS(TIME) | HAS(END) | HAS(FOR) | HAS(EVERY),
-     HAS(TEXT)},
-    {"note", tool_note, HAS(TEXT), HAS(TEXT)},
-    {"list", tool_list, HAS(KIND) | HAS(DAY), HAS(KIND)},
-    {"find", tool_find, HAS(KIND) | HAS(TEXT), HAS(KIND) | HAS(TEXT)},
-    {"cancel", tool_cancel, HAS(KIND) | HAS(TEXT) | HAS(NUMBER) | HAS(DAY) | HAS(TIME), HAS(KIND)},
+     HAS(TEXT), true},
+    {"note", tool_note, HAS(TEXT), HAS(TEXT), true},
+    {"list", tool_list, HAS(KIND) | HAS(DAY), HAS(KIND), true},
+    {"find", tool_find, HAS(KIND) | HAS(TEXT), HAS(KIND) | HAS(TEXT), true},
+    {"cancel", tool_cancel, HAS(KIND) | HAS(TEXT) | HAS(NUMBER) | HAS(DAY) | HAS(TIME), HAS(KIND),
+     true},
     {"change", tool_change,
-     HAS(KIND) | HAS(TEXT) | HAS(NUMBER) | HAS(FROM) | HAS(IN) | HAS(DAY) | HAS(TIME), HAS(KIND)},
-    {"undo", tool_undo, 0, 0},
+     HAS(KIND) | HAS(TEXT) | HAS(NUMBER) | HAS(FROM) | HAS(IN) | HAS(DAY) | HAS(TIME), HAS(KIND),
+     true},
+    {"undo", tool_undo, 0, 0, true},
     {"time", tool_time, 0, 0},
     {"date", tool_date, HAS(DAY) | HAS(TIME), 0},
     {"days", tool_days, HAS(FROM) | HAS(TO), HAS(FROM) | HAS(TO)},
@@ -47,12 +51,26 @@ bt_status agent_open(const char *folder, const AgentOptions *options, Agent **ou
     *out = NULL;
     if (!a) return bt_fail_memory(err, "the assistant", sizeof *a);
     if (options) a->options = *options;
-    bt_status status = itemdb_open(folder, &a->store, err);
-    if (status == BT_OK)
-        *out = a;
+    bt_status status = BT_OK;
+    if (folder && !(a->folder = mem_strdup(folder)))
+        status = bt_fail_memory(err, "a path", strlen(folder));
+    if (status == BT_OK) status = agent_store(a, err);
+    if (status == BT_E_MEMORY)
+        agent_close(&a);
     else
-        mem_free(a);
-    return status;
+        bt_error_clear(err);
+    *out = a;
+    return status == BT_E_MEMORY ? status : BT_OK;
+}
+
+bt_status agent_store(Agent *a, bt_error *err)
+{
+    if (a->store) return BT_OK;
+    if (!a->folder)
+        return bt_fail(err, BT_E_IO,
+                       "nothing can be kept: there is no home folder, or the folder "
+                       "bantam/assistant in XDG_DATA_HOME (~/.local/share) cannot be made");
+    return itemdb_open(a->folder, &a->store, err);
 }
 
 void agent_close(Agent **pointer)
@@ -61,6 +79,7 @@ void agent_close(Agent **pointer)
     *pointer = NULL;
     if (!a) return;
     itemdb_close(&a->store);
+    mem_free(a->folder);
     mem_free(a);
 }
 
@@ -221,7 +240,8 @@ bt_status agent_call(Agent *agent, const char *name, const char *arguments, int6
             bt_error_clear(err);
             status = tool_wrong(&call, "That call's arguments are no JSON; nothing was done.");
         } else if (status == BT_OK && read_arguments(&call, doc, tool, &digits)) {
-            status = tools[tool].run(&call, err);
+            if (tools[tool].keeps) status = agent_store(agent, err);
+            if (status == BT_OK) status = tools[tool].run(&call, err);
         }
     }
     jdoc_close(&doc);

@@ -21,10 +21,14 @@ typedef struct Agent Agent;
 const char *agent_tools(void);
 
 typedef struct AgentOptions {
-    bool month_first; /* 3/4 is the 4th of March */
+    bool month_first;  /* 3/4 is the 4th of March */
+    bool knows_models; /* so that who needs a larger model is told of them: */
+    size_t n_models;   /* how many are on this machine */
 } AgentOptions;
 
-/* What is kept lies in `folder`, which exists; see store.h for what goes wrong. */
+/* What is kept lies in `folder`, which exists (NULL: there is none). Where it cannot be opened (see
+ * store.h) the agent is opened all the same, since sums and dates need nothing: calls that keep or
+ * look for something try again, and fail with what is wrong. Fails without memory alone. */
 bt_status agent_open(const char *folder, const AgentOptions *options, Agent **out, bt_error *err);
 void agent_close(Agent **agent);
 
@@ -43,11 +47,13 @@ const char *agent_outcome_text(AgentOutcome outcome);
 bt_status agent_call(Agent *agent, const char *name, const char *arguments, int64_t now,
                      Buf *answer, AgentOutcome *outcome, bt_error *err);
 
-/* Reminders and timers that are due by now: a line each is appended, and they are not due again (a
- * repetition at its next time). *n: how many. */
+/* Reminders and timers that are due by now, and calendar entries that have begun and are not over:
+ * a line each is appended, and they are not due again (a repetition at its next time). *n: how
+ * many.
+ */
 bt_status agent_due(Agent *agent, int64_t now, Buf *lines, size_t *n, bt_error *err);
-/* When the next one is due; 0: none. */
-bt_status agent_next_due(Agent *agent, int64_t *at, bt_error *err);
+/* When the next one is due, of calendar entries those of the next two days; 0: none. */
+bt_status agent_next_due(Agent *agent, int64_t now, int64_t *at, bt_error *err);
 /* Calendar entries and reminders, as a VCALENDAR. */
 bt_status agent_calendar(Agent *agent, int64_t now, Buf *out, bt_error *err);
 

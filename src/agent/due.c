@@ -24,10 +24,9 @@ static void due_line(Buf *out, const Item *item, int64_t now)
     buf_text(out, ")\n");
 }
 
-bt_status agent_due(Agent *a, int64_t now, Buf *lines, size_t *n, bt_error *err)
+static bt_status due_items(Agent *a, int64_t now, Buf *lines, size_t *n, bt_error *err)
 {
     Items due = {0};
-    *n = 0;
     bt_status status = itemdb_due(a->store, now, &due, err);
     for (size_t i = 0; i < due.n && status == BT_OK; i++) {
         const Item *item = &due.list[i];
@@ -49,9 +48,126 @@ bt_status agent_due(Agent *a, int64_t now, Buf *lines, size_t *n, bt_error *err)
     return status;
 }
 
-bt_status agent_next_due(Agent *a, int64_t *at, bt_error *err)
+/* ---- calendar entries, told when they begin ---- */
+
+enum { HOUR = 3600, DAY = 86400, MORNING = 9 * 60, MOST_TIMES = 2000 };
+
+/* One of an entry's times: when it begins, is told, and is over. */
+typedef struct Occasion {
+    int64_t at, tell, over;
+} Occasion;
+
+/* Of whole days the first is told in the morning. What has no end lasts an hour. */
+static Occasion occasion(const Item *item, int64_t at)
 {
-    return itemdb_next_due(a->store, at, err);
+    bool ends = item->until > item->at;
+    if (item->whole_day) {
+        int64_t day = clock_day(at);
+        int64_t more = ends ? clock_day(item->until) - clock_day(item->at) : 0;
+        return (Occasion){at, clock_at(day, MORNING), clock_at(day + more + 1, 0)};
+    }
+    return (Occasion){at, at, at + (ends ? item->until - item->at : HOUR)};
+}
+
+/* The latest that has begun by now (at 0: none), and the one after it (at 0: none). */
+static void occasions(const Item *item, int64_t now, Occasion *latest, Occasion *next)
+{
+    Every every;
+    Occasion first = occasion(item, item->at);
+    int64_t lasts = first.over - first.at;
+    *latest = *next = (Occasion){0};
+    if (!item->every[0] || !when_every(span_of(item->every), &every) || item->at > now) {
+        *(item->at > now ? next : latest) = first;
+        return;
+    }
+    int64_t at = item->at, from = now - (lasts < 60 * DAY ? lasts : 60 * DAY) - 1;
+    if (from >= at) at = when_next(&every, item->at, from);
+    for (int i = 0; i < MOST_TIMES && at <= now; i++) {
+        *latest = occasion(item, at);
+        at = when_next(&every, item->at, at);
+    }
+    if (at > now) *next = occasion(item, at);
+}
+
+/* Those that have begun or begin within `ahead` seconds, and all that repeat. */
+static bt_status entries(Agent *a, int64_t now, int64_t ahead, Items *out, bt_error *err)
+{
+    int64_t today = clock_at(clock_day(now), 0);
+    const Wanted wanted = {.kinds = 1u << ITEM_EVENT,
+                           .from = today < now - HOUR ? today : now - HOUR,
+                           .before = now + ahead + 1};
+    return itemdb_list(a->store, &wanted, out, err);
+}
+
+static void entry_line(Buf *out, const Item *item, int64_t at, int64_t now)
+{
+    Item once = *item;
+    once.until = item->until > item->at ? at + (item->until - item->at) : 0;
+    once.at = at;
+    once.every[0] = '\0';
+    buf_printf(out, "Calendar: %s (", item->text);
+    item_when(out, &once, now);
+    if (!item->whole_day && now - at >= 60) {
+        buf_text(out, ", ");
+        when_length_words(out, now - at - (now - at) % 60);
+        buf_text(out, " ago");
+    }
+    buf_text(out, ")\n");
+}
+
+/* One that began before it was stored is known to who stored it. */
+static bt_status due_entries(Agent *a, int64_t now, Buf *lines, size_t *n, bt_error *err)
+{
+    Items items = {0};
+    Occasion latest, next;
+    bt_status status = entries(a, now, 0, &items, err);
+    for (size_t i = 0; i < items.n && status == BT_OK; i++) {
+        const Item *item = &items.list[i];
+        occasions(item, now, &latest, &next);
+        if (!latest.at || now < latest.tell || now >= latest.over || latest.at <= item->told ||
+            latest.tell <= item->made)
+            continue;
+        entry_line(lines, item, latest.at, now);
+        status = lines->failed ? bt_fail_memory(err, "what is due", 0)
+                               : itemdb_told(a->store, item->id, latest.at, err);
+        if (status != BT_OK) break;
+        a->last[ITEM_EVENT] = item->id;
+        ++*n;
+    }
+    items_close(&items);
+    return status;
+}
+
+static void sooner(int64_t tell, int64_t now, int64_t *at)
+{
+    if (tell > now && (!*at || tell < *at)) *at = tell;
+}
+
+/* ---- both ---- */
+
+bt_status agent_due(Agent *a, int64_t now, Buf *lines, size_t *n, bt_error *err)
+{
+    *n = 0;
+    bt_status status = agent_store(a, err);
+    if (status == BT_OK) status = due_items(a, now, lines, n, err);
+    return status == BT_OK ? due_entries(a, now, lines, n, err) : status;
+}
+
+bt_status agent_next_due(Agent *a, int64_t now, int64_t *at, bt_error *err)
+{
+    Items items = {0};
+    Occasion latest, next;
+    bt_status status = agent_store(a, err);
+    *at = 0;
+    if (status == BT_OK) status = itemdb_next_due(a->store, at, err);
+    if (status == BT_OK) status = entries(a, now, 2 * DAY, &items, err);
+    for (size_t i = 0; i < items.n && status == BT_OK; i++) {
+        occasions(&items.list[i], now, &latest, &next);
+        if (latest.at > items.list[i].told) sooner(latest.tell, now, at);
+        if (next.at > items.list[i].told) sooner(next.tell, now, at);
+    }
+    items_close(&items);
+    return status;
 }
 
 /* ---- iCalendar ---- */
@@ -166,7 +282,8 @@ bt_status agent_calendar(Agent *a, int64_t now, Buf *out, bt_error *err)
     Items items = {0};
     const Wanted wanted = {.kinds = 1u << ITEM_EVENT | 1u << ITEM_REMINDER};
     (void)now;
-    bt_status status = itemdb_list(a->store, &wanted, &items, err);
+    bt_status status = agent_store(a, err);
+    if (status == BT_OK) status = itemdb_list(a->store, &wanted, &items, err);
     if (status == BT_OK) {
         buf_text(out, "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Bantam//assistant//EN\r\n"
                       "CALSCALE:GREGORIAN\r\n");

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/os.h"
 
-enum { VERSION = 1, WAIT_MS = 3000 };
+enum { VERSION = 2, WAIT_MS = 3000 };
 #define APPLICATION       1114521939 /* "BnAS" */
 #define TEXT_OF(number)   TEXT_OF_TOKEN(number)
 #define TEXT_OF_TOKEN(it) #it
@@ -21,7 +21,7 @@ static const char schema[] =
     "CREATE TABLE items (id INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, "
     "state INTEGER NOT NULL, text TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL, "
     "first INTEGER NOT NULL, whole_day INTEGER NOT NULL, every TEXT NOT NULL, "
-    "made INTEGER NOT NULL);"
+    "made INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX items_at ON items (state, kind, at);"
     /* what items were before a step; a new one has been cancelled */
     "CREATE TABLE steps (step INTEGER NOT NULL, id INTEGER NOT NULL, state INTEGER NOT NULL, "
@@ -30,7 +30,11 @@ static const char schema[] =
     "CREATE VIRTUAL TABLE words USING fts5 (text, content = '', "
     "tokenize = 'unicode61 remove_diacritics 2');"
     "PRAGMA application_id = " TEXT_OF(APPLICATION) ";"
-                                                    "PRAGMA user_version = 1;";
+                                                    "PRAGMA user_version = 2;";
+
+/* From version 1: events were not told when they begin. */
+static const char upgrade[] = "ALTER TABLE items ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"
+                              "PRAGMA user_version = 2;";
 
 bt_status itemdb_failed(const Store *s, int code, const char *doing, bt_error *err)
 {
@@ -130,6 +134,17 @@ static bt_status check_whole(Store *s, bt_error *err)
     return status;
 }
 
+static bt_status bring_up(Store *s, bt_error *err)
+{
+    int64_t version;
+    bt_status status = itemdb_exec(s, "BEGIN IMMEDIATE", "be changed", err);
+    if (status == BT_OK) status = read_number(s, "PRAGMA user_version", &version, err);
+    if (status == BT_OK && version < VERSION) status = itemdb_exec(s, upgrade, "be changed", err);
+    if (status == BT_OK) return itemdb_exec(s, "COMMIT", "be changed", err);
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return status;
+}
+
 static bt_status check_version(Store *s, bt_error *err)
 {
     int64_t version, application, tables;
@@ -156,7 +171,8 @@ static bt_status check_version(Store *s, bt_error *err)
                        "%s: was written by a later version of Bantam (%lld, this one knows %d); "
                        "use that one",
                        s->path, (long long)version, VERSION);
-    return check_whole(s, err);
+    status = check_whole(s, err);
+    return status == BT_OK && version < VERSION ? bring_up(s, err) : status;
 }
 
 static bt_status configure(Store *s, bt_error *err)

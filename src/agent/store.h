@@ -33,6 +33,7 @@ typedef struct Item {
     bool whole_day; /* at is on the day, no time was said */
     char every[16]; /* in the one spelling, "": once */
     int64_t made;
+    int64_t told; /* an event's: the beginning that was told last, 0: none */
 } Item;
 
 typedef struct Items {
@@ -71,6 +72,9 @@ bt_status itemdb_add(Store *store, Item *item, int64_t now, bt_error *err);
 bt_status itemdb_change(Store *store, const Item *item, bt_error *err);
 /* Takes back the last step; the ids it touched into `out`, in their state afterwards. */
 bt_status itemdb_undo(Store *store, Items *out, bt_error *err);
+
+/* This beginning of an event was told. This is no step to be undone. */
+bt_status itemdb_told(Store *store, int64_t id, int64_t at, bt_error *err);
 
 /* Open reminders and timers that are due. */
 bt_status itemdb_due(Store *store, int64_t now, Items *out, bt_error *err);

@@ -55,6 +55,7 @@ static bt_status add_row(sqlite3_stmt *row, Items *out, bt_error *err)
     item->whole_day = sqlite3_column_int(row, 7) != 0;
     if (strlen(every) < sizeof item->every) memcpy(item->every, every, strlen(every) + 1);
     item->made = sqlite3_column_int64(row, 9);
+    item->told = sqlite3_column_int64(row, 10);
     out->n++;
     return BT_OK;
 }
@@ -200,6 +201,17 @@ bt_status itemdb_rung(Store *s, int64_t id, int64_t next, bt_error *err)
         err);
     if (status != BT_OK) return status;
     sqlite3_bind_int64(statement, 1, next);
+    sqlite3_bind_int64(statement, 2, id);
+    return itemdb_run(s, statement, "be changed", err);
+}
+
+bt_status itemdb_told(Store *s, int64_t id, int64_t at, bt_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    bt_status status =
+        itemdb_prepare(s, "UPDATE items SET told = ?1 WHERE id = ?2", &statement, err);
+    if (status != BT_OK) return status;
+    sqlite3_bind_int64(statement, 1, at);
     sqlite3_bind_int64(statement, 2, id);
     return itemdb_run(s, statement, "be changed", err);
 }

@@ -20,7 +20,7 @@ bt_status itemdb_prepare(Store *store, const char *sql, sqlite3_stmt **out, bt_e
 bt_status itemdb_run(Store *store, sqlite3_stmt *statement, const char *doing, bt_error *err);
 bt_status itemdb_exec(Store *store, const char *sql, const char *doing, bt_error *err);
 /* Runs a statement that gives items (columns of ITEM_COLUMNS), and finalizes it. */
-#define ITEM_COLUMNS "id, kind, state, text, at, until, first, whole_day, every, made"
+#define ITEM_COLUMNS "id, kind, state, text, at, until, first, whole_day, every, made, told"
 bt_status itemdb_read(Store *store, sqlite3_stmt *statement, Items *out, bt_error *err);
 
 /* store_memory.c: SQLite's memory comes from base/mem.h. Once, before the first connection. */

@@ -10,7 +10,8 @@
 enum { LISTED_MOST = 99 };
 
 struct Agent {
-    Store *store;
+    Store *store; /* NULL: not open, see agent_store */
+    char *folder;
     AgentOptions options;
     /* What was spoken of: by number in the list shown last, and by "it". */
     struct {
@@ -48,6 +49,9 @@ typedef struct ToolCall {
     Buf *answer;
     AgentOutcome outcome;
 } ToolCall;
+
+/* Opens what is kept, unless it is open. */
+bt_status agent_store(Agent *agent, bt_error *err);
 
 /* One tool. BT_OK with an answer, or what agent_call says. */
 typedef bt_status (*ToolFn)(ToolCall *call, bt_error *err);

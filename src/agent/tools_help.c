@@ -40,7 +40,8 @@ static const Text topics[] = {
      "Timers ring while a chat is open; 'bantam due' prints those that ended meanwhile. Ask "
      "\"how long is left\", or cancel one by its name."},
     {"calendar",
-     "Say what and when: \"dentist on Friday at 10\". 'bantam due --ics > calendar.ics' writes "
+     "Say what and when: \"dentist on Friday at 10\". I tell of an entry when it begins, as of "
+     "reminders. 'bantam due --ics > calendar.ics' writes "
      "entries and reminders for other calendars to import."},
     {"notes", "Say \"note: ...\" and it is kept; \"find my note about ...\" searches all words."},
     {"math", "I compute + - * / ^, brackets, percentages and roots exactly where decimals allow, "
@@ -78,6 +79,21 @@ bt_status tool_help(ToolCall *call, bt_error *err)
     return BT_OK;
 }
 
+/* How to get a larger model, or which are here. */
+static void larger(Buf *out, const AgentOptions *o)
+{
+    if (o->knows_models && o->n_models)
+        buf_printf(out,
+                   "'bantam list' shows %zu that %s on this machine; start one with 'bantam run "
+                   "NAME'.",
+                   o->n_models, o->n_models == 1 ? "is" : "are");
+    else
+        buf_printf(out,
+                   "To get one: download a GGUF file, for example Qwen 3 or Gemma 3 of 1 to 8 "
+                   "billion weights, and start it with 'bantam run FILE.gguf'%s.",
+                   o->knows_models ? "" : "; 'bantam list' shows those that are here already");
+}
+
 bt_status tool_escalate(ToolCall *call, bt_error *err)
 {
     (void)err;
@@ -85,11 +101,10 @@ bt_status tool_escalate(ToolCall *call, bt_error *err)
     const char *text = TEXT_OF(reasons, reason);
     buf_text(call->answer, text ? text : "That is beyond what I can do.");
     if (span_is(reason, "live") || span_is(reason, "action"))
-        buf_text(call->answer, " A larger model could talk about it, but has no way out either.");
+        buf_text(call->answer, " A larger model on this machine could talk about it, but reaches "
+                               "nothing outside either.\n");
     else
-        buf_text(call->answer, " It needs a larger model.");
-    buf_text(call->answer,
-             " To get one: download a GGUF file, for example Qwen 3 or Gemma 3, and start 'bantam "
-             "run FILE.gguf'; 'bantam list' shows the models that are here already.");
+        buf_text(call->answer, " It needs a larger model.\n");
+    larger(call->answer, &call->agent->options);
     return BT_OK;
 }

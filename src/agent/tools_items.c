@@ -313,9 +313,9 @@ static WhenResult move(const ToolCall *call, Item *item)
     DaySpan day;
     TimeOfDay time;
     int default_minute = item->whole_day ? 0 : old.hour * 60 + old.minute;
-    if (said.time.data && !said.day.data && item->at > now && item->kind == ITEM_EVENT &&
+    if (said.time.data && !said.day.data && item->at > now && item->kind != ITEM_TIMER &&
         when_time(said.time, &time)) {
-        /* an entry keeps its day; of an hour of either half the one that is nearer */
+        /* it keeps its day; of an hour of either half the one that is nearer */
         int64_t on = clock_day(item->at), at = clock_at(on, time.minute);
         int64_t other = clock_at(on, (time.minute + 720) % 1440);
         int64_t d = at > item->at ? at - item->at : item->at - at;

@@ -67,10 +67,9 @@ void item_when(Buf *out, const Item *item, int64_t now)
 
 void item_words(Buf *out, const Item *item, int64_t now)
 {
-    bool named = item->text[0];
-    if (named) buf_text(out, item->text);
+    buf_text(out, item->text[0] ? item->text : kinds[item->kind].name);
     if (item->kind == ITEM_NOTE) return;
-    if (named) buf_text(out, ": ");
+    buf_text(out, ": ");
     item_when(out, item, now);
 }
 
@@ -85,7 +84,7 @@ void show_items(ToolCall *call, const Items *items)
         a->listed[a->n_listed].id = item->id;
         a->listed[a->n_listed++].kind = item->kind;
         buf_printf(call->answer, "\n%2zu. ", i + 1);
-        if (mixed) buf_printf(call->answer, "%s: ", kind_name(item->kind));
+        if (mixed && item->text[0]) buf_printf(call->answer, "%s: ", kind_name(item->kind));
         item_words(call->answer, item, call->now);
     }
     if (items->n > LISTED_MOST) buf_printf(call->answer, "\nand %zu more", items->n - LISTED_MOST);

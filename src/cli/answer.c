@@ -115,7 +115,9 @@ void view_end(AnswerView *v, bool always)
 {
     if (v->collect) return;
     end_thought(v);
-    if (always || (v->last && v->last != '\n')) putchar('\n');
+    if (!always && (!v->last || v->last == '\n')) return;
+    putchar('\n');
+    v->last = '\n';
 }
 
 void view_close(AnswerView *v)

@@ -8,6 +8,7 @@
 
 #include "agent/agent.h"
 #include "agent/civil.h"
+#include "agent/tools.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "cli/interrupt.h"
@@ -62,15 +63,13 @@ static bool month_first(void)
     return false;
 }
 
-int assistant_open(const Cli *cli, const char *folder, Assistant **out)
+int assistant_open(const Cli *cli, const char *folder, int n_models, Assistant **out)
 {
     bt_error err = {0};
-    const AgentOptions options = {.month_first = month_first()};
+    const AgentOptions options = {.month_first = month_first(),
+                                  .knows_models = n_models >= 0,
+                                  .n_models = n_models > 0 ? (size_t)n_models : 0};
     *out = NULL;
-    if (!folder)
-        return cli_fail("the assistant has no place to keep anything: there is no home folder, or "
-                        "the folder bantam/assistant in XDG_DATA_HOME (~/.local/share) cannot be "
-                        "made");
     Assistant *a = mem_zalloc(1, sizeof *a);
     if (!a) return cli_fail("not enough memory for the assistant");
     a->cli = cli;
@@ -137,7 +136,7 @@ bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const cha
 
 /* ---- what is due ---- */
 
-static void tell(Assistant *a, bool ring)
+static void tell(Assistant *a, bool ring, bool faults)
 {
     Buf lines = {0};
     size_t n;
@@ -147,15 +146,20 @@ static void tell(Assistant *a, bool ring)
         if (ring) fputs("\r\033[K\a", stderr); /* over the line that is being typed */
         if (lines.data) fputs(lines.data, stderr);
     }
-    if (!good) cli_fail("%s", err.text);
+    if (!good && faults) cli_fail("%s", err.text);
     if (ring && (n || !good)) line_redraw(a->input);
     buf_close(&lines);
     a->looked = 0;
 }
 
-void assistant_due(Assistant *a)
+void assistant_due(Assistant *a, bool faults)
 {
-    tell(a, false);
+    tell(a, false, faults);
+}
+
+void assistant_hears(const char *text, Buf *out)
+{
+    clean_text(out, span_of(text));
 }
 
 /* Called about twice a second while nothing is typed. */
@@ -164,10 +168,11 @@ static void on_idle(void *user)
     Assistant *a = user;
     int64_t at = now();
     if (!a->looked || at - a->looked >= LOOK_AGAIN || at < a->looked) {
-        if (agent_next_due(a->agent, &a->next, NULL) != BT_OK) a->next = 0; /* said when it rings */
+        if (agent_next_due(a->agent, at, &a->next, NULL) != BT_OK)
+            a->next = 0; /* said when it rings */
         a->looked = at;
     }
-    if (a->next && at >= a->next) tell(a, true);
+    if (a->next && at >= a->next) tell(a, true, true);
 }
 
 void assistant_ring(Assistant *a, LineInput *input)
@@ -186,10 +191,11 @@ char *assistant_folder(void)
     return NULL;
 }
 
-int assistant_open(const Cli *cli, const char *folder, Assistant **out)
+int assistant_open(const Cli *cli, const char *folder, int n_models, Assistant **out)
 {
     (void)cli;
     (void)folder;
+    (void)n_models;
     *out = NULL;
     return cli_fail("%s", missing);
 }
@@ -216,9 +222,15 @@ bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const cha
     return false;
 }
 
-void assistant_due(Assistant *a)
+void assistant_due(Assistant *a, bool faults)
 {
     (void)a;
+    (void)faults;
+}
+
+void assistant_hears(const char *text, Buf *out)
+{
+    buf_text(out, text);
 }
 
 void assistant_ring(Assistant *a, LineInput *input)

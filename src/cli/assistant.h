@@ -18,8 +18,13 @@ typedef struct Assistant Assistant;
 char *assistant_folder(void);
 /* Whether the model's file says that it is one. */
 bool assistant_is(const bt_model *model);
-/* Opens what is kept. CLI_GOOD, or an exit code after a message. */
-int assistant_open(const Cli *cli, const char *folder, Assistant **out);
+/* Opens what is kept in `folder` (NULL: there is none). Where that cannot be read, what keeps
+ * nothing is answered all the same. n_models: how many the machine has, -1: not known. CLI_GOOD, or
+ * an exit code after a message. */
+int assistant_open(const Cli *cli, const char *folder, int n_models, Assistant **out);
+/* What was typed as the model is to see it: a line of UTF-8 without control characters, appended.
+ */
+void assistant_hears(const char *text, Buf *out);
 void assistant_close(Assistant **assistant);
 /* Into `out` (cleared first): the tools that its calls are held to, a JSON array, bound to what the
  * user said in the conversation (text/copied.h). False after a message. */
@@ -30,8 +35,8 @@ bool assistant_bind(const bt_message *messages, size_t n, Buf *out);
  * what is kept could not be read or written; the outcomes from there on are "failed". */
 bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const char **outcomes);
 
-/* What is due is told on standard error. */
-void assistant_due(Assistant *a);
+/* What is due is told on standard error, and with `faults` why nothing can be told. */
+void assistant_due(Assistant *a, bool faults);
 /* From now on it rings, with a bell, while `input` waits for a line. NULL: no longer. */
 void assistant_ring(Assistant *a, LineInput *input);
 

@@ -20,8 +20,13 @@ typedef struct Chat {
     bool system, ended;
     uint64_t base_seed, turn;
     AnswerView view;
+    Buf heard; /* what was typed, as the assistant sees it */
     int code;
 } Chat;
+
+/* Tokens of a conversation with the assistant: it speaks of what was said last, and learnt from
+ * short ones. */
+enum { RECENT = 384 };
 
 /* ---- one answer ---- */
 
@@ -41,12 +46,12 @@ static const char *kept_text(Buf *text)
     return text->data ? text->data : "";
 }
 
-/* With --context-shift the oldest exchanges are forgotten until the rest leaves room. */
-static bool forget_oldest(Chat *c, Ids *ids)
+/* With more than `most` tokens the oldest exchanges are forgotten until `left` are left. */
+static bool forget_oldest(Chat *c, Ids *ids, size_t most, size_t left)
 {
     size_t first = c->system ? 1 : 0, forgotten = 0;
-    size_t most = (size_t)bt_session_context(c->r->session) * 3 / 4;
-    while (ids->n > most && c->messages.n > first + 2) {
+    if (ids->n <= most) return true;
+    while (ids->n > left && c->messages.n > first + 2) {
         size_t n = 1; /* a question and all that answered it */
         while (first + n < c->messages.n && strcmp(c->messages.list[first + n].role, "user") != 0)
             n++;
@@ -54,7 +59,7 @@ static bool forget_oldest(Chat *c, Ids *ids)
         forgotten++;
         if (!ids_of_messages(c->r, c->messages.list, c->messages.n, ids)) return false;
     }
-    if (forgotten)
+    if (forgotten && !c->r->assistant)
         cli_say(c->r->cli, "(the context is nearly full: the oldest %zu exchange%s forgotten)",
                 forgotten, forgotten == 1 ? " is" : "s are");
     return true;
@@ -133,7 +138,10 @@ static bool answer(Chat *c)
     bool raw = opts_flag(&r->cli->opts, OPT_RAW), kept = false;
     if (raw ? !raw_ids(c, last, &ids) : !ids_of_messages(r, c->messages.list, c->messages.n, &ids))
         goto done;
-    if (!raw && r->talk.context_shift && !forget_oldest(c, &ids)) goto done;
+    size_t most = (size_t)bt_session_context(r->session) * 3 / 4;
+    if (r->assistant && !forget_oldest(c, &ids, most < RECENT ? most : RECENT, RECENT / 2))
+        goto done;
+    if (!raw && r->talk.context_shift && !forget_oldest(c, &ids, most, most)) goto done;
     interrupt_take();
     r->talk.sampling.seed = c->base_seed + c->turn++;
     if (!run_answer(r, c->messages.list, c->messages.n)) goto done;
@@ -155,7 +163,13 @@ done:
 
 static void ask(Chat *c, const char *text)
 {
-    if (!messages_add(&c->messages, "user", text)) {
+    if (c->r->assistant) {
+        buf_clear(&c->heard);
+        assistant_hears(text, &c->heard);
+        if (!c->heard.size && !c->heard.failed) return;
+        text = c->heard.failed ? "" : c->heard.data;
+    }
+    if (!*text || !messages_add(&c->messages, "user", text)) {
         cli_fail("not enough memory for the conversation");
         return;
     }
@@ -467,6 +481,7 @@ int chat(Run *r, LineInput *input)
     if (r->assistant) assistant_ring(r->assistant, NULL);
     messages_close(&c.messages);
     view_close(&c.view);
+    buf_close(&c.heard);
     buf_close(&text);
     return c.code;
 }

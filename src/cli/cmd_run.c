@@ -19,7 +19,8 @@
 static void describe_hatchling(const Run *r, const char *box)
 {
     char others[64] = "FILE.gguf";
-    if (r->n_others) snprintf(others, sizeof others, "NAME ('bantam list' shows %zu)", r->n_others);
+    if (r->n_others > 0)
+        snprintf(others, sizeof others, "NAME ('bantam list' shows %d)", r->n_others);
     cli_say(r->cli,
             "%s, the small assistant in Bantam (sandbox: %s). A larger model: bantam run %s",
             HATCHLING_NAME, box, others);
@@ -244,7 +245,7 @@ static int open_assistant(Run *r)
     const Opts *o = &r->cli->opts;
     if (!assistant_is(r->m.model) || opts_flag(o, OPT_RAW) || r->tools.size || r->constraint.name)
         return CLI_GOOD;
-    int code = assistant_open(r->cli, r->folder, &r->assistant);
+    int code = assistant_open(r->cli, r->folder, r->n_others, &r->assistant);
     if (code == CLI_GOOD && o->value[OPT_TEMP].source == FROM_DEFAULT)
         r->talk.sampling.greedy = true;
     return code;
@@ -276,6 +277,17 @@ static int open_all(Run *r, bt_logit_bias **bias)
     return CLI_GOOD;
 }
 
+/* The prompt as the assistant is to see it. */
+static int hear(Run *r, Buf *text)
+{
+    Buf heard = {0};
+    assistant_hears(text->data, &heard);
+    buf_close(text);
+    *text = heard;
+    if (heard.failed) return cli_fail("not enough memory for the prompt");
+    return heard.size ? CLI_GOOD : cli_usage(r->cli, "there is nothing to read in that prompt");
+}
+
 static bool is_hatchling(const Opts *o)
 {
     const char *name = opts_text(o, OPT_MODEL);
@@ -286,7 +298,7 @@ int cmd_run(Cli *cli)
 {
     const Opts *o = &cli->opts;
     if (o->n_args) return cli_usage(cli, "'%s' is too much; a prompt is given with -p", o->args[0]);
-    Run r = {.cli = cli};
+    Run r = {.cli = cli, .n_others = -1};
     Buf text = {0};
     bt_logit_bias *bias = NULL;
     LineInput *input = NULL;
@@ -305,9 +317,12 @@ int cmd_run(Cli *cli)
         code = cli_fail("the terminal cannot be opened");
     if (code == CLI_GOOD) code = constraint_read(cli, &r.constraint);
     if (code == CLI_GOOD && !opts_flag(o, OPT_RAW)) r.folder = assistant_folder();
-    if (code == CLI_GOOD && is_hatchling(o)) r.n_others = places_count();
+    if (code == CLI_GOOD && is_hatchling(o)) r.n_others = (int)places_count();
     if (code == CLI_GOOD) code = open_all(&r, &bias);
-    if (code == CLI_GOOD && r.assistant) assistant_due(r.assistant);
+    if (code == CLI_GOOD && r.assistant) {
+        assistant_due(r.assistant, talks);
+        if (!talks) code = hear(&r, &text);
+    }
     if (code == CLI_GOOD) code = talks ? chat(&r, input) : answer_once(&r, &text);
 
     assistant_close(&r.assistant);

@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "cli/hatchling.h"
 #include "cli/interrupt.h"
 #include "engine/sidecar.h"
 #include "io/find.h"
@@ -122,7 +123,7 @@ static int read_options(Cli *cli, CliModel *m, bt_model_options *out)
                              "'bantam doctor' lists them",
                              mask);
     }
-    out->no_cache = opts_flag(o, OPT_NO_CACHE) || out->vocab_only;
+    out->no_cache = opts_flag(o, OPT_NO_CACHE) || out->vocab_only || hatchling_is_path(m->path);
     if (!out->no_cache) {
         m->cache_dir = cache_folder(cli);
         bt_error err = {0};

@@ -185,10 +185,13 @@ static bool fits(const Talk *t, size_t n)
 {
     size_t context = (size_t)bt_session_context(t->session);
     if (n < context || t->context_shift) return true;
-    cli_fail("%s: the prompt has %zu tokens and the context holds %zu; give a larger --ctx "
-             "(the model was trained for %d), a shorter prompt, or --context-shift to forget "
-             "its beginning",
-             t->m->path, n, context, t->m->info.n_ctx_train);
+    char larger[80] = "";
+    if ((int32_t)context < t->m->info.n_ctx_train)
+        snprintf(larger, sizeof larger, "a larger --ctx (the model was trained for %d), ",
+                 t->m->info.n_ctx_train);
+    cli_fail("%s: the prompt has %zu tokens and the context holds %zu; give %sa shorter prompt, or "
+             "--context-shift to forget its beginning",
+             t->m->path, n, context, larger);
     return false;
 }
 

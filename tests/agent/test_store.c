@@ -238,6 +238,30 @@ static void refused(const char *why)
     buf_close(&after);
 }
 
+static void test_of_the_first_version(void **state)
+{
+    Items items = {0};
+    bt_error err = {0};
+    (void)state;
+    Store *s = opened();
+    int64_t id = add(s, ITEM_EVENT, "old", 3000);
+    const char *back = "ALTER TABLE items DROP COLUMN told; PRAGMA user_version = 1";
+    assert_int_equal(sqlite3_exec(s->db, back, NULL, NULL, NULL), SQLITE_OK);
+    itemdb_close(&s);
+    s = opened();
+    assert_int_equal(itemdb_get(s, id, &items, &err), BT_OK);
+    assert_int_equal(items.n, 1);
+    assert_int_equal(items.list[0].told, 0);
+    items_close(&items);
+    assert_int_equal(itemdb_told(s, id, 3000, &err), BT_OK);
+    itemdb_close(&s);
+    s = opened();
+    assert_int_equal(itemdb_get(s, id, &items, &err), BT_OK);
+    assert_int_equal(items.list[0].told, 3000);
+    items_close(&items);
+    itemdb_close(&s);
+}
+
 static void test_files_that_are_none(void **state)
 {
     char noise[5000];
@@ -325,6 +349,7 @@ int main(void)
         IN_SCRATCH(test_due),
         IN_SCRATCH(test_locked_by_another),
         IN_SCRATCH(test_full_disk),
+        IN_SCRATCH(test_of_the_first_version),
         IN_SCRATCH(test_files_that_are_none),
         IN_SCRATCH(test_folder_that_cannot_be_used),
         IN_SCRATCH(test_without_memory),

@@ -80,7 +80,7 @@ static void test_reminders(void **state)
             " 3. call the dentist: tomorrow (Sunday, 22 November) at 17:00\n"
             " 4. bins out: on Wednesday, 25 November at 19:00, and then every Wednesday");
     answers("change", "{\"kind\": \"reminder\", \"number\": 3, \"time\": \"6\"}",
-            "Changed: call the dentist: today at 18:00");
+            "Changed: call the dentist: tomorrow (Sunday, 22 November) at 18:00");
     answers("undo", "{}", "As before: call the dentist: tomorrow (Sunday, 22 November) at 17:00");
     answers("cancel", "{\"kind\": \"reminder\", \"text\": \"oven\"}",
             "Cancelled the reminder 'check the oven'.");
@@ -183,8 +183,9 @@ static void test_notes_and_timers(void **state)
     answers("timer", "{\"in\": \"90 s\"}", "Timer: 1 minute 30 seconds, until 17:31:30");
     now += 60;
     answers("list", "{\"kind\": \"timer\"}",
-            "Your timers:\n 1. 30 seconds left\n 2. pasta: 7 minutes left");
-    answers("change", "{\"kind\": \"timer\", \"in\": \"15 min\"}", "Changed: 15 minutes left");
+            "Your timers:\n 1. timer: 30 seconds left\n 2. pasta: 7 minutes left");
+    answers("change", "{\"kind\": \"timer\", \"in\": \"15 min\"}",
+            "Changed: timer: 15 minutes left");
     answers("cancel", "{\"kind\": \"timer\", \"text\": \"all\"}",
             "Cancelled 2 timers; \"undo\" brings them back.");
     answers("list", "{\"kind\": \"timer\"}", "You have no timers.");
@@ -265,7 +266,7 @@ static void test_ringing(void **state)
     call("remind", "{\"text\": \"pills\", \"time\": \"6pm\", \"every\": \"day\"}");
     assert_int_equal(agent_due(agent, now, &lines, &n, &err), BT_OK);
     assert_int_equal(n, 0);
-    assert_int_equal(agent_next_due(agent, &next, &err), BT_OK);
+    assert_int_equal(agent_next_due(agent, now, &next, &err), BT_OK);
     assert_int_equal(next, now + 300);
     now += 2 * 86400 + 3600; /* the machine was off */
     assert_int_equal(agent_due(agent, now, &lines, &n, &err), BT_OK);
@@ -283,6 +284,77 @@ static void test_ringing(void **state)
     answers("change", "{\"kind\": \"reminder\", \"in\": \"10 min\"}",
             "Changed: pills: today at 18:40, and then every day");
     buf_close(&lines);
+}
+
+static const char *rings(int64_t at)
+{
+    size_t n;
+    bt_error err = {0};
+    buf_clear(&said);
+    now = at;
+    assert_int_equal(agent_due(agent, now, &said, &n, &err), BT_OK);
+    return n ? said.data : "";
+}
+
+static void test_entries_are_told(void **state)
+{
+    int64_t day = civil_day(2026, 11, 22), next; /* Sunday */
+    bt_error err = {0};
+    (void)state;
+    call("event", "{\"text\": \"lunch\", \"day\": \"tomorrow\", \"time\": \"1pm\"}");
+    call("event", "{\"text\": \"fair\", \"day\": \"tomorrow\", \"end\": \"monday\"}");
+    call("event", "{\"text\": \"yoga\", \"time\": \"6pm\", \"for\": \"2 h\", "
+                  "\"every\": \"day\"}");
+    call("event", "{\"text\": \"party\", \"day\": \"today\"}"); /* known to who says it */
+    assert_string_equal(rings(now), "");
+    assert_int_equal(agent_next_due(agent, now, &next, &err), BT_OK);
+    assert_int_equal(next, clock_at(day - 1, 18 * 60));
+    assert_string_equal(rings(next), "Calendar: yoga (today at 18:00 to 20:00)\n");
+    assert_string_equal(rings(next + 60), "");
+    assert_int_equal(agent_next_due(agent, now, &next, &err), BT_OK);
+    assert_int_equal(next, clock_at(day, 9 * 60));
+    assert_string_equal(rings(next - 1), "");
+    assert_string_equal(rings(next + 60),
+                        "Calendar: fair (today until Monday, 23 November 2026)\n");
+    /* late, but not over; then over: nobody wants to hear of it */
+    assert_string_equal(rings(clock_at(day, 13 * 60 + 20)),
+                        "Calendar: lunch (today at 13:00, 20 minutes ago)\n");
+    call("event", "{\"text\": \"tea\", \"time\": \"2pm\"}");
+    assert_string_equal(rings(clock_at(day, 15 * 60 + 1)), "");
+    /* what was told is told again at another time */
+    call("change", "{\"kind\": \"event\", \"text\": \"lunch\", \"day\": \"monday\", "
+                   "\"time\": \"2pm\"}");
+    assert_string_equal(rings(clock_at(day + 1, 14 * 60)), "Calendar: lunch (today at 14:00)\n");
+    /* slept through twice, told once */
+    assert_string_equal(rings(clock_at(day + 2, 19 * 60)),
+                        "Calendar: yoga (today at 18:00 to 20:00, 1 hour ago)\n");
+    call("cancel", "{\"kind\": \"event\"}");
+    assert_string_equal(rings(clock_at(day + 3, 18 * 60)), "");
+}
+
+/* A clock that is wrong by centuries, or jumps, gives no nonsense. */
+static void test_odd_clocks(void **state)
+{
+    static const int64_t clocks[] = {
+        0, -1, -62135596800, -99999999999, 253402300799, 99999999999999};
+    int64_t next;
+    bt_error err = {0};
+    (void)state;
+    call("remind", "{\"text\": \"pills\", \"time\": \"6pm\", \"every\": \"day\"}");
+    call("event", "{\"text\": \"yoga\", \"time\": \"6pm\", \"every\": \"30 min\"}");
+    for (size_t i = 0; i < sizeof clocks / sizeof clocks[0]; i++) {
+        now = clocks[i];
+        call("time", "{}");
+        call("date", "{\"day\": \"next friday\"}");
+        call("remind", "{\"text\": \"x\", \"in\": \"9999 h\"}");
+        call("event", "{\"text\": \"y\", \"day\": \"in 9999 years\", \"for\": \"2 days\"}");
+        call("remind", "{\"text\": \"z\", \"day\": \"31st\", \"every\": \"month\"}");
+        call("list", "{\"kind\": \"all\", \"day\": \"today\"}");
+        call("list", "{\"kind\": \"all\"}");
+        rings(now);
+        assert_int_equal(agent_next_due(agent, now, &next, &err), BT_OK);
+        assert_true(!next || next > now);
+    }
 }
 
 static const char *calendar(void)
@@ -544,6 +616,8 @@ int main(void)
         FRESH(test_what_it_knows),
         FRESH(test_calls_without_sense),
         FRESH(test_ringing),
+        FRESH(test_entries_are_told),
+        FRESH(test_odd_clocks),
         FRESH(test_icalendar),
         FRESH(test_icalendar_folds_lines),
         FRESH(test_the_test_sets_calls_can_be_carried_out),

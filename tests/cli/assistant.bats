@@ -75,12 +75,14 @@ with sqlite3.connect(sys.argv[1]) as db:
     db.execute(row, (1, "tea", now - 5, now - 5, ""))
     db.execute(row, (0, "later", now + 9000, now + 9000, ""))
     db.execute(row, (2, "party; at home", now + 9000, now + 9000, ""))
+    db.execute(row, (2, "fair", now - 2, now - 2, ""))
 END
     run "$bantam" due
     [ "$status" -eq 0 ]
     [[ ${lines[0]} =~ ^Reminder:\ pills\ \((today|yesterday) ]]
     [ "${lines[1]}" = "Timer: tea (time is up)" ]
-    [ "${#lines[@]}" -eq 2 ]
+    [[ ${lines[2]} == "Calendar: fair ("* ]]
+    [ "${#lines[@]}" -eq 3 ]
     [ -z "$("$bantam" due)" ]
     "$bantam" due --ics > calendar.ics
     grep -q '^SUMMARY:party\\; at home' calendar.ics
@@ -94,11 +96,34 @@ END
     says n.gguf note '{"text": "a"}'
     mkdir -p "$(dirname "$(database)")"
     head -c 5000 /dev/urandom > "$(database)"
-    run "$bantam" run n.gguf -p x
+    run "$bantam" run n.gguf -p 'note a'
     [ "$status" -eq 1 ]
     [[ $output == *"assistant.db: cannot be "*"damaged"*"moving it away"* ]]
     run "$bantam" due
     [ "$status" -eq 1 ]
+}
+
+@test "where nothing can be kept, sums are done and the rest says why" {
+    says c.gguf calculate '{"expr": "2 + 2"}'
+    says n.gguf note '{"text": "a"}'
+    [ "$(HOME= only "$bantam" run c.gguf -p 'what is 2+2')" = '2 + 2 = 4' ]
+    HOME= run "$bantam" run n.gguf -p 'note a' -q
+    [ "$status" -eq 1 ]
+    [[ $output == *"nothing can be kept: there is no home folder"* ]]
+    mkdir -p "$(database)"
+    [ "$(only "$bantam" run c.gguf -p 'what is 2+2')" = '2 + 2 = 4' ]
+    run "$bantam" run n.gguf -p 'note a' -q
+    [ "$status" -eq 1 ]
+    [[ $output == *"assistant.db"* ]]
+    HOME= run "$bantam" due
+    [ "$status" -eq 1 ]
+}
+
+@test "what is no text is not heard" {
+    says n.gguf note '{"text": "red"}'
+    [ "$(only "$bantam" run n.gguf -p $'note\e \001red\a\xff')" = 'Noted: red' ]
+    run "$bantam" run n.gguf -p $' \001\n '
+    [ "$status" -eq 2 ]
 }
 
 @test "the hand-written test set is read by eval" {

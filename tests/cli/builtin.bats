@@ -43,6 +43,13 @@ with_model() {
     grep -q '(llama, ' err
 }
 
+@test "an answer in words ends with one line break" {
+    with_model
+    only "$bantam" run -p hello > out
+    [ -n "$(<out)" ]
+    [ "$(printf '%s\n' "$(<out)" | wc -c)" -eq "$(wc -c < out)" ]
+}
+
 @test "what it is asked to keep is kept" {
     with_model
     export TZ=UTC0

@@ -30,6 +30,7 @@ def answer(terminal, text):
     terminal.drain()
     start = len(terminal.product)
     terminal.line(text)
+    terminal.wait(text)  # its echo: the prompt that still stands there is not the next one
     terminal.prompt()
     terminal.drain()
     return terminal.product[start:].replace("\0", "")  # which no message holds
