@@ -54,15 +54,20 @@ static Span part_of(const char *name)
     return s;
 }
 
+/* The part that a word of the list means: makers' words for ours. */
+static Span part_meant(Span word)
+{
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+        if (span_is(word, words[w][0])) return span_of(words[w][1]);
+    return word;
+}
+
 /* Whether the list names the part; *met: the word that did. */
 static bool listed(const char *list, Span part, uint64_t *met)
 {
     for (uint64_t i = 0; *list; i++) {
         size_t n = strcspn(list, ",");
-        Span word = {list, n};
-        for (size_t w = 0; w < sizeof words / sizeof *words; w++)
-            if (span_is(word, words[w][0])) word = span_of(words[w][1]);
-        if (span_equal(word, part)) {
+        if (span_equal(part_meant((Span){list, n}), part)) {
             *met |= UINT64_C(1) << (i < 63 ? i : 63);
             return true;
         }
@@ -86,15 +91,35 @@ static bool wanted(const bt_model *m, const Weight *w, const char *list, uint64_
     return strncmp(w->name, "blk.", 4) == 0 && !router && !head;
 }
 
+/* Why a matrix of the model cannot be adapted, and what to do. */
+static const char *why_not(const bt_model *m, Span part)
+{
+    if (span_is(part, "token_embd") || span_is(part, "embed_tokens"))
+        return "the embedding's rows are looked up, nothing is multiplied by them; leave it out, "
+               "or "
+               "train all weights (bantam train -m)";
+    for (size_t i = 0; i < m->n_matrices; i++) {
+        const Weight *w = m->matrices[i];
+        Span its = part_of(w->name);
+        if (w->n_mats > 1 && its.size > 5 && memcmp(its.data + its.size - 5, "_exps", 5) == 0 &&
+            part.size + 5 == its.size)
+            its.size -= 5; /* up_proj means the experts' where there are no others */
+        if (!span_equal(its, part)) continue;
+        if (w->n_mats > 1)
+            return "experts are not adapted here (a pair for each would be as large as they are); "
+                   "leave it out, or train all weights (bantam train -m)";
+        if (w->turned) return "the model keeps it in another order than its file; leave it out";
+    }
+    return "the model multiplies no matrix of that name ('bantam info --verbose' lists tensors)";
+}
+
 static bt_status check_list(const bt_model *m, const char *list, uint64_t met, bt_error *err)
 {
     for (uint64_t i = 0; list && *list; i++) {
         size_t n = strcspn(list, ",");
         if (!(met >> (i < 63 ? i : 63) & 1))
-            return bt_fail(err, BT_E_ARGUMENT,
-                           "target '%.*s': %s multiplies no matrix of that name, or one that "
-                           "cannot be adapted ('bantam info --verbose' lists them)",
-                           (int)(n < 60 ? n : 60), list, gguf_path(m->gguf));
+            return bt_fail(err, BT_E_ARGUMENT, "%s: target '%.*s': %s", gguf_path(m->gguf),
+                           (int)(n < 60 ? n : 60), list, why_not(m, part_meant((Span){list, n})));
         list += n + (list[n] == ',');
     }
     return BT_OK;

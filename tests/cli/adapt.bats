@@ -45,6 +45,9 @@ common=(adapt -m m.gguf chats.jsonl --ctx 128 --batch 128 --rank 4 --steps 8 --l
     make_all
     run "$bantam" adapt chats.jsonl -o a.gguf
     [ "$status" -eq 2 ]
+    run "$bantam" "${common[@]}" -o a.gguf --targets attn_q,token_embd
+    [ "$status" -eq 1 ]
+    [[ $output == *"target 'token_embd'"*"looked up"*"bantam train -m"* ]]
     run "$bantam" "${common[@]}" -o a.gguf --targets nose
     [ "$status" -eq 1 ]
     [[ $output == *nose* ]]
