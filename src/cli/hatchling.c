@@ -16,9 +16,11 @@
 #ifdef __APPLE__
 #define SECTION   ".pushsection __TEXT,__const\n"
 #define SYMBOL(s) "_" s
+#define LOCAL(s)  "L" s /* begins no atom of its own, which the linker might move */
 #else
 #define SECTION   ".pushsection .rodata.hatchling, \"a\", %progbits\n"
 #define SYMBOL(s) s
+#define LOCAL(s)  ".L" s
 #endif
 
 /* clang-format off */
@@ -26,10 +28,10 @@ __asm__(SECTION
         ".p2align 14\n"
         SYMBOL("hatchling_data") ":\n"
         ".incbin \"" HATCHLING_FILE "\"\n"
-        SYMBOL("hatchling_end") ":\n"
+        LOCAL("hatchling_end") ":\n"
         ".p2align 3\n"
         SYMBOL("hatchling_size") ":\n"
-        ".quad " SYMBOL("hatchling_end") " - " SYMBOL("hatchling_data") "\n"
+        ".quad " LOCAL("hatchling_end") " - " SYMBOL("hatchling_data") "\n"
         ".popsection\n");
 /* clang-format on */
 
