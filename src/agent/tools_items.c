@@ -383,7 +383,8 @@ bt_status tool_undo(ToolCall *call, bt_error *err)
         item_words(call->answer, item, call->now);
         call->agent->last[item->kind] = gone ? 0 : item->id;
     } else if (status == BT_OK) {
-        buf_printf(call->answer, "As before: %zu entries.", items.n);
+        buf_text(call->answer, "As before:");
+        show_items(call, &items);
     }
     items_close(&items);
     return status;

@@ -225,6 +225,10 @@ static void do_regen(Chat *c, const char *rest)
         cli_fail("/regen needs a chat, not --raw");
         return;
     }
+    if (n && strcmp(c->messages.list[n - 1].role, "tool") == 0) {
+        cli_fail("what was carried out is not made again; say \"undo\" to take it back");
+        return;
+    }
     if (n < 2 || strcmp(c->messages.list[n - 1].role, "assistant") != 0) {
         cli_fail("there is no answer yet to make again");
         return;
@@ -322,6 +326,10 @@ static void do_adapter(Chat *c, const char *rest)
 
 static void do_system(Chat *c, const char *rest)
 {
+    if (c->r->assistant) {
+        cli_fail("the assistant takes no system message; larger models do (bantam run MODEL)");
+        return;
+    }
     if (!*rest) {
         fprintf(stderr, "%s\n", c->system ? c->messages.list[0].content : "(no system message)");
         return;
@@ -370,11 +378,11 @@ static void do_help(Chat *c, const char *rest)
     (void)rest;
     for (size_t i = 0; i < N_CHAT_COMMANDS; i++) {
         int n = fprintf(stderr, "%s%s", chat_commands[i].name, chat_commands[i].argument);
-        fprintf(stderr, "%*s%s\n", 16 - n, "", chat_commands[i].help);
+        fprintf(stderr, "%*s%s\n", 18 - n, "", chat_commands[i].help);
     }
-    fputs("\"\"\"             opens and closes a text of several lines; so does a \\ at a line's "
+    fputs("\"\"\"               opens and closes a text of several lines; so does a \\ at a line's "
           "end\n"
-          "Ctrl-C          stops the answer; at the prompt clears the line, twice ends\n",
+          "Ctrl-C            stops the answer; at the prompt clears the line, twice ends\n",
           stderr);
 }
 

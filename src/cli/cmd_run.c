@@ -248,6 +248,8 @@ static int open_assistant(Run *r)
     int code = assistant_open(r->cli, r->folder, r->n_others, &r->assistant);
     if (code == CLI_GOOD && o->value[OPT_TEMP].source == FROM_DEFAULT)
         r->talk.sampling.greedy = true;
+    if (code == CLI_GOOD && opts_text(o, OPT_SYSTEM))
+        cli_say(r->cli, "(the assistant takes no system message: --system changes nothing)");
     return code;
 }
 

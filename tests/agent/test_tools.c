@@ -91,7 +91,10 @@ static void test_reminders(void **state)
             "19:00, and then every Wednesday");
     answers("cancel", "{\"kind\": \"reminder\", \"text\": \"all\"}",
             "Cancelled 3 reminders; \"undo\" brings them back.");
-    answers("undo", "{}", "As before: 3 entries.");
+    answers("undo", "{}",
+            "As before:\n 1. call the dentist: tomorrow (Sunday, 22 November) at 17:00\n"
+            " 2. bins out: on Wednesday, 25 November at 19:00, and then every Wednesday\n"
+            " 3. alarm: today at 18:45");
     answers("cancel", "{\"kind\": \"reminder\", \"text\": \"alarm\", \"time\": \"6:45\"}",
             "Cancelled the reminder 'alarm'.");
     answers("remind", "{\"text\": \"x\", \"day\": \"yesterday\"}",

@@ -44,6 +44,10 @@ def carries_out_and_remembers_calls():
     t.line("again")
     t.wait_product("Noted: ")
     t.prompt()
+    t.line("/regen")
+    t.wait("say \"undo\" to take it back")
+    t.line("/system a pirate")
+    t.wait("takes no system message")
     t.line("/exit")
     assert t.end() == 0
     with open("talk.json", encoding="utf-8") as saved:
