@@ -15,53 +15,79 @@ enum { DEFAULT_SEQUENCES = 16, DEFAULT_PREFILL = 128, DEFAULT_QUEUE = 512 };
 
 /* ---- opening ---- */
 
-/* Makes the shape one that fits: fewer tokens together first, then, where it may be chosen, a
- * shorter context. */
-static bt_status fit(const bt_model *m, SessionShape *shape, bool free_context, bool free_tokens,
-                     uint64_t limit, bt_error *err)
+/* What may be chosen to fit the memory. */
+typedef struct Freedom {
+    bool context, sequences, checkpoints, tokens;
+} Freedom;
+
+/* Asks for less: of tokens together, of checkpoints where they cost, of sequences, then of the
+ * context. False: there is nothing left to give. */
+static bool ask_less(SessionShape *shape, const Freedom *may, bool forgets)
+{
+    if (may->tokens && shape->n_tokens > shape->n_ctx) {
+        int32_t less = shape->n_tokens / 4 * 3;
+        shape->n_tokens = less > shape->n_ctx ? less : shape->n_ctx;
+        return true;
+    }
+    if (forgets && may->checkpoints && shape->n_checkpoints > shape->n_sequences / 2 + 1) {
+        shape->n_checkpoints = shape->n_checkpoints / 2 + 1;
+        if (shape->n_checkpoints <= shape->n_sequences / 2 + 1)
+            shape->n_checkpoints = shape->n_sequences / 2 + 1;
+        return true;
+    }
+    if (may->sequences && shape->n_sequences > 2) { /* each may begin a block of its own */
+        shape->n_sequences /= 2;
+        if (may->checkpoints) shape->n_checkpoints = shape->n_sequences + 1;
+        return true;
+    }
+    if (!may->context || shape->n_ctx <= 2 * KV_BLOCK) return false;
+    shape->n_ctx = shape->n_ctx / 4 * 3;
+    if (may->tokens) shape->n_tokens = shape->n_ctx;
+    return true;
+}
+
+static bt_status fit(const bt_model *m, SessionShape *shape, const Freedom *may, uint64_t limit,
+                     bt_error *err)
 {
     bt_memory_plan plan;
+    bool forgets = state_forgets(m->layers, m->hyper.n_layers);
     for (;;) {
         SessionShape tried = *shape;
         bt_status status = model_plan(m, &tried, limit, &plan, err);
-        if (status != BT_E_MEMORY) return status;
-        if (free_tokens && shape->n_tokens > shape->n_ctx) {
-            int32_t less = shape->n_tokens / 4 * 3;
-            shape->n_tokens = less > shape->n_ctx ? less : shape->n_ctx;
-        } else if (free_context && shape->n_ctx > 2 * KV_BLOCK) {
-            shape->n_ctx = shape->n_ctx / 4 * 3;
-            if (free_tokens) shape->n_tokens = shape->n_ctx;
-        } else {
-            return status;
-        }
+        if (status != BT_E_MEMORY || !ask_less(shape, may, forgets)) return status;
     }
 }
 
 static bt_status choose_shape(const bt_model *m, const SchedOptions *o, SessionShape *shape,
                               bt_error *err)
 {
-    bool free_context = o->n_ctx < 1, free_tokens = o->n_tokens < 1;
-    int32_t n = o->n_sequences > 0 ? o->n_sequences : DEFAULT_SEQUENCES;
-    *shape = (SessionShape){.n_ctx = free_context ? m->hyper.n_ctx_train : o->n_ctx,
+    Freedom may = {.context = o->n_ctx < 1,
+                   .sequences = o->n_sequences < 1,
+                   .checkpoints = o->n_checkpoints < 1,
+                   .tokens = o->n_tokens < 1};
+    int32_t n = may.sequences ? DEFAULT_SEQUENCES : o->n_sequences;
+    *shape = (SessionShape){.n_ctx = may.context ? m->hyper.n_ctx_train : o->n_ctx,
                             .n_sequences = n,
                             .n_batch = o->n_batch > 0 ? o->n_batch : MODEL_BATCH,
+                            .n_checkpoints = may.checkpoints ? 2 * n + 1 : o->n_checkpoints,
                             .kv = o->kv};
     if (!m->arch)
         return bt_fail(err, BT_E_ARGUMENT, "the model was opened for its vocabulary only");
-    if (n > 65536 || shape->n_batch > MODEL_MOST_ROWS)
-        return bt_fail(err, BT_E_ARGUMENT, "%d sequences, %d rows a step: out of range", n,
-                       shape->n_batch);
+    if (n > 65536 || shape->n_batch > MODEL_MOST_ROWS || shape->n_checkpoints > 4 * 65536)
+        return bt_fail(err, BT_E_ARGUMENT,
+                       "%d sequences, %d rows a step, %d checkpoints: out of range", n,
+                       shape->n_batch, shape->n_checkpoints);
     int64_t all = (int64_t)shape->n_ctx * n;
-    shape->n_tokens = free_tokens ? (all < 1 << 28 ? (int32_t)all : 1 << 28) : o->n_tokens;
-    shape->n_checkpoints = o->n_checkpoints > 0 ? o->n_checkpoints : 2 * n + 1;
+    shape->n_tokens = o->n_tokens;
+    if (may.tokens) shape->n_tokens = all < 1 << 28 ? (int32_t)all : 1 << 28;
     /* logits of a large vocabulary are a lot of memory: steps with fewer of them take turns */
     uint64_t row = (uint64_t)m->hyper.n_vocab * sizeof(float), most = MOST_LOGIT_BYTES / row;
     shape->n_wanted = n < shape->n_batch ? n : shape->n_batch;
     if (most < 16) most = 16;
     if ((uint64_t)shape->n_wanted > most) shape->n_wanted = (int32_t)most;
     uint64_t limit = o->memory_limit, there = os_memory_available();
-    if (!limit && free_tokens && there) limit = there / 4 * 3;
-    return fit(m, shape, free_context, free_tokens, limit, err);
+    if (!limit && may.tokens && there) limit = there / 4 * 3;
+    return fit(m, shape, &may, limit, err);
 }
 
 static bt_status find_enders(Sched *s, bt_error *err)
@@ -78,7 +104,7 @@ static bt_status find_enders(Sched *s, bt_error *err)
 static bt_status allocate(Sched *s, bt_error *err)
 {
     size_t n = (size_t)s->n_sequences, members = (size_t)team_size(s->model->team);
-    s->tree = prefix_tree_open(s->n_sequences);
+    s->tree = prefix_tree_open(s->n_sequences + PREFIX_DISK_FILES);
     s->slots = mem_zalloc(n, sizeof *s->slots);
     s->running = mem_zalloc(n, sizeof(Request *));
     s->picking = mem_zalloc(n, sizeof(Request *));
@@ -101,6 +127,8 @@ static bt_status prepare(Sched *s, const SchedOptions *o, bt_error *err)
     if (status) return status;
     s->session->checkpoints_asked = true;
     s->n_sequences = s->session->n_sequences;
+    s->most_running = s->n_sequences;
+    if (o->n_running > 0 && o->n_running < s->n_sequences) s->most_running = o->n_running;
     s->n_ctx = s->session->n_ctx;
     s->n_batch = s->session->n_batch;
     s->n_logits = s->session->n_logits;
@@ -112,9 +140,10 @@ static bt_status prepare(Sched *s, const SchedOptions *o, bt_error *err)
     s->counted.n_sequences = s->n_sequences;
     s->counted.n_ctx = s->n_ctx;
     s->counted.n_tokens = state_room(s->session->state);
-    s->counted.spill_stopped = true;
+    status = allocate(s, err);
+    if (!status) status = spill_open(s, o->spill_dir, o->spill_bytes, err);
     s->stats = s->counted;
-    return allocate(s, err);
+    return status;
 }
 
 bt_status sched_open(bt_model *model, const SchedOptions *options, Sched **out, bt_error *err)
@@ -145,6 +174,7 @@ void sched_close(Sched **sched)
     s->closing = true;
     pthread_mutex_unlock(&s->lock);
     while (s->oldest) sched_end(s, s->oldest, SCHED_END_CANCELLED, NULL);
+    spill_close(s);
     bt_session_close(&s->session);
     prefix_tree_close(&s->tree);
     pthread_mutex_destroy(&s->lock);

@@ -30,12 +30,13 @@ typedef struct Sched Sched;
 /* Zeroed is valid. */
 typedef struct SchedOptions {
     int32_t n_ctx;         /* tokens of prompt and answer; 0: as trained, less if memory lacks */
-    int32_t n_sequences;   /* running and remembered together; 0: 16 */
+    int32_t n_sequences;   /* running and remembered together; 0: 16, fewer if memory lacks */
+    int32_t n_running;     /* most that run at once; 0: n_sequences */
     int32_t n_batch;       /* most rows of a step; 0: 512 */
     int32_t n_prefill;     /* most prompt rows of a step beside answers; 0: 128 */
     int32_t n_tokens;      /* that all sequences hold together; 0: n_sequences times n_ctx, or as
                             * many as memory_limit (0: three quarters of what is there) allows */
-    int32_t n_checkpoints; /* of models that forget; 0: two a sequence */
+    int32_t n_checkpoints; /* of models that forget; 0: two a sequence, fewer if memory lacks */
     bt_kv_type kv;         /* 0: bf16 */
     uint64_t memory_limit; /* bytes for weights and session; 0: what is available now */
     int32_t n_queue;       /* most waiting requests; 0: 512 */

@@ -17,15 +17,23 @@ static void clear_slot(Sched *s, int32_t slot)
     prefix_tree_remove(s->tree, slot);
     bt_session_truncate(s->session, slot, 0, NULL);
     s->slots[slot].request = NULL;
+    s->slots[slot].written = false;
+}
+
+static int32_t least_used(const Sched *s, int32_t but)
+{
+    int32_t oldest = SCHED_NO_SLOT;
+    for (int32_t q = 0; q < s->n_sequences; q++)
+        if (q != but && remembered(s, q) && !s->slots[q].writing &&
+            (oldest < 0 || s->slots[q].used < s->slots[oldest].used))
+            oldest = q;
+    return oldest;
 }
 
 bool sched_evict(Sched *s, int32_t but)
 {
-    int32_t oldest = SCHED_NO_SLOT;
-    for (int32_t q = 0; q < s->n_sequences; q++)
-        if (q != but && remembered(s, q) &&
-            (oldest < 0 || s->slots[q].used < s->slots[oldest].used))
-            oldest = q;
+    int32_t oldest = least_used(s, but);
+    if (oldest < 0 && spill_wait(s)) oldest = least_used(s, but);
     if (oldest < 0) return false;
     clear_slot(s, oldest);
     s->counted.n_evicted++;
@@ -45,6 +53,7 @@ void sched_leave(Sched *s, Request *r, bool remember)
     if (remember && !r->asked.no_cache && held > 0) {
         prefix_tree_put(s->tree, slot, r->key, session_tokens(s->session, slot), held);
         s->slots[slot].used = ++s->clock;
+        s->slots[slot].written = false;
     } else {
         clear_slot(s, slot);
     }
@@ -68,38 +77,63 @@ bt_status sched_step_back(Sched *s, Request *r, int32_t held)
 
 /* ---- where a prompt begins ---- */
 
+/* Tokens that a file must save more than what is in memory. */
+#define WORTH_READING 64
+
 typedef struct Source {
     Sched *s;
     int32_t slot;    /* of the longest beginning; SCHED_NO_SLOT: none */
     int32_t usable;  /* tokens of it that can be had */
+    int32_t on_disk; /* tokens of a file that can be had */
+    int32_t file;    /* entry of a longer one on disk; SCHED_NO_SLOT: none */
     int32_t most;    /* that any held list shares, computed or not */
     Request *reader; /* that is about to compute more, up to `promised` */
     int32_t promised;
 } Source;
 
+static void look_at_file(Source *f, int32_t entry, int32_t shared)
+{
+    bool whole = shared == prefix_tree_length(f->s->tree, entry);
+    if (shared <= f->on_disk || (f->s->forgets && !whole)) return;
+    f->on_disk = shared;
+    f->file = entry;
+}
+
 static bool look(void *arg, int32_t entry, int32_t shared)
 {
     Source *f = arg;
-    Request *r = f->s->slots[entry].request;
+    Sched *s = f->s;
     if (shared <= f->usable) return false;
     if (shared > f->most) f->most = shared;
-    int32_t usable = state_shareable(f->s->session->state, entry, shared);
+    if (entry >= s->n_sequences) {
+        look_at_file(f, entry, shared);
+        return true;
+    }
+    Request *r = s->slots[entry].request;
+    int32_t usable = state_shareable(s->session->state, entry, shared);
     if (usable > f->usable) {
         f->usable = usable;
         f->slot = entry;
     }
-    if (r && shared > f->promised && bt_session_length(f->s->session, entry) < shared) {
+    if (r && shared > f->promised && bt_session_length(s->session, entry) < shared) {
         f->reader = r;
         f->promised = shared;
     }
     return true;
 }
 
+/* From disk only what is worth the reading. */
 static Source find_source(Sched *s, const Request *r)
 {
-    Source f = {.s = s, .slot = SCHED_NO_SLOT};
+    Source f = {.s = s, .slot = SCHED_NO_SLOT, .file = SCHED_NO_SLOT};
     int32_t n = r->chosen ? r->n_tokens : r->n_tokens - 1; /* the last gives logits */
     if (!r->asked.no_cache) prefix_tree_visit(s->tree, r->key, r->tokens, n, look, &f);
+    if (f.file >= 0 && f.on_disk >= f.usable + WORTH_READING) {
+        f.usable = f.on_disk;
+        f.slot = SCHED_NO_SLOT;
+    } else {
+        f.file = SCHED_NO_SLOT;
+    }
     return f;
 }
 
@@ -158,14 +192,19 @@ static int64_t promised(const Sched *s)
 static bool make_room(Sched *s, const Request *r, Source *f)
 {
     const State *state = s->session->state;
-    int64_t others = promised(s), need = others + r->n_tokens - f->usable + 2 * KV_BLOCK;
+    int64_t own = r->n_tokens - f->usable;
+    if (f->file >= 0) { /* all of it is read, and shared with nobody */
+        int32_t held = prefix_tree_length(s->tree, f->file);
+        own = held > r->n_tokens ? held : r->n_tokens;
+    }
+    int64_t need = promised(s) + own + 2 * KV_BLOCK;
     while (state_room(state) < need)
         if (!sched_evict(s, f->slot)) break;
     if (state_room(state) >= need) return true;
     if (s->n_running > 0) return false;
-    if (state_room(state) < r->n_tokens - f->usable + KV_BLOCK) {
+    if (state_room(state) < own + KV_BLOCK) {
         while (sched_evict(s, SCHED_NO_SLOT)) continue;
-        *f = (Source){.s = s, .slot = SCHED_NO_SLOT};
+        if (f->slot >= 0) *f = (Source){.s = s, .slot = SCHED_NO_SLOT, .file = SCHED_NO_SLOT};
     }
     return true;
 }
@@ -174,15 +213,14 @@ static bool make_room(Sched *s, const Request *r, Source *f)
  * to go. SCHED_NO_SLOT: all run. */
 static int32_t take_slot(Sched *s, const Source *f)
 {
-    if (f->slot >= 0 && remembered(s, f->slot) &&
-        f->usable == bt_session_length(s->session, f->slot))
-        return f->slot;
+    bool ours = f->slot >= 0 && remembered(s, f->slot) && !s->slots[f->slot].writing;
+    if (ours && f->usable == bt_session_length(s->session, f->slot)) return f->slot;
     for (int again = 0; again < 2; again++) {
         for (int32_t q = 0; q < s->n_sequences; q++)
             if (!s->slots[q].request && !remembered(s, q)) return q;
         if (!sched_evict(s, f->slot)) break;
     }
-    return f->slot >= 0 && remembered(s, f->slot) ? f->slot : SCHED_NO_SLOT;
+    return ours ? f->slot : SCHED_NO_SLOT;
 }
 
 static bt_status adapt(Sched *s, const Request *r, int32_t slot, bt_error *err)
@@ -199,6 +237,8 @@ static bt_status begin(Sched *s, Request *r, const Source *f, int32_t slot, bt_e
     prefix_tree_remove(s->tree, slot);
     if (slot == f->slot) return bt_session_truncate(s->session, slot, f->usable, err);
     bt_status status = adapt(s, r, slot, err);
+    if (!status && f->file >= 0 && !spill_load(s, f->file, slot))
+        return bt_session_truncate(s->session, slot, f->usable, err);
     if (status || f->slot < 0 || f->usable < 1) return status;
     status = bt_session_share(s->session, f->slot, slot, f->usable, err);
     if (!status && !s->slots[f->slot].request) s->slots[f->slot].used = ++s->clock;
@@ -218,7 +258,7 @@ static void start(Sched *s, Request *r, const Source *f, int32_t slot)
         r->usage.cached = held;
     }
     r->slot = slot;
-    s->slots[slot] = (Slot){.request = r, .used = ++s->clock};
+    s->slots[slot] = (Slot){.request = r, .key = r->key, .used = ++s->clock};
     s->running[s->n_running++] = r;
     sched_take(s, r);
 }
@@ -250,5 +290,5 @@ void sched_admit(Sched *s)
     for (r = s->waiting; r; r = r->next_waiting) r->deferred = false;
     pthread_mutex_unlock(&s->lock);
     for (int32_t tries = s->n_sequences + MOST_TRIES; tries > 0; tries--)
-        if (s->n_running == s->n_sequences || !(r = choose(s)) || !admit(s, r)) return;
+        if (s->n_running >= s->most_running || !(r = choose(s)) || !admit(s, r)) return;
 }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/prefix_disk.h"
 #include "engine/prefix_tree.h"
 #include "engine/sched.h"
 #include "engine/session.h"
@@ -65,6 +66,8 @@ typedef struct Slot {
     Request *request; /* that runs here; NULL: free, or remembered where it is in the tree */
     PrefixKey key;
     uint64_t used; /* by Sched.clock: the larger the later */
+    bool writing;  /* to disk, by another thread: stays as it is meanwhile */
+    bool written;  /* is on disk, or is not to be */
 } Slot;
 
 /* A run of rows of one request in a step. */
@@ -75,12 +78,16 @@ typedef struct Part {
     bool wants;       /* logits of its last row */
 } Part;
 
+typedef struct Spill Spill;
+
 struct Sched {
     bt_model *model;
     bt_session *session;
-    int32_t n_sequences, n_ctx, n_batch, n_prefill, n_logits, n_vocab, n_queue, n_tokens;
+    int32_t n_sequences, most_running, n_ctx, n_batch, n_prefill, n_logits, n_vocab, n_queue,
+        n_tokens;
     bool forgets;
-    PrefixTree *tree;  /* entries: slots */
+    PrefixTree *tree;  /* entries: slots, then places of PrefixDisk */
+    Spill *spill;      /* NULL: nothing goes to disk */
     Slot *slots;       /* (n_sequences) */
     Request **running; /* (n_sequences), as admitted */
     int32_t n_running;
@@ -133,6 +140,21 @@ void sched_leave(Sched *s, Request *r, bool remember);
 
 /* Draws the next token of each of `picking`. */
 void sched_pick(Sched *s);
+
+/* ---- sched_spill.c ---- */
+
+/* Lists what is in the folder. BT_E_MEMORY; a folder that cannot be used is no error. */
+bt_status spill_open(Sched *s, const char *folder, uint64_t budget, bt_error *err);
+/* Writes what is remembered. All requests have ended. */
+void spill_close(Sched *s);
+/* Between steps: starts writing what will have to go next, when memory is short. */
+void spill_ahead(Sched *s);
+/* Waits for what is being written; false: nothing is. */
+bool spill_wait(Sched *s);
+const PrefixFile *spill_file(const Sched *s, int32_t entry);
+/* Makes a free sequence, with its adapters set, what the file of the entry holds. Else the sequence
+ * is empty and the entry gone. */
+bt_status spill_load(Sched *s, int32_t entry, int32_t slot);
 
 /* ---- sched.c ---- */
 

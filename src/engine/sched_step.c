@@ -302,6 +302,7 @@ bt_status sched_step(Sched *s, bool *idle, bt_error *err)
     plan_within(s);
     bool ran = s->n_parts > 0;
     if (ran) run(s, s->parts, s->n_parts);
+    spill_ahead(s);
     if (ran) s->counted.step_us += (uint64_t)((os_seconds() - begun) * 1e6);
     *idle = publish(s);
     if (!ran && !*idle && s->n_running > 0)

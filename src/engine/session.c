@@ -273,7 +273,8 @@ bt_status bt_session_step(bt_session *s, const bt_row *rows, size_t n, bt_error 
     }
     for (size_t i = 0; i < n; i++)
         session_tokens(s, rows[i].sequence)[s->rows[i].position] = rows[i].token;
-    for (int32_t q = 0; q < s->n_sequences; q++) {
+    for (int32_t q = 0; q < s->n_sequences; q++) { /* others may be read by other threads */
+        if (!s->added[q]) continue;
         state_commit(s->state, q, s->added[q]);
         if (s->added[q] > 1 && !s->checkpoints_asked)
             state_checkpoint(s->state, q); /* a prompt: what turns go back to */

@@ -63,6 +63,17 @@ bt_status session_feed(bt_session *session, int32_t sequence, const bt_token *to
 /* After `n` tokens from `keep` on were forgotten: moves the rest so that it goes on from there. */
 void session_axes_shift(bt_session *session, int32_t sequence, int32_t keep, int32_t n,
                         int32_t length);
+/* ---- session_file.c ---- */
+
+/* A number that sequences saved by sessions of this model and KV type have in common. */
+uint64_t session_file_kind(const bt_session *session);
+/* Bytes that bt_session_save would write. */
+uint64_t session_file_bytes(bt_session *session, int32_t sequence);
+/* The tokens of a saved sequence (*tokens is the caller's, by mem_free) and the file's size. All is
+ * checked but the state itself, and that it is of the same model and adapters. */
+bt_status session_file_tokens(const bt_session *session, const char *path, bt_token **tokens,
+                              int32_t *n, uint64_t *bytes, bt_error *err);
+
 /* At the end of the session. */
 void session_drop_adapters(bt_session *session);
 bt_status session_check_sequence(const bt_session *session, int32_t sequence, bt_error *err);

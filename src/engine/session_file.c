@@ -180,10 +180,10 @@ static bool hash_run(void *arg, void *bytes, size_t n)
     return true;
 }
 
+/* `sequence` -1: of any model with any adapters. */
 static bt_status check_header(const bt_session *s, int32_t sequence, const char *path,
                               const OsMap *map, SequenceHeader *h, bt_error *err)
 {
-    SequenceHeader want = header_of(s, sequence);
     uint64_t size;
     if (map->size < sizeof *h || memcmp(map->data, SEQUENCE_MAGIC, sizeof h->magic))
         return bt_fail(err, BT_E_FORMAT, "%s: not a saved sequence", path);
@@ -194,10 +194,11 @@ static bt_status check_header(const bt_session *s, int32_t sequence, const char 
     if (h->header_hash != header_hash(h))
         return bt_fail(err, BT_E_FORMAT, "%s: the header is damaged; save the sequence again",
                        path);
+    SequenceHeader want = sequence < 0 ? *h : header_of(s, sequence);
     if (h->model != want.model || h->layers != want.layers)
         return bt_fail(err, BT_E_ARGUMENT, "%s: saved from another model, or with other adapters",
                        path);
-    if (h->kv_type != want.kv_type)
+    if (h->kv_type != s->kv_type)
         return bt_fail(err, BT_E_ARGUMENT, "%s: saved with another KV type; open with that one",
                        path);
     if (h->n_tokens > (uint64_t)s->n_ctx)
@@ -255,6 +256,48 @@ bt_status bt_session_load(bt_session *s, int32_t sequence, const char *path, bt_
             state_truncate(s->state, sequence, 0);
         else
             state_checkpoint(s->state, sequence);
+    }
+    os_map_close(&map);
+    return status;
+}
+
+/* ---- for those who keep many ---- */
+
+uint64_t session_file_kind(const bt_session *s)
+{
+    uint64_t row[] = {SEQUENCE_VERSION, model_hash(s->model), layers_hash(s->model), s->kv_type};
+    return hash_bytes(row, sizeof row, 0);
+}
+
+uint64_t session_file_bytes(bt_session *s, int32_t sequence)
+{
+    uint64_t bytes = sizeof(SequenceHeader) +
+                     (uint64_t)state_length(s->state, sequence) * session_token_bytes(s->model);
+    state_visit(s->state, sequence, count_bytes, &bytes);
+    return bytes;
+}
+
+bt_status session_file_tokens(const bt_session *s, const char *path, bt_token **tokens, int32_t *n,
+                              uint64_t *bytes, bt_error *err)
+{
+    OsMap map;
+    SequenceHeader h = {0};
+    *tokens = NULL;
+    bt_status status = os_map_open(path, &map, err);
+    if (status) return status;
+    status = check_header(s, -1, path, &map, &h, err);
+    size_t size = (size_t)h.n_tokens * sizeof **tokens;
+    if (!status) {
+        *n = (int32_t)h.n_tokens;
+        *bytes = map.size;
+        *tokens = mem_alloc(size);
+        if (!*tokens) status = bt_fail_memory(err, path, size);
+    }
+    if (!status) memcpy(*tokens, map.data + sizeof h, size);
+    if (!status) status = os_map_check(&map, path, err);
+    if (status) {
+        mem_free(*tokens);
+        *tokens = NULL;
     }
     os_map_close(&map);
     return status;
