@@ -31,6 +31,10 @@ typedef struct SandboxReport {
 typedef struct SandboxOptions {
     const SandboxGrant *grants;
     size_t n_grants;
+    /* Sockets that were open before stay of use: clients may be accepted, answered and shut off.
+     * Connecting, new sockets, and sending to an address stay refused. */
+    bool accepts;
+    bool tls;  /* with `accepts`: sendmsg too, which TLS sends with; never with MSG_FASTOPEN */
     bool wide; /* what sanitizers need; a build with sanitizers sets it by itself, others refuse */
 } SandboxOptions;
 

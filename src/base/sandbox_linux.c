@@ -18,6 +18,7 @@
 #include "base/sandbox_linux.h"
 
 #define MOST_FILES     4096 /* parts of split models, sidecars, documents */
+#define MOST_CLIENTS   65536
 #define MAX_REMEMBERED 16
 
 static struct {
@@ -26,7 +27,7 @@ static struct {
 } write_grants[MAX_REMEMBERED];
 static int n_write_grants;
 static SandboxReport entered; /* what sandbox_probe says inside, where asking is refused */
-static bool is_inside;
+static bool is_inside, keeps_clients, keeps_tls;
 
 void sandbox_note(SandboxReport *report, const char *format, ...)
 {
@@ -62,6 +63,16 @@ bool sandbox_may_write(const char *folder)
     return false;
 }
 
+bool sandbox_accepts(void)
+{
+    return keeps_clients;
+}
+
+bool sandbox_has_tls(void)
+{
+    return keeps_tls;
+}
+
 static bool lower_limit(int which, rlim_t most)
 {
     struct rlimit limit;
@@ -72,9 +83,10 @@ static bool lower_limit(int which, rlim_t most)
 }
 
 /* No RLIMIT_NPROC: it counts all threads of the user, not ours; new processes are seccomp's. */
-static void limit_resources(bool wide, SandboxReport *report)
+static void limit_resources(bool wide, bool accepts, SandboxReport *report)
 {
-    report->rlimits = lower_limit(RLIMIT_CORE, 0) && lower_limit(RLIMIT_NOFILE, MOST_FILES);
+    report->rlimits = lower_limit(RLIMIT_CORE, 0) &&
+                      lower_limit(RLIMIT_NOFILE, accepts ? MOST_CLIENTS : MOST_FILES);
     /* No core, and no other program of this user reads our memory. The leak checker must. */
     if (!wide && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) report->rlimits = false;
     if (!report->rlimits) sandbox_note(report, "resource limits: %s", strerror(errno));
@@ -107,11 +119,13 @@ bt_status sandbox_enter(const SandboxOptions *options, SandboxReport *report, bt
     for (size_t i = 0; i < options->n_grants; i++) writes |= options->grants[i].write;
     look_around();
     remember_write_grants(options);
-    limit_resources(wide, report);
+    limit_resources(wide, options->accepts, report);
     report->no_new_privs = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
     if (!report->no_new_privs) sandbox_note(report, "no_new_privs: %s", strerror(errno));
     landlock_enter(options, report);
-    bt_status status = seccomp_enter(writes, wide, err);
+    keeps_clients = options->accepts;
+    keeps_tls = options->accepts && options->tls;
+    bt_status status = seccomp_enter(options, writes, wide, err);
     report->seccomp = status == BT_OK;
     if (!report->seccomp) sandbox_note(report, "seccomp: refused, the network is open");
     entered = *report;

@@ -15,7 +15,11 @@ void landlock_enter(const SandboxOptions *options, SandboxReport *report);
 
 /* sandbox_linux_calls.c. Puts every thread under the list of allowed system calls; no call that
  * writes files unless `writes`. */
-bt_status seccomp_enter(bool writes, bool wide, bt_error *err);
+bt_status seccomp_enter(const SandboxOptions *options, bool writes, bool wide, bt_error *err);
+
+/* What this process was let keep of sockets, for the check from inside. */
+bool sandbox_accepts(void);
+bool sandbox_has_tls(void);
 
 /* Where the caller may write, for the check from inside. */
 bool sandbox_may_write(const char *folder);

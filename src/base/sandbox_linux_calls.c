@@ -7,11 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
@@ -134,6 +137,16 @@ static const unsigned long terminal_requests[] = {
 static const unsigned long fcntl_commands[] = {
     F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,  F_SETFD, F_GETFL, F_SETFL,
     F_GETLK, F_SETLK,         F_SETLKW, 36,      37,      38}; /* F_OFD_GETLK, _SETLK, _SETLKW */
+
+/* Of a process that accepts clients. Receiving by recvmsg, which can bring descriptors, is not
+ * there; an accepted socket could be freed by connect(AF_UNSPEC) and then connected anywhere, so
+ * connect never is. */
+static const char *const client_calls[] = {
+    "accept",    "accept4",    "recvfrom",    "shutdown",
+    "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
+};
+/* Allowed to it under conditions. */
+static const char *const checked_calls[] = {"sendto", "sendmsg", "setsockopt"};
 
 /* Refused even to sanitizer builds, whose own needs are otherwise without end. */
 static const char *const closed_to_all[] = {
@@ -266,11 +279,42 @@ static void allow_threads(Filter *f)
     add(f, SCMP_ACT_ALLOW, "prlimit64", 2, only_ask);
 }
 
-static void fill(Filter *f, bool writes, bool wide)
+static bool is_in(const char *name, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i], name) == 0) return true;
+    return false;
+}
+
+/* Sending only where the socket is connected already: no address, and no MSG_FASTOPEN, which
+ * connects. What sendmsg is told lies in memory, where a filter cannot look; the sockets here are
+ * TCP, which ignores an address without that flag. */
+static void allow_clients(Filter *f, bool tls)
+{
+    const struct scmp_arg_cmp sends[] = {without(3, MSG_FASTOPEN), equals(4, 0)};
+    for (size_t i = 0; i < COUNT(client_calls); i++) allow(f, client_calls[i]);
+    add(f, SCMP_ACT_ALLOW, "sendto", 2, sends);
+    if (tls) allow_if(f, "sendmsg", without(2, MSG_FASTOPEN));
+    static const int options[] = {TCP_NODELAY, TCP_CORK};
+    for (size_t i = 0; i < COUNT(options); i++) {
+        const struct scmp_arg_cmp sets[] = {equals(1, IPPROTO_TCP),
+                                            equals(2, (uint64_t)options[i])};
+        add(f, SCMP_ACT_ALLOW, "setsockopt", 2, sets);
+    }
+}
+
+static bool closed(const char *name, const SandboxOptions *o)
+{
+    return !o->accepts || !(is_in(name, client_calls, COUNT(client_calls)) ||
+                            is_in(name, checked_calls, COUNT(checked_calls)));
+}
+
+static void fill(Filter *f, const SandboxOptions *o, bool writes, bool wide)
 {
     if (wide) {
         for (size_t i = 0; i < COUNT(closed_to_all); i++)
-            add(f, SCMP_ACT_ERRNO(EPERM), closed_to_all[i], 0, NULL);
+            if (closed(closed_to_all[i], o))
+                add(f, SCMP_ACT_ERRNO(EPERM), closed_to_all[i], 0, NULL);
         const struct scmp_arg_cmp types = equals(1, TIOCSTI);
         add(f, SCMP_ACT_ERRNO(EPERM), "ioctl", 1, &types);
         return;
@@ -279,6 +323,7 @@ static void fill(Filter *f, bool writes, bool wide)
     allow_memory(f);
     allow_files(f, writes);
     allow_threads(f);
+    if (o->accepts) allow_clients(f, o->tls);
 }
 
 static int set(Filter *f, enum scmp_filter_attr attribute, uint32_t value)
@@ -286,7 +331,7 @@ static int set(Filter *f, enum scmp_filter_attr attribute, uint32_t value)
     return seccomp_attr_set(f->context, attribute, value);
 }
 
-bt_status seccomp_enter(bool writes, bool wide, bt_error *err)
+bt_status seccomp_enter(const SandboxOptions *options, bool writes, bool wide, bt_error *err)
 {
     Filter f = {.context = seccomp_init(wide ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM))};
     if (!f.context) return bt_fail_memory(err, "the system call filter", 0);
@@ -296,7 +341,7 @@ bt_status seccomp_enter(bool writes, bool wide, bt_error *err)
     set(&f, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a search tree; older libraries keep their list */
     set(&f, SCMP_FLTATR_CTL_SSB,
         1); /* kernels before 5.16 slow a filtered process down otherwise */
-    if (!f.failed) fill(&f, writes, wide);
+    if (!f.failed) fill(&f, options, writes, wide);
     if (!f.failed) f.failed = seccomp_load(f.context);
     seccomp_release(f.context);
     if (!f.failed) return BT_OK;

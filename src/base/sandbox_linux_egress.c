@@ -182,6 +182,15 @@ static int call_sendmsg(int fd)
     return done(sendmsg(fd, &message, MSG_NOSIGNAL));
 }
 
+static int call_fastopen_sendmsg(int fd)
+{
+    struct sockaddr_in to = loopback4(DISCARD_PORT);
+    struct iovec part = {.iov_base = "", .iov_len = 1};
+    struct msghdr message = {
+        .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &part, .msg_iovlen = 1};
+    return done(sendmsg(fd, &message, FASTOPEN | MSG_NOSIGNAL));
+}
+
 static int call_sendmmsg(int fd)
 {
     struct sockaddr_in to = loopback4(DISCARD_PORT);
@@ -243,6 +252,10 @@ static int udp_sendto(void)
 static int fastopen(void)
 {
     return on_socket(AF_INET, SOCK_STREAM, call_fastopen);
+}
+static int fastopen_sendmsg(void)
+{
+    return on_socket(AF_INET, SOCK_STREAM, call_fastopen_sendmsg);
 }
 static int udp_sendmsg(void)
 {
@@ -457,9 +470,13 @@ static int other_thread(void)
     return answer;
 }
 
+/* Ways that a process which accepts clients is meant to have. */
+enum { ALWAYS, NOT_OF_THE_FRONT, NOT_WITH_TLS };
+
 static const struct {
     const char *name;
     int (*attempt)(void);
+    int unless;
 } ways[] = {
     {"TCP socket, IPv4", tcp4},
     {"TCP socket, IPv6", tcp6},
@@ -472,9 +489,10 @@ static const struct {
     {"UDP socket, IPv4", udp4},
     {"UDP socket, IPv6", udp6},
     {"UDP sendto 127.0.0.1", udp_sendto},
-    {"UDP sendmsg to 127.0.0.1", udp_sendmsg},
+    {"UDP sendmsg to 127.0.0.1", udp_sendmsg, NOT_WITH_TLS},
     {"UDP sendmmsg to 127.0.0.1", udp_sendmmsg},
-    {"receive from a socket", receive},
+    {"TCP Fast Open sendmsg", fastopen_sendmsg},
+    {"receive from a socket", receive, NOT_OF_THE_FRONT},
     {"ICMP socket", ping},
     {"raw IP socket", raw},
     {"packet socket", packet},
@@ -488,7 +506,7 @@ static const struct {
     {"socket of any other family", any_family},
     {"bind a port of 127.0.0.1", bind_port},
     {"listen", listen_any},
-    {"accept", accept_any},
+    {"accept", accept_any, NOT_OF_THE_FRONT},
     {"TCP socket from another thread", other_thread},
     {"io_uring", io_uring},
     {"ptrace", trace},
@@ -559,7 +577,12 @@ static void judge(EgressTry *out, const char *name, int number)
 
 size_t sandbox_try_egress(EgressTry *out, size_t capacity)
 {
-    const size_t n = sizeof ways / sizeof ways[0];
-    for (size_t i = 0; i < n && i < capacity; i++) judge(&out[i], ways[i].name, ways[i].attempt());
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        if (ways[i].unless == NOT_OF_THE_FRONT && sandbox_accepts()) continue;
+        if (ways[i].unless == NOT_WITH_TLS && sandbox_has_tls()) continue;
+        if (n < capacity) judge(&out[n], ways[i].name, ways[i].attempt());
+        n++;
+    }
     return n;
 }

@@ -1,0 +1,315 @@
+/* Models that requests make, copy and delete (Ollama's create, copy, delete): other names for files
+ * that are offered already, with settings of their own. No file is named by a request, none is
+ * written or removed but the list of what was made, which is played again at the next start. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "serve/supervisor_parts.h"
+
+#define MOST_FILE ((size_t)4 << 20)
+
+typedef struct Pair {
+    const char *key, *value;
+} Pair;
+
+enum { MOST_PAIRS = 1100 };
+
+typedef struct Verb {
+    Pair pair[MOST_PAIRS];
+    size_t n;
+    int status;
+    char text[512];
+} Verb;
+
+static bool refuse(Verb *v, int status, const char *format, ...) BT_PRINTF(3, 4);
+
+static bool refuse(Verb *v, int status, const char *format, ...)
+{
+    va_list args;
+    v->status = status;
+    va_start(args, format);
+    vsnprintf(v->text, sizeof v->text, format, args);
+    va_end(args);
+    return false;
+}
+
+static const char *value_of(const Verb *v, const char *key)
+{
+    for (size_t i = 0; i < v->n; i++)
+        if (strcmp(v->pair[i].key, key) == 0) return v->pair[i].value;
+    return NULL;
+}
+
+/* ---- rows ---- */
+
+static bool set_text(char **out, const char *value)
+{
+    mem_free(*out);
+    *out = value ? mem_strdup(value) : NULL;
+    return !value || *out;
+}
+
+/* A row that nobody uses any more, or a new one. */
+static int new_row(Supervisor *s, const char *name, const char *path)
+{
+    Catalogue *c = s->o->catalogue;
+    for (size_t i = 0; i < c->n; i++) {
+        ServeModel *m = &c->models[i];
+        bool used = m->here;
+        for (int k = 0; k < SERVE_SLOTS; k++)
+            used |= s->seat[k].state != SLOT_EMPTY && s->seat[k].model == (int)i;
+        if (used) continue;
+        Catalogue one = {.models = m, .n = 1};
+        char *named = mem_strdup(name), *at = mem_strdup(path);
+        if (!named || !at) {
+            mem_free(named);
+            mem_free(at);
+            return -1;
+        }
+        catalogue_clear(&one);
+        *m = (ServeModel){
+            .name = named, .path = at, .here = true, .keep_alive_ms = SERVE_KEEP_DEFAULT};
+        mem_free(s->row[i].describe);
+        mem_free(s->row[i].ready);
+        s->row[i] = (Row){.seat = -1};
+        return (int)i;
+    }
+    return catalogue_add(c, name, path);
+}
+
+/* The settings of `from`, under another name. */
+static int inherit(Supervisor *s, Verb *v, int from, const char *name)
+{
+    const int at = new_row(s, name, s->o->catalogue->models[from].path);
+    if (at < 0) {
+        refuse(v, 500, "not enough memory, or too many models");
+        return -1;
+    }
+    const ServeModel *source = &s->o->catalogue->models[from];
+    ServeModel *m = &s->o->catalogue->models[at];
+    m->keep_alive_ms = source->keep_alive_ms;
+    m->n_ctx = source->n_ctx;
+    m->n_parallel = source->n_parallel;
+    m->sampling = source->sampling;
+    m->max_tokens = source->max_tokens;
+    m->think = source->think;
+    m->size = source->size;
+    m->modified = source->modified;
+    m->made = true;
+    bool good = set_text(&m->system, source->system) &&
+                set_text(&m->template_name, source->template_name) &&
+                set_text(&m->jinja, source->jinja);
+    m->adapters = mem_zalloc(source->n_adapters + 1, sizeof *m->adapters);
+    for (size_t i = 0; m->adapters && i < source->n_adapters; i++) {
+        m->adapters[i] = source->adapters[i];
+        m->adapters[i].name = mem_strdup(source->adapters[i].name);
+        m->adapters[i].path = mem_strdup(source->adapters[i].path);
+        good &= m->adapters[i].name && m->adapters[i].path;
+        m->n_adapters = i + 1;
+    }
+    if (!m->adapters || !good) {
+        m->here = false;
+        refuse(v, 500, "not enough memory");
+        return -1;
+    }
+    if (s->row[from].describe) s->row[at].describe = mem_strdup(s->row[from].describe);
+    s->row[at].described = s->row[at].describe != NULL;
+    return at;
+}
+
+/* ---- the verbs ---- */
+
+static bool set_parameter(Verb *v, ServeModel *m, const char *name, const char *value)
+{
+    bt_sampler_options *o = &m->sampling;
+    const struct {
+        const char *name;
+        double low, high;
+        float *real;
+        int32_t *whole;
+    } rows[] = {{"temperature", 0, 100, &o->temperature, NULL},
+                {"top_k", -1, 1000000, NULL, &o->top_k},
+                {"top_p", 0, 1, &o->top_p, NULL},
+                {"min_p", -1, 1, &o->min_p, NULL},
+                {"typical_p", 0, 1, &o->typical_p, NULL},
+                {"repeat_penalty", 0, 100, &o->repeat_penalty, NULL},
+                {"repeat_last_n", -1, 1000000, NULL, &o->penalty_last_n},
+                {"presence_penalty", -100, 100, &o->presence_penalty, NULL},
+                {"frequency_penalty", -100, 100, &o->frequency_penalty, NULL},
+                {"num_ctx", 1, 100000000, NULL, &m->n_ctx},
+                {"num_predict", -2, 100000000, NULL, &m->max_tokens}};
+    char *end;
+    const double n = strtod(value, &end);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strcmp(rows[i].name, name) != 0) continue;
+        if (end == value || *end || !(n >= rows[i].low && n <= rows[i].high))
+            return refuse(v, 400, "%.60s must be a number from %g to %g", name, rows[i].low,
+                          rows[i].high);
+        if (rows[i].whole)
+            *rows[i].whole = (int32_t)n;
+        else
+            *rows[i].real = (float)n;
+        if (rows[i].real == &o->temperature) o->greedy = n == 0;
+        if (rows[i].whole == &m->max_tokens && n < 1) m->max_tokens = 0;
+        return true;
+    }
+    return refuse(v, 400, "the parameter %.60s cannot be set for a model here", name);
+}
+
+static bool set_all(Verb *v, ServeModel *m)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        const char *key = v->pair[i].key, *value = v->pair[i].value;
+        if (strncmp(key, "parameter.", 10) == 0) {
+            if (!set_parameter(v, m, key + 10, value)) return false;
+        } else if (strcmp(key, "system") == 0) {
+            if (!set_text(&m->system, value)) return refuse(v, 500, "not enough memory");
+        } else if (strcmp(key, "template") == 0) {
+            return refuse(v, 400,
+                          "templates of this form are not understood; leave TEMPLATE out, "
+                          "and the model's own is used");
+        } else if (strcmp(key, "adapter") == 0) {
+            return refuse(v, 400, "adapters are named in the server's configuration file");
+        } else if (strcmp(key, "quantize") == 0 || strncmp(key, "message.", 8) == 0) {
+            return refuse(v, 400, "%.60s is not supported", key);
+        }
+    }
+    return true;
+}
+
+static bool make(Supervisor *s, Verb *v, const char *name, const char *from, bool set)
+{
+    if (!name || !*name || strlen(name) > API_MAX_NAME || !from)
+        return refuse(v, 400, "a name is missing, or too long");
+    const int source = catalogue_find(s->o->catalogue, from);
+    const int before = catalogue_find(s->o->catalogue, name);
+    if (source < 0) return refuse(v, 404, "there is no model '%.200s' here", from);
+    if (before >= 0 && !s->o->catalogue->models[before].made)
+        return refuse(v, 400, "'%.200s' is the name of a model already", name);
+    const int at = inherit(s, v, source, name);
+    if (at < 0) return false;
+    ServeModel *m = &s->o->catalogue->models[at];
+    if (set && !set_all(v, m)) {
+        m->here = false;
+        return false;
+    }
+    if (before >= 0) { /* made anew */
+        s->o->catalogue->models[before].here = false;
+        if (s->row[before].seat >= 0) seats_unload(s, s->row[before].seat);
+        front_tell_model(s, before);
+    }
+    return true;
+}
+
+static bool delete (Supervisor *s, Verb *v, const char *name)
+{
+    const int at = name ? catalogue_find(s->o->catalogue, name) : -1;
+    if (at < 0) return refuse(v, 404, "there is no model '%.200s' here", name ? name : "");
+    ServeModel *m = &s->o->catalogue->models[at];
+    if (!m->made)
+        return refuse(v, 400,
+                      "'%.200s' was not made by a request: remove its file, or its row of "
+                      "the configuration",
+                      name);
+    m->here = false;
+    if (s->row[at].seat >= 0) seats_unload(s, s->row[at].seat);
+    return true;
+}
+
+static bool obey(Supervisor *s, Verb *v)
+{
+    const char *verb = value_of(v, "verb");
+    v->status = 200;
+    if (verb && strcmp(verb, "create") == 0)
+        return make(s, v, value_of(v, "model"), value_of(v, "from"), true);
+    if (verb && strcmp(verb, "copy") == 0)
+        return make(s, v, value_of(v, "destination"), value_of(v, "source"), false);
+    if (verb && strcmp(verb, "delete") == 0) return delete (s, v, value_of(v, "model"));
+    return refuse(v, 400, "not known");
+}
+
+/* ---- remembering ---- */
+
+static bt_status write_list(void *user, int fd, bt_error *err)
+{
+    const Buf *text = user;
+    return os_write_all(fd, text->data, text->size, err);
+}
+
+static int add_json(const char *data, size_t size, void *user)
+{
+    buf_add(user, data, size);
+    return 0;
+}
+
+/* Verbs in their order; of a model that is gone, none. */
+static void remember(Supervisor *s, const Verb *v)
+{
+    json_t *pairs = json_array();
+    Buf text = {0};
+    bt_error err = {0};
+    for (size_t i = 0; i < v->n; i++)
+        json_array_append_new(pairs, json_pack("[ss]", v->pair[i].key, v->pair[i].value));
+    if (!s->made) s->made = json_array();
+    json_array_append_new(s->made, pairs);
+    if (!s->o->made_path) return;
+    json_dump_callback(s->made, add_json, &text, JSON_COMPACT);
+    if (text.size > MOST_FILE || text.failed ||
+        os_replace_file(s->o->made_path, write_list, &text, &err) != BT_OK)
+        log_line(BT_LOG_WARN, "what was made is not remembered: %s", err.text);
+    buf_close(&text);
+}
+
+void admin_recall(Supervisor *s)
+{
+    json_error_t why;
+    json_t *list = s->o->made_path ? json_load_file(s->o->made_path, 0, &why) : NULL, *pairs, *pair;
+    size_t i, k;
+    json_array_foreach(list, i, pairs)
+    {
+        Verb *v = mem_zalloc(1, sizeof *v);
+        if (!v) break;
+        json_array_foreach(pairs, k, pair)
+        {
+            const char *key = json_string_value(json_array_get(pair, 0));
+            const char *value = json_string_value(json_array_get(pair, 1));
+            if (key && value && v->n < MOST_PAIRS) v->pair[v->n++] = (Pair){key, value};
+        }
+        if (!obey(s, v)) log_line(BT_LOG_WARN, "of the models made before: %s", v->text);
+        mem_free(v);
+    }
+    s->made = list ? list : json_array();
+}
+
+void admin_hear(Supervisor *s, int64_t id, const char *data, size_t size)
+{
+    Verb *v = mem_zalloc(1, sizeof *v);
+    const char *at = data, *end = data + size;
+    if (!v) return;
+    while (at < end && v->n < MOST_PAIRS) { /* a NUL stands behind the last, whatever was sent */
+        Pair *p = &v->pair[v->n];
+        p->key = at;
+        at += strlen(at) + 1;
+        if (at >= end) break;
+        p->value = at;
+        at += strlen(at) + 1;
+        v->n++;
+    }
+    if (obey(s, v)) {
+        remember(s, v);
+        front_tell_catalogue(s);
+    }
+    const ControlNumber answer = {id, v->status};
+    front_tell(s, CONTROL_ANSWER, &answer, sizeof answer, v->text, strlen(v->text));
+    mem_free(v);
+}

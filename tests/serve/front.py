@@ -1,0 +1,600 @@
+#!/usr/bin/env python3
+"""The front and the supervisor from outside, over loopback, with make-believe workers.
+
+    front.py FAKE-SERVE [NAME ...]          runs the cases (or those named), prints TAP
+    front.py FAKE-SERVE --half-open N       opens N silent connections, prints what /health takes
+
+FAKE-SERVE is the program of fake_serve.c, whose head says what its workers understand.
+"""
+import http.client
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+PROGRAM = sys.argv[1]
+SANITIZED = os.environ.get("ASAN_OPTIONS") is not None or os.environ.get("TSAN_OPTIONS") is not None
+PATIENCE = 60 if SANITIZED else 20
+HANG = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 18\r\n\r\n"
+        b'{"model":"a"} hang')
+
+
+class Server:
+    def __init__(self, *arguments, models=("a",), port=0):
+        self.folder = tempfile.mkdtemp(prefix="bantam-front-")
+        command = [PROGRAM, "--port", str(port), "--state", self.folder + "/state-%d.json"]
+        for model in models:
+            command += ["--model", model]
+        self.log = open(self.folder + "/log", "w+")
+        self.process = subprocess.Popen(command + ["--log", "1"] + list(arguments),
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.process.stdout.readline()
+        if not line.startswith("ready "):
+            raise AssertionError("did not start: " + line + self.said())
+        self.url = line.split()[1]
+        self.port = int(self.url.rsplit(":", 1)[1])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.stdout.close()
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def said(self):
+        with open(self.folder + "/log") as log:
+            return log.read()
+
+    def state(self):
+        with open(f"{self.folder}/state-{self.port}.json") as file:
+            try:
+                return json.load(file)
+            except ValueError:  # being written
+                time.sleep(0.05)
+                return self.state()
+
+    def connect(self, timeout=PATIENCE):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers, body."""
+        c = self.connect()
+        c.request(method, path, body, headers or {})
+        r = c.getresponse()
+        data = r.read()
+        c.close()
+        return r.status, r.headers, data
+
+    def chat(self, words="", model="a", headers=None):
+        return self.ask("POST", "/v1/chat/completions",
+                        '{"model":"%s"} %s' % (model, words), headers)
+
+    def raw(self, data=b""):
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        s.sendall(data)
+        return s
+
+    def stream(self, words, model="a"):
+        """A socket with the request sent."""
+        body = ('{"model":"%s"} stream %s' % (model, words)).encode()
+        return self.raw(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                        b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    def metric(self, name):
+        for line in self.ask("GET", "/metrics")[2].decode().splitlines():
+            if line.startswith(name + " ") or line.startswith(name + "{"):
+                return float(line.rsplit(" ", 1)[1])
+        return None
+
+    def eventually(self, what, seconds=PATIENCE):
+        until = time.time() + seconds
+        while time.time() < until:
+            value = what()
+            if value:
+                return value
+            time.sleep(0.05)
+        raise AssertionError("did not come: " + self.said())
+
+
+def read_all(s):
+    data = b""
+    try:
+        while True:
+            part = s.recv(65536)
+            if not part:
+                return data
+            data += part
+    except (ConnectionResetError, socket.timeout):
+        return data
+
+
+def read_until(s, mark):
+    data = b""
+    while mark not in data:
+        part = s.recv(65536)
+        if not part:
+            raise AssertionError("ended after %r" % data)
+        data += part
+    return data
+
+
+def same(a, b):
+    if a != b:
+        raise AssertionError("%r is not %r" % (a, b))
+
+
+def true(value, what=""):
+    if not value:
+        raise AssertionError(str(what))
+
+
+# ---- what is answered -------------------------------------------------------
+
+
+def answers_and_refusals():
+    with Server(models=("a", "brokenb")) as s:
+        status, headers, body = s.ask("GET", "/health")
+        same((status, json.loads(body)["status"]), (200, "ok"))
+        same(s.chat("tokens=2")[2], b'{"n":0}\n{"n":1}\n')
+        same(s.ask("GET", "/nothing")[0], 404)
+        status, headers, body = s.ask("GET", "/v1/chat/completions")
+        same((status, headers["Allow"]), (405, "POST, OPTIONS"))
+        true(json.loads(body)["error"])
+        same(s.ask("DELETE", "/health")[0], 405)
+        same(s.chat(model="unknown")[0], 404)
+        same(s.chat(model="a:latest")[0], 200)
+        same(s.chat(model="default")[0], 200)
+        same(s.ask("POST", "/v1/chat/completions", "{}")[0], 200)
+        status, _, body = s.chat(model="brokenb")
+        same(status, 503)
+        true(b"no model" in body, body)
+        same(s.ask("POST", "/v1/chat/completions", "<a/>", {"Content-Type": "text/xml"})[0], 415)
+        same(s.ask("POST", "/v1/chat/completions", "x", {"Content-Encoding": "gzip"})[0], 415)
+        same(s.ask("POST", "/v1/chat/completions", "{}",
+                   {"Content-Type": "application/json; charset=utf-8"})[0], 200)
+        status, headers, body = s.ask("HEAD", "/health")
+        same((status, body), (200, b""))
+        same(s.ask("GET", "/", headers={"X-Request-Id": "mine-1"})[1]["X-Request-Id"], "mine-1")
+        true("\n" not in s.ask("GET", "/", headers={"X-Request-Id": "a b"})[1]["X-Request-Id"])
+        ids = [m["id"] for m in json.loads(s.ask("GET", "/v1/models")[2])["data"]]
+        true("a" in ids and "brokenb" in ids, ids)
+        same(s.ask("GET", "/v1/models/a")[0], 200)
+        same(s.ask("GET", "/v1/models/zz")[0], 404)
+        same(s.ask("POST", "/api/show", '{"model":"a"}')[0], 200)
+        same(s.ask("POST", "/api/show", "{}")[0], 400)
+        same(s.ask("GET", "/slots")[0], 200)
+
+
+def bodies():
+    with Server() as s:
+        # 16 MiB are a chat's bound: said before they are sent, and while they come.
+        for head in (b"Content-Length: 17000000\r\n\r\n{",):
+            c = s.raw(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + head)
+            true(b" 413 " in read_until(c, b"}"))
+            c.close()
+        c = s.raw(b"POST /api/show HTTP/1.1\r\nHost: localhost\r\n"
+                  b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(5):
+            c.sendall(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
+        c.sendall(b"0\r\n\r\n")
+        true(b" 413 " in read_until(c, b"}"))
+        c.close()
+        # Larger than any ring has room for at once, there and back.
+        body = '{"model":"a"} echo ' + "y" * 9000000
+        same(s.ask("POST", "/v1/chat/completions", body)[2], body.encode())
+        body = b'{"model":"a"} echo'
+        head = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Length: %d\r\n\r\n" % len(body))
+        c = s.raw(head)
+        for byte in body:
+            c.sendall(bytes([byte]))
+        true(read_until(c, b"echo").endswith(body))
+        # Several requests on one connection, the second sent before the first is answered.
+        c.sendall(head + body + head + body)
+        text = read_until(c, b"echo")
+        while text.count(b"echo") < 2:
+            text += read_until(c, b"echo")
+        same(text.count(b" 200 OK"), 2)
+        c.close()
+        # What is no HTTP is cut off: libmicrohttpd's own pages need a call that the front gave up.
+        for bad in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100 + b"\r\n\r\n",
+                    b"GET /" + b"x" * 30000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                    b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 30000 + b"\r\n\r\n",
+                    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                    b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"):
+            true(b" 200 " not in read_all(s.raw(bad)), bad[:20])
+        same(s.ask("GET", "/health")[0], 200)
+
+
+def whose_pages_and_names():
+    with Server("--origin", "http://good.example") as s:
+        def host(name):
+            return s.ask("GET", "/v1/models", headers={"Host": name})[0]
+
+        good = ("localhost", "127.0.0.1:1", "[::1]:80", "192.168.3.4", "x.localhost")
+        bad = ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::1")
+        same([host(h) for h in good], [200] * 5)
+        same([host(h) for h in bad], [403] * 4)
+        status, headers, _ = s.ask("GET", "/v1/models", headers={"Origin": "http://evil.example"})
+        same((status, headers["Access-Control-Allow-Origin"]), (403, None))
+        same(s.ask("GET", "/v1/models", headers={"Origin": "null"})[0], 403)
+        status, headers, _ = s.ask("GET", "/v1/models", headers={"Origin": "http://good.example"})
+        same((status, headers["Access-Control-Allow-Origin"]), (200, "http://good.example"))
+        status, headers, _ = s.ask("OPTIONS", "/v1/chat/completions",
+                                   headers={"Origin": "http://good.example",
+                                            "Access-Control-Request-Method": "POST"})
+        same((status, headers["Access-Control-Allow-Methods"]), (204, "POST, OPTIONS"))
+        same(s.ask("OPTIONS", "/v1/chat/completions", headers={"Origin": "http://evil"})[0], 403)
+        own = "http://127.0.0.1:%d" % s.port
+        same(s.ask("GET", "/v1/models", headers={"Origin": own})[0], 200)
+
+
+def keys_and_their_limits():
+    key = "a-key-of-sufficient-length"
+    with Server("--key", key, "--concurrent", "1", "--per-minute", "4") as s:
+        bearer = {"Authorization": "Bearer " + key}
+        same(s.ask("GET", "/health")[0], 200)
+        same(s.ask("GET", "/v1/models")[0], 401)
+        same(s.chat()[0], 401)
+        same(s.chat(headers={"Authorization": "Bearer " + key + "x"})[0], 401)
+        same(s.chat(headers={"Authorization": "Bearer " + "x" * 3000})[0], 401)
+        same(s.chat(headers={"X-Api-Key": key})[0], 200)
+        if time.time() % 60 > 50:  # a minute must not end in between
+            time.sleep(61 - time.time() % 60)
+        body = '{"model":"a"} stream tokens=100 ms=50'
+        first = s.connect()
+        first.request("POST", "/v1/chat/completions", body, bearer)
+        first.getresponse().read(5)
+        status, headers, _ = s.chat(headers=bearer)
+        same((status, headers["Retry-After"]), (429, "1"))
+        first.close()
+        codes = []
+        for _ in range(8):
+            time.sleep(0.2)
+            codes.append(s.chat(headers=bearer))
+        true(200 in [c[0] for c in codes], [c[0] for c in codes])
+        same(codes[-1][0], 429)
+        true(1 <= int(codes[-1][1]["Retry-After"]) <= 60)
+        true("a-key-of" not in s.said())
+
+
+# ---- clients that are slow, or go -------------------------------------------
+
+
+def clients_that_go():
+    with Server() as s:
+        s.chat()
+        for words in ("stream tokens=100000 ms=20", "hang"):
+            before = s.metric("bantam_worker_cancelled") or 0
+            c = s.stream(words) if "stream" in words else s.raw(HANG)
+            if "stream" in words:
+                read_until(c, b'"n":1}')
+            else:
+                time.sleep(0.3)
+            c.close()
+            s.eventually(lambda: (s.metric("bantam_worker_cancelled") or 0) > before)
+        s.eventually(lambda: s.metric("bantam_worker_running") == 0)
+        same(s.metric("bantam_requests"), 1)  # the one that asks
+
+
+def slow_clients():
+    with Server("--header", "0.8", "--body", "1.2", "--write", "1") as s:
+        begin = time.time()
+        silent = s.raw()
+        trickle = s.raw(b"GET /health HTTP/1.1\r\n")
+        late = s.raw(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                     b"Content-Length: 1000\r\n\r\n{")
+        stop = threading.Event()
+
+        def feed():
+            try:
+                while not stop.is_set():
+                    trickle.sendall(b"X")
+                    late.sendall(b" ")
+                    time.sleep(0.1)
+            except OSError:
+                pass
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        for c, most in ((silent, 2), (trickle, 2), (late, 3)):
+            read_all(c)
+            true(time.time() - begin < most * 5, time.time() - begin)
+        stop.set()
+        feeder.join()
+        # One that asks for much and takes nothing; others are served meanwhile.
+        greedy = s.stream("size=60000 tokens=100000 ms=1")
+        quick = time.time()
+        same(s.chat("tokens=2")[0], 200)
+        true(time.time() - quick < 10)
+        s.eventually(lambda: s.metric("bantam_clients_slow_total") >= 2)
+        s.eventually(lambda: s.metric("bantam_worker_running") == 0)
+        for c in (silent, trickle, late, greedy):
+            c.close()
+
+
+def many_silent(n=1500):
+    with Server("--connections", str(n + 400)) as s:
+        s.chat()
+        worst, memory = half_open(s, n)
+        true(worst < 2, worst)
+        if not SANITIZED:
+            true(memory < 400 << 20, memory)
+        # More than there is room for: the oldest silent ones go, a request comes through.
+        crowd = [s.raw() for _ in range(n + 500)]
+        same(s.ask("GET", "/health")[0], 200)
+        for c in crowd:
+            c.close()
+
+
+def half_open(s, n):
+    crowd = [s.raw(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x") for _ in range(n)]
+    s.eventually(lambda: s.metric("bantam_connections") > n)
+    worst = 0
+    for _ in range(20):
+        begin = time.time()
+        same(s.ask("GET", "/health")[0], 200)
+        worst = max(worst, time.time() - begin)
+    memory = s.metric("bantam_front_resident_bytes")
+    for c in crowd:
+        c.close()
+    s.eventually(lambda: s.metric("bantam_connections") < 10)
+    return worst, memory
+
+
+def streams_side_by_side(n=100):
+    with Server() as s:
+        s.chat()
+        crowd = [s.stream("tokens=20 ms=20") for _ in range(n)]
+        ends = [read_until(c, b"[DONE]") for c in crowd]
+        for text in ends:
+            same(re.findall(rb'"n":(\d+)', text), [str(i).encode() for i in range(20)])
+        true(s.metric("bantam_worker_most_at_once") > n / 2)
+
+
+# ---- processes that end -----------------------------------------------------
+
+
+def worker_dies():
+    with Server() as s:
+        s.chat()
+        pid = s.eventually(lambda: s.state()["models"])[0]["pid"]
+        c = s.stream("tokens=100000 ms=20")
+        read_until(c, b'"n":1}')
+        silent = s.raw(HANG)
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGKILL)
+        begin = time.time()
+        text = read_until(c, b"0\r\n\r\n")
+        true(b"error" in text and b"signal 9" in text, text)
+        true(b" 503 " in read_until(silent, b"}"))
+        same(s.chat("tokens=1")[0], 200)
+        true(time.time() - begin < 10, time.time() - begin)
+        true(s.eventually(lambda: [m for m in s.state()["models"] if m["pid"] != pid]))
+        # A request that kills it, and one that makes it talk nonsense.
+        same(s.chat("crash")[0], 503)
+        same(s.chat("tokens=1")[0], 200)
+        same(s.chat("garbage")[0], 503)
+        same(s.chat("tokens=1")[0], 200)
+
+
+def front_dies():
+    with Server() as s:
+        s.chat()
+        before = s.eventually(lambda: s.state()["models"] and s.state())
+        c = s.stream("tokens=100000 ms=20")
+        read_until(c, b'"n":1}')
+        os.kill(before["front_pid"], signal.SIGKILL)
+        read_all(c)
+        same(s.process.stdout.readline().split(), ["again", s.url])
+        same(s.chat("tokens=1")[0], 200)
+        after = s.eventually(lambda: s.state() if s.state()["front_pid"] != before["front_pid"]
+                             else None)
+        same(after["models"][0]["pid"], before["models"][0]["pid"])
+        s.eventually(lambda: s.metric("bantam_worker_running") == 0)  # the old stream was given up
+
+
+def ends_politely():
+    with Server() as s:
+        s.chat()
+        short, long = s.stream("tokens=10 ms=50"), s.stream("tokens=100000 ms=20")
+        read_until(short, b'"n":1}')
+        read_until(long, b'"n":1}')
+        begin = time.time()
+        s.process.send_signal(signal.SIGTERM)
+        s.eventually(lambda: s.ask("GET", "/health")[0] == 503)
+        same(s.chat()[0], 503)
+        true(b"[DONE]" in read_until(short, b"0\r\n\r\n"))
+        text = read_until(long, b"0\r\n\r\n")
+        true(b"shutting down" in text, text[-300:])
+        same(s.process.wait(PATIENCE), 0)
+        true(time.time() - begin < 20, time.time() - begin)
+        same(os.path.exists(f"{s.folder}/state-{s.port}.json"), False)
+
+
+def ends_at_once():
+    with Server() as s:
+        c = s.stream("tokens=100000 ms=20")
+        read_until(c, b'"n":1}')
+        begin = time.time()
+        s.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        s.process.send_signal(signal.SIGTERM)
+        same(s.process.wait(PATIENCE), 0)
+        true(time.time() - begin < 10)
+
+
+def parent_vanishes():
+    with Server() as s:
+        s.chat()
+        state = s.eventually(lambda: s.state()["models"] and s.state())
+        s.process.kill()
+        s.process.wait()
+
+        def gone(pid):
+            try:
+                with open(f"/proc/{pid}/stat") as stat:
+                    return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+            except OSError:
+                return True
+
+        s.eventually(lambda: gone(state["front_pid"]) and gone(state["models"][0]["pid"]))
+
+
+# ---- models come and go ------------------------------------------------------
+
+
+def idle_models_go():
+    with Server("--keep", "400") as s:
+        same(s.chat()[0], 200)
+        s.eventually(lambda: s.state()["models"] == [])
+        same(s.chat()[0], 200)
+        c = s.stream("tokens=60 ms=20")  # longer than it may be idle
+        true(b"[DONE]" in read_until(c, b"0\r\n\r\n"))
+
+
+def more_models_than_seats():
+    names = tuple("m%d" % i for i in range(20))
+    with Server(models=names) as s:
+        for name in names + names[:3]:
+            same(s.chat(model=name)[0], 200)
+        true(len(s.state()["models"]) <= 16)
+        results = []
+        threads = [threading.Thread(target=lambda n=n: results.append(s.chat("ms=20", model=n)[0]))
+                   for n in names]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        same(results, [200] * len(names))
+
+
+def slow_to_load():
+    with Server(models=("slowa",)) as s:
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(s.chat(model="slowa")[0]))
+                   for _ in range(8)]
+        for t in threads:
+            t.start()
+        same(s.ask("GET", "/health")[0], 200)
+        for t in threads:
+            t.join()
+        same(results, [200] * 8)
+
+
+# ---- from inside ------------------------------------------------------------
+
+
+def way_out(found):
+    """What got through; the wider filter of sanitizers still opens and connects no socket."""
+    return [w for w in found["open"]
+            if not SANITIZED or "connect" in w or w.endswith("socket") or ", IPv" in w]
+
+
+def no_way_out():
+    with Server() as s:
+        s.chat()
+        s.eventually(lambda: s.state()["models"])
+        s.process.send_signal(signal.SIGUSR1)
+        checked = s.eventually(lambda: len(s.state()["checked"]) == 2 and s.state()["checked"])
+        for who, found in checked.items():
+            same((who, way_out(found)), (who, []))
+            true(SANITIZED or found["refused"] > 40, found)
+        # The front's own sockets are all it has: none of them can be turned elsewhere.
+        front = s.state()["front_pid"]
+        with open(f"/proc/{front}/status") as status:
+            fields = dict(line.split(":\t", 1) for line in status if ":\t" in line)
+        same((fields["Seccomp"].strip(), fields["NoNewPrivs"].strip()), ("2", "1"))
+
+
+def tls():
+    if not shutil.which("openssl"):
+        return "skip: no openssl"
+    folder = tempfile.mkdtemp()
+    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                           "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+                           "-keyout", folder + "/key", "-out", folder + "/cert"],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    if made.returncode:
+        return "skip: openssl makes no certificate"
+    with Server("--cert", folder + "/cert", "--cert-key", folder + "/key") as s:
+        true(s.url.startswith("https://"))
+        context = ssl.create_default_context(cafile=folder + "/cert")
+        c = http.client.HTTPSConnection("127.0.0.1", s.port, timeout=PATIENCE, context=context)
+        c.request("POST", "/v1/chat/completions", '{"model":"a"} stream tokens=5 ms=10')
+        r = c.getresponse()
+        same((r.status, r.read().count(b"data:")), (200, 6))
+        body = '{"model":"a"} echo ' + "z" * 3000000
+        c.request("POST", "/v1/chat/completions", body)
+        same(c.getresponse().read(), body.encode())
+        c.close()
+        plain = s.raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        true(b"200" not in read_all(plain))
+        s.process.send_signal(signal.SIGUSR1)
+        checked = s.eventually(lambda: len(s.state()["checked"]) == 2 and s.state()["checked"])
+        same([way_out(found) for found in checked.values()], [[], []])
+    shutil.rmtree(folder)
+    return None
+
+
+def port_taken():
+    with Server() as s:
+        process = subprocess.run([PROGRAM, "--model", "a", "--port", str(s.port)],
+                                 capture_output=True, text=True, timeout=PATIENCE, check=False)
+        same(process.returncode, 1)
+        true("Address already in use" in process.stderr, process.stderr)
+
+
+CASES = [answers_and_refusals, bodies, whose_pages_and_names, keys_and_their_limits,
+         clients_that_go, slow_clients, many_silent, streams_side_by_side, worker_dies,
+         front_dies, ends_politely, ends_at_once, parent_vanishes, idle_models_go,
+         more_models_than_seats, slow_to_load, no_way_out, tls, port_taken]
+
+
+def main():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if sys.argv[2:3] == ["--half-open"]:
+        n = int(sys.argv[3])
+        with Server("--connections", str(n + 500), "--header", "600") as s:
+            s.chat()
+            worst, memory = half_open(s, n)
+            print(f"{n} half-open: /health at most {worst * 1000:.1f} ms, "
+                  f"front {memory / 2**20:.0f} MiB")
+        return 0
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    cases = [c for c in CASES if not sys.argv[2:] or c.__name__ in sys.argv[2:]]
+    print("1..%d" % len(cases), flush=True)
+    bad = 0
+    for i, case in enumerate(cases, 1):
+        begin = time.time()
+        try:
+            note = case()
+            print("ok %d - %s%s" % (i, case.__name__, " # SKIP " + note[6:] if note else ""))
+        except Exception as error:  # pylint: disable=broad-except
+            bad += 1
+            print("not ok %d - %s" % (i, case.__name__))
+            print("# %s: %s" % (type(error).__name__, str(error).replace("\n", "\n# ")))
+        print("# %.2f s" % (time.time() - begin), flush=True)
+    return bad > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
