@@ -1,10 +1,16 @@
 /* `bantam selfcheck`: holds the kernels chosen for this machine against plain C, then puts this
  * very process into the sandbox that `bantam run` uses, tries every way out and prints what the
  * kernel answered. Exit code 1 when a kernel is wrong or a way out gets through. */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "base/cpu.h"
+#include "base/os.h"
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/model.h"
+#include "cli/serve_state.h"
 #include "kernels/kernels.h"
 
 enum { TRIES_MOST = 64, TRIALS_MOST = 32 };
@@ -46,9 +52,84 @@ static size_t check_egress(bool json, json_t *list, const char *box)
     return through;
 }
 
+/* ---- inside servers that run ---- */
+
+enum { ANSWER_SECONDS = 10 };
+
+/* Waits until the front and every worker have reported; false: not all did. */
+static bool all_reported(ServeState *state, int64_t before)
+{
+    const double until = os_seconds() + ANSWER_SECONDS;
+    while (os_seconds() < until && serve_state_again(state)) {
+        const json_t *models = json_object_get(state->says, "models");
+        size_t n = 1, ready = 0;
+        for (size_t i = 0; i < json_array_size(models); i++) {
+            const char *word =
+                json_string_value(json_object_get(json_array_get(models, i), "state"));
+            ready += word && strcmp(word, "loading") != 0;
+        }
+        n += ready;
+        if (json_integer_value(json_object_get(state->says, "checks")) > before &&
+            json_object_size(json_object_get(state->says, "checked")) >= n)
+            return true;
+        usleep(50000);
+    }
+    return false;
+}
+
+/* How many ways out were open, -1: it did not answer. */
+static int check_server(ServeState *state, bool json)
+{
+    const int64_t before = json_integer_value(json_object_get(state->says, "checks"));
+    int through = 0;
+    const char *who;
+    json_t *found, *way;
+    size_t i;
+    if (kill(state->pid, SIGUSR1) != 0 || !all_reported(state, before)) return -1;
+    json_object_foreach(json_object_get(state->says, "checked"), who, found)
+    {
+        json_t *open_ways = json_object_get(found, "open");
+        through += (int)json_array_size(open_ways);
+        if (json) continue;
+        printf("port %d, %s: %.0f ways out tried from inside, %zu got through\n", state->port, who,
+               json_number_value(json_object_get(found, "refused")) +
+                   (double)json_array_size(open_ways),
+               json_array_size(open_ways));
+        json_array_foreach(open_ways, i, way) printf("THROUGH  %s\n", json_string_value(way));
+    }
+    return through;
+}
+
+static int check_live(Cli *cli)
+{
+    ServeStates states;
+    const bool json = opts_flag(&cli->opts, OPT_JSON);
+    json_t *list = json_array();
+    int code = CLI_GOOD;
+    serve_states_find(&states);
+    if (!states.n) code = cli_fail("no server of yours runs; 'bantam serve' starts one");
+    for (size_t i = 0; i < states.n; i++) {
+        const int through = check_server(&states.list[i], json);
+        if (through < 0)
+            code = cli_fail("the server at port %d did not answer", states.list[i].port);
+        if (through > 0) code = CLI_FAILED;
+        json_array_append_new(list, json_pack("{s:i,s:i,s:O}", "port", states.list[i].port,
+                                              "through", through, "checked",
+                                              json_object_get(states.list[i].says, "checked")));
+    }
+    if (json && states.n) {
+        const int printed = json_print(json_pack("{s:O}", "servers", list));
+        if (code == CLI_GOOD) code = printed;
+    }
+    json_decref(list);
+    serve_states_close(&states);
+    return code;
+}
+
 int cmd_selfcheck(Cli *cli)
 {
     if (cli->opts.n_args) return cli_usage(cli, "takes no arguments");
+    if (opts_flag(&cli->opts, OPT_LIVE)) return check_live(cli);
     bool json = opts_flag(&cli->opts, OPT_JSON), all = !opts_flag(&cli->opts, OPT_EGRESS);
     CliModel m = {0};
     char box[64];

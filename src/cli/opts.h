@@ -40,6 +40,7 @@ enum {
     S_ADAPT = 1 << 24,
     S_COURSE = 1 << 29, /* commands that train */
     S_DUE = 1 << 28,
+    S_SERVE = 1 << 25,
     S_ADAPTER = 1 << 26, /* commands that run a model with adapters */
     S_MERGE = 1 << 27,
     S_ASIDE = 1 << 16, /* a command that the first help only names */

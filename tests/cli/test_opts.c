@@ -14,7 +14,7 @@
 /* A command with everything but what names an option a second time, so that no test depends on
  * which commands exist. */
 static const Command every = {
-    "every",   ~(S_QUANTIZE | S_IMATRIX | S_TRAIN | S_ADAPT | S_DISTILL | S_COURSE),
+    "every",   ~(S_QUANTIZE | S_IMATRIX | S_TRAIN | S_ADAPT | S_DISTILL | S_COURSE | S_SERVE),
     "[MODEL]", "",
     "",        "",
     NULL};
