@@ -36,6 +36,8 @@ typedef struct SandboxOptions {
     bool accepts;
     bool tls;  /* with `accepts`: sendmsg too, which TLS sends with; never with MSG_FASTOPEN */
     bool wide; /* what sanitizers need; a build with sanitizers sets it by itself, others refuse */
+    /* A process that must connect: its files are limited, its calls are not. */
+    bool network;
 } SandboxOptions;
 
 /* One way. Fails only if the network cannot be closed off (seccomp missing): then the caller

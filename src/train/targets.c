@@ -1,191 +1,17 @@
-/* Stored teachers (see targets.h). */
+/* Learning from a stored teacher (see targets.h, targets_file.h). */
 #include "train/targets.h"
 
-#include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/os.h"
-#include "engine/model.h"
-#include "train/random.h"
-
-#define VERSION      1
-#define WRITE_TOKENS 4096 /* records of one write */
-
-/* As the file begins; fields little-endian. */
-typedef struct Header {
-    char magic[8];
-    uint32_t version, n_vocab, samples, id_bytes;
-    float temperature;
-    uint32_t context;
-    uint64_t n_tokens;  /* records */
-    uint64_t data_hash; /* packs_hash */
-    uint64_t vocab_hash;
-    uint64_t checksum; /* hash_bytes of what stands before, then of runs of WRITE_TOKENS records,
-                        * each seeded with the one before */
-} Header;
-
-static const char magic[8] = "BTTARGET";
-
-static uint64_t header_hash(const Header *h)
-{
-    return hash_bytes(h, offsetof(Header, checksum), 0);
-}
-
-/* Of all tokens' texts, in order. */
-static uint64_t vocab_hash(const bt_model *m)
-{
-    const Tokenizer *tok = model_tokenizer(m);
-    uint64_t hash = 1;
-    char text[256];
-    for (int32_t i = 0; i < tok_size(tok); i++) {
-        int64_t n = tok_text(tok, i, true, false, text, sizeof text);
-        hash = hash_bytes(text, (size_t)(n < (int64_t)sizeof text ? n : (int64_t)sizeof text),
-                          hash + (uint64_t)n);
-    }
-    return hash;
-}
-
-/* ---- writing ---- */
-
-typedef struct Writing {
-    Teacher *teacher;
-    Packs *packs;
-    const TargetsOptions *o;
-    Header header;
-    const Kernels *kernels;
-    int32_t n_vocab;
-    unsigned char *records; /* (WRITE_TOKENS) */
-    size_t record, waiting; /* bytes of one; how many wait */
-    float *p;               /* (n_vocab) */
-    int32_t *row;           /* (context) */
-    int32_t chunk;
-    uint64_t done;
-} Writing;
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Draws from the softmax of logits / T: sorted uniform numbers, one walk. */
-static void draw(Writing *w, const float *logits, unsigned char *out)
-{
-    double u[TARGETS_MOST_SAMPLES], sum = 0, at = 0;
-    int32_t n = (int32_t)w->header.samples, token = 0, last = 0;
-    for (int32_t i = 0; i < w->n_vocab; i++) w->p[i] = logits[i] / w->header.temperature;
-    w->kernels->softmax(w->p, (size_t)w->n_vocab);
-    for (int32_t i = 0; i < w->n_vocab; i++) {
-        sum += (double)w->p[i];
-        if (w->p[i] > 0) last = i;
-    }
-    for (int32_t i = 0; i < n; i++)
-        u[i] = (double)(random_bits(w->o->seed, w->done * (uint64_t)n + (uint64_t)i) >> 11) *
-               0x1p-53 * sum;
-    qsort(u, (size_t)n, sizeof *u, by_size);
-    at = (double)w->p[0];
-    for (int32_t i = 0; i < n; i++) {
-        while (token < last && (u[i] >= at || w->p[token] <= 0)) at += (double)w->p[++token];
-        memcpy(out + (size_t)i * w->header.id_bytes, &token, w->header.id_bytes);
-    }
-}
-
-static bt_status flush(Writing *w, int fd, bt_error *err)
-{
-    size_t bytes = w->waiting * w->record;
-    w->header.checksum = hash_bytes(w->records, bytes, w->header.checksum);
-    w->waiting = 0;
-    return os_write_all(fd, w->records, bytes, err);
-}
-
-static bt_status write_batch(Writing *w, int fd, bt_error *err)
-{
-    Batch b;
-    int32_t n = 0;
-    bt_status status = packs_next(w->packs, &b, err);
-    for (int32_t i = 0; i < b.n_rows && !status; i++)
-        if (b.weight[i] != 0) w->row[n++] = i;
-    for (int32_t at = 0; at < n && !status; at += w->chunk) {
-        int32_t some = n - at < w->chunk ? n - at : w->chunk;
-        TeacherLogits logits;
-        status = teacher_logits(w->teacher, &b, w->row + at, some, &logits, err);
-        for (int32_t i = 0; i < some && !status; i++) {
-            draw(w, logits.data + (size_t)i * logits.stride, w->records + w->waiting++ * w->record);
-            w->done++;
-            if (w->waiting == WRITE_TOKENS) status = flush(w, fd, err);
-        }
-    }
-    return status;
-}
-
-static bt_status write_file(void *user, int fd, bt_error *err)
-{
-    Writing *w = user;
-    const TargetsOptions *o = w->o;
-    const int64_t start[3] = {0, 0, 0};
-    bt_status status = packs_seek(w->packs, start, err);
-    uint64_t n = packs_count(w->packs).packs;
-    if (!status) status = os_write_all(fd, &w->header, sizeof w->header, err);
-    for (uint64_t i = 0; i < n && !status; i++) {
-        status = write_batch(w, fd, err);
-        if (!status && o->progress && !o->progress(o->progress_user, "teacher", i + 1, n))
-            status = bt_fail(err, BT_E_CANCELLED, "cancelled");
-    }
-    if (!status && w->waiting) status = flush(w, fd, err);
-    if (!status && w->done != w->header.n_tokens)
-        status = bt_fail(err, BT_E_INTERNAL, "the packs gave other tokens than they said");
-    if (status) return status;
-    if (lseek(fd, 0, SEEK_SET) != 0) return bt_fail(err, BT_E_IO, "the header cannot be written");
-    return os_write_all(fd, &w->header, sizeof w->header, err);
-}
-
-bt_status targets_write(Teacher *teacher, const bt_model *model, Packs *packs, const char *path,
-                        const TargetsOptions *options, bt_error *err)
-{
-    Writing w = {.teacher = teacher,
-                 .packs = packs,
-                 .o = options,
-                 .kernels = kernels_select(model->features),
-                 .n_vocab = teacher_vocab(teacher),
-                 .chunk = teacher_chunk(teacher)};
-    int32_t samples = options->samples ? options->samples : 12;
-    if (samples < 1 || samples > TARGETS_MOST_SAMPLES)
-        return bt_fail(err, BT_E_ARGUMENT, "1 to %d samples are stored of a token",
-                       TARGETS_MOST_SAMPLES);
-    w.header = (Header){.version = VERSION,
-                        .n_vocab = (uint32_t)tok_size(model_tokenizer(model)),
-                        .samples = (uint32_t)samples,
-                        .id_bytes = w.n_vocab <= 65536 ? 2 : 4,
-                        .temperature = options->temperature > 0 ? options->temperature : 1,
-                        .context = (uint32_t)packs_context(packs),
-                        .n_tokens = (uint64_t)packs_tokens(packs),
-                        .data_hash = packs_hash(packs),
-                        .vocab_hash = vocab_hash(model)};
-    memcpy(w.header.magic, magic, sizeof magic);
-    w.header.checksum = header_hash(&w.header);
-    w.record = (size_t)samples * w.header.id_bytes;
-    w.records = mem_alloc(WRITE_TOKENS * w.record);
-    w.p = mem_alloc((size_t)w.n_vocab * sizeof *w.p);
-    w.row = mem_alloc((size_t)packs_context(packs) * sizeof *w.row);
-    bt_status status = w.records && w.p && w.row
-                           ? os_replace_file(path, write_file, &w, err)
-                           : bt_fail_memory(err, "a teacher", (size_t)w.n_vocab * sizeof *w.p);
-    mem_free(w.records);
-    mem_free(w.p);
-    mem_free(w.row);
-    return status;
-}
-
-/* ---- reading ---- */
+#include "train/targets_file.h"
 
 struct Targets {
     OsMap map;
-    Header header;
+    TargetsHeader header;
     Packs *packs;
     SoftLoss loss;
     int32_t n_vocab;
@@ -196,17 +22,18 @@ struct Targets {
 
 static bt_status check(const Targets *t, const char *path, const bt_model *student, bt_error *err)
 {
-    const Header *h = &t->header;
+    const TargetsHeader *h = &t->header;
     uint64_t bytes;
-    if (memcmp(h->magic, magic, sizeof magic) != 0 || h->version != VERSION)
+    if (memcmp(h->magic, targets_magic, sizeof targets_magic) != 0 ||
+        (h->version != TARGETS_DRAWN && h->version != TARGETS_LIKELIEST))
         return bt_fail(err, BT_E_FORMAT, "%s: no stored teacher, or of another version", path);
     if (!h->samples || h->samples > TARGETS_MOST_SAMPLES ||
         (h->id_bytes != 2 && h->id_bytes != 4) || !(h->temperature > 0 && h->temperature < 1000) ||
-        !ck_mul(h->n_tokens, (uint64_t)h->samples * h->id_bytes, &bytes) ||
-        t->map.size < sizeof *h || bytes != t->map.size - sizeof *h)
+        !ck_mul(h->n_tokens, targets_record_bytes(h), &bytes) || t->map.size < sizeof *h ||
+        bytes != t->map.size - sizeof *h)
         return bt_fail(err, BT_E_FORMAT, "%s: damaged, or cut short; store it anew", path);
     if (h->n_vocab != (uint32_t)tok_size(model_tokenizer(student)) ||
-        h->vocab_hash != vocab_hash(student))
+        h->vocab_hash != targets_vocab_hash(student))
         return bt_fail(err, BT_E_ARGUMENT,
                        "%s: stored of a teacher with another vocabulary; a student needs the "
                        "teacher's",
@@ -221,10 +48,10 @@ static bt_status check(const Targets *t, const char *path, const bt_model *stude
 
 static bt_status check_sum(const Targets *t, const char *path, bt_error *err)
 {
-    uint64_t hash = header_hash(&t->header), size = t->map.size - sizeof(Header);
-    size_t run = (size_t)WRITE_TOKENS * t->header.samples * t->header.id_bytes;
+    uint64_t hash = targets_header_hash(&t->header), size = t->map.size - sizeof(TargetsHeader);
+    size_t run = TARGETS_RUN * targets_record_bytes(&t->header);
     for (uint64_t at = 0; at < size; at += run)
-        hash = hash_bytes(t->map.data + sizeof(Header) + at,
+        hash = hash_bytes(t->map.data + sizeof(TargetsHeader) + at,
                           (size_t)(size - at < run ? size - at : run), hash);
     if (hash == t->header.checksum) return BT_OK;
     return bt_fail(err, BT_E_FORMAT, "%s: its checksum is wrong; store it anew", path);
@@ -244,7 +71,7 @@ bt_status targets_open(const char *path, const bt_model *student, Packs *packs,
     if (!status) status = check(t, path, student, err);
     if (!status) status = check_sum(t, path, err);
     if (!status) status = packs_number(packs, err);
-    if (!status && loss->mix > 0)
+    if (!status && loss->mix > 0 && t->header.version == TARGETS_DRAWN)
         status = bt_fail(err, BT_E_ARGUMENT,
                          "%s: a reverse or mixed divergence asks how unlikely the tokens are that "
                          "the teacher did not draw, and samples do not say: --mix 0, or the "
@@ -272,26 +99,61 @@ void targets_close(Targets **targets)
     *targets = NULL;
 }
 
-/* The record as tokens, each once, with its share. False: an id that is none (damage after the
- * checksum was read). */
-static bool read_record(const Targets *t, uint64_t rank, int32_t *id, float *p, size_t *n)
+static uint32_t id_at(const TargetsHeader *h, const unsigned char *record, uint32_t i)
 {
-    const Header *h = &t->header;
-    const unsigned char *record =
-        t->map.data + sizeof *h + rank * ((uint64_t)h->samples * h->id_bytes);
-    *n = 0;
+    uint32_t token = 0;
+    memcpy(&token, record + (size_t)i * h->id_bytes, h->id_bytes);
+    return token;
+}
+
+/* Drawn tokens, each once, with its share. */
+static bool read_drawn(const Targets *t, const unsigned char *record, int32_t *id, float *p,
+                       SoftPart *part)
+{
+    const TargetsHeader *h = &t->header;
+    size_t n = 0;
     for (uint32_t i = 0; i < h->samples; i++) {
-        uint32_t token = 0;
-        memcpy(&token, record + (size_t)i * h->id_bytes, h->id_bytes);
+        uint32_t token = id_at(h, record, i);
         if (token >= (uint32_t)t->n_vocab) return false;
-        if (*n && id[*n - 1] == (int32_t)token) {
-            p[*n - 1] += 1 / (float)h->samples;
+        if (n && id[n - 1] == (int32_t)token) {
+            p[n - 1] += 1 / (float)h->samples;
             continue;
         }
-        id[*n] = (int32_t)token;
-        p[(*n)++] = 1 / (float)h->samples;
+        id[n] = (int32_t)token;
+        p[n++] = 1 / (float)h->samples;
     }
+    part->n = n;
     return true;
+}
+
+/* The likeliest, to the first without a probability; what is left is that of all others. */
+static bool read_likeliest(const Targets *t, const unsigned char *record, int32_t *id, float *p,
+                           SoftPart *part)
+{
+    const TargetsHeader *h = &t->header;
+    const unsigned char *share = record + (size_t)h->samples * h->id_bytes;
+    double sum = 0;
+    for (part->n = 0; part->n < h->samples; part->n++) {
+        uint32_t token = id_at(h, record, (uint32_t)part->n);
+        float of;
+        memcpy(&of, share + part->n * sizeof of, sizeof of);
+        if (of == 0) break;
+        if (token >= (uint32_t)t->n_vocab || !(of > 0 && of <= 1)) return false;
+        id[part->n] = (int32_t)token;
+        p[part->n] = of;
+        sum += (double)of;
+    }
+    part->rest = sum < 1 ? (float)(1 - sum) : 0;
+    return sum < 1.001;
+}
+
+/* False: numbers that are none (damage after the checksum was read). */
+static bool read_record(const Targets *t, uint64_t rank, int32_t *id, float *p, SoftPart *part)
+{
+    const TargetsHeader *h = &t->header;
+    const unsigned char *record = t->map.data + sizeof *h + rank * targets_record_bytes(h);
+    return h->version == TARGETS_DRAWN ? read_drawn(t, record, id, p, part)
+                                       : read_likeliest(t, record, id, p, part);
 }
 
 typedef struct TargetsJob {
@@ -309,19 +171,21 @@ static void targets_member(void *arg, int member, int n_members)
     size_t n = (size_t)r->n_vocab;
     float p[TARGETS_MOST_SAMPLES];
     int32_t id[TARGETS_MOST_SAMPLES];
+    const SoftLoss hard = {.soft = 0, .temperature = 1}; /* where the teacher said nothing */
     int64_t begin, end;
     (void)n_members;
     while (queue_take(&job->queue, &begin, &end))
         for (int64_t i = begin; i < end; i++) {
             SoftPart part = {.id = id, .p = p};
             int32_t row = r->row[i];
-            if (!read_record(t, t->rank[row], id, p, &part.n)) {
+            if (!read_record(t, t->rank[row], id, p, &part)) {
                 atomic_store(&job->broken, true);
                 return;
             }
-            r->each[i] = (float)soft_loss_part(
-                &t->loss, r->kernels, r->logits + (size_t)i * n, &part, r->batch->target[row],
-                r->batch->weight[row], n, t->room + (size_t)member * n, r->d + (size_t)i * n);
+            r->each[i] = (float)soft_loss_part(part.n ? &t->loss : &hard, r->kernels,
+                                               r->logits + (size_t)i * n, &part,
+                                               r->batch->target[row], r->batch->weight[row], n,
+                                               t->room + (size_t)member * n, r->d + (size_t)i * n);
         }
 }
 

@@ -2,15 +2,15 @@
  * likeliest tokens that the student has too, and the sizes of the largest others. */
 #include "train/text_teacher.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/model.h"
+#include "train/token_texts.h"
 
-enum { KEPT = 64, SORTED = 16, STEP = 64, PIECE = 512 };
+enum { KEPT = 64, SORTED = 16, STEP = 64, PIECE = TOKEN_TEXT };
 
 /* What is known of a row. */
 typedef struct Said {
@@ -18,11 +18,6 @@ typedef struct Said {
     int32_t id[KEPT];
     float p[KEPT], rest, sorted[SORTED];
 } Said;
-
-typedef struct Match {
-    uint64_t hash;
-    int32_t id;
-} Match;
 
 struct TextTeacher {
     bt_model *model;
@@ -50,48 +45,23 @@ struct TextTeacher {
 
 /* ---- tokens of the same text ---- */
 
-static int by_hash(const void *a, const void *b)
-{
-    const Match *x = a, *y = b;
-    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
-    return x->id - y->id;
-}
-
-static uint64_t text_hash(const Tokenizer *tok, int32_t id, char text[PIECE], int64_t *n)
-{
-    *n = tok_text(tok, id, true, false, text, PIECE);
-    return *n > 0 && *n <= PIECE ? hash_bytes(text, (size_t)*n, 7) : 0;
-}
-
 static bt_status match(TextTeacher *t, bt_error *err)
 {
     int32_t n = tok_size(t->student), both = 0;
-    char a[PIECE], b[PIECE];
-    int64_t na = 0, nb = 0;
-    Match *all = mem_alloc((size_t)n * sizeof *all);
-    if (!all) return bt_fail_memory(err, "a teacher", (size_t)n * sizeof *all);
-    for (int32_t i = 0; i < n; i++) all[i] = (Match){text_hash(t->student, i, a, &na), i};
-    qsort(all, (size_t)n, sizeof *all, by_hash);
-    for (int32_t i = 0; i < t->own_vocab; i++) {
-        uint64_t hash = i < tok_size(t->own) ? text_hash(t->own, i, b, &nb) : 0;
-        int32_t low = 0, high = n;
-        t->to_student[i] = -1;
-        while (low < high && hash) {
-            int32_t mid = low + (high - low) / 2;
-            if (all[mid].hash < hash)
-                low = mid + 1;
-            else
-                high = mid;
-        }
-        if (!hash || low == n || all[low].hash != hash) continue;
-        text_hash(t->student, all[low].id, a, &na);
-        if (na != nb || memcmp(a, b, (size_t)na) != 0 || t->matched[all[low].id]) continue;
-        t->to_student[i] = all[low].id;
-        t->matched[all[low].id] = 1;
+    char text[PIECE];
+    TokenTexts *texts;
+    bt_status status = token_texts_open(t->student, &texts, err);
+    for (int32_t i = 0; i < t->own_vocab && !status; i++) {
+        int64_t size = i < tok_size(t->own) ? tok_text(t->own, i, true, false, text, PIECE) : 0;
+        int32_t id =
+            size > 0 && size <= PIECE ? token_texts_find(texts, (Span){text, (size_t)size}) : -1;
+        t->to_student[i] = id >= 0 && !t->matched[id] ? id : -1;
+        if (t->to_student[i] < 0) continue;
+        t->matched[id] = 1;
         both++;
     }
-    mem_free(all);
-    if (both * 10 >= n) return BT_OK;
+    token_texts_close(&texts);
+    if (status || both * 10 >= n) return status;
     return bt_fail(err, BT_E_ARGUMENT,
                    "the teacher has only %d of the student's %d tokens: too few to learn from",
                    both, n);
