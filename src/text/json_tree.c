@@ -77,12 +77,24 @@ static bool read_escape(Reader *r)
     return true;
 }
 
+/* Copies what needs no look: ASCII that neither ends a string nor escapes. */
+static void read_plain(Reader *r)
+{
+    const char *p = r->p;
+    while (p < r->end && *p >= 0x20 && *p < 0x7F && *p != '"' && *p != '\\') p++;
+    size_t n = (size_t)(p - r->p);
+    memcpy(r->out, r->p, n);
+    r->out += n;
+    r->p = p;
+}
+
 static bool read_string(Reader *r, Span *out)
 {
     const char *from = r->p++;
     char *start = r->out;
     for (;;) {
         size_t n;
+        read_plain(r);
         if (r->p >= r->end) return fail_at(r, from, "this string is not closed");
         unsigned char c = (unsigned char)*r->p;
         if (c == '"') break;
@@ -270,12 +282,18 @@ static bool index_keys(Reader *r)
         return false;
     }
     t->seed = 0x5bd1e995u + t->n;
+    uint64_t steps = 0; /* past slots that were taken; few, unless keys were chosen to collide */
     for (uint32_t i = 1; i < t->n; i++) {
-        if (t->nodes[t->nodes[i].parent].kind != JSON_KIND_OBJECT) continue;
-        uint32_t at = slot_of(t, t->nodes[i].parent, t->nodes[i].key);
+        uint32_t object = t->nodes[i].parent;
+        Span key = t->nodes[i].key;
+        if (t->nodes[object].kind != JSON_KIND_OBJECT) continue;
+        uint32_t at = slot_of(t, object, key);
         if (t->table[at])
             return fail_at(r, r->begin + t->nodes[i].offset, "this key stands here twice");
         t->table[at] = i;
+        steps += (at - (uint32_t)hash_bytes(key.data, key.size, t->seed + object)) & t->mask;
+        if (steps > 16ull * t->n + 100000)
+            return fail_at(r, r->begin + t->nodes[i].offset, "these keys were made to collide");
     }
     return true;
 }
