@@ -14,6 +14,10 @@
 
 #include "serve/api.h"
 
+/* The version of Ollama's API that is spoken here: what GET /api/version answers, because editors
+ * refuse to talk to lower ones. */
+#define API_OLLAMA_VERSION "0.12.0"
+
 typedef struct ApiReply ApiReply;
 
 typedef struct ApiInfo {
@@ -131,6 +135,7 @@ typedef struct ApiModel {
     int64_t modified; /* Unix time */
     int64_t expires;  /* when it will be unloaded; 0: not loaded, INT64_MAX: never */
     int32_t n_ctx_train, n_ctx, n_embd, n_layers, n_vocab;
+    int32_t n_slots; /* requests that run side by side */
     bool chat, tools, thinking, embeds, reranks, insert, vision; /* capabilities */
     bool loaded;
     const char *error; /* it cannot be loaded; NULL: it can */
