@@ -5,12 +5,14 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <cmocka.h>
 
 #include "api_case.h"
 #include "base/mem.h"
+#include "serve/api_read.h"
 
 #define CHAT "/v1/chat/completions"
 #define USER "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
@@ -345,6 +347,27 @@ static void every_allocation_may_fail(void **state)
     }
 }
 
+/* docs/api.md names every field of the table. */
+static void fields_are_documented(void **state)
+{
+    (void)state;
+    const char *source = getenv("BANTAM_SOURCE");
+    char path[1024], name[80];
+    Buf page = {0};
+    if (!source) skip();
+    snprintf(path, sizeof path, "%s/docs/api.md", source);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    for (int c; (c = getc(file)) != EOF;) buf_char(&page, (char)c);
+    fclose(file);
+    for (size_t i = 0; i < api_n_fields; i++) {
+        snprintf(name, sizeof name, "`%s`", api_fields[i].name);
+        if (!strstr(page.data, name)) print_error("docs/api.md lacks %s\n", name);
+        assert_non_null(strstr(page.data, name));
+    }
+    buf_close(&page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +376,7 @@ int main(void)
         cmocka_unit_test(too_much_is_cheap),
         cmocka_unit_test(larger_than_the_route_takes),
         cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(fields_are_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
