@@ -145,7 +145,7 @@ typedef struct ApiDefaults {
     bt_sampler_options sampling; /* as bt_sampler_options: 0 is its default */
     int32_t max_tokens;          /* 0: as far as the context goes */
     int32_t n_vocab;             /* ids must be below; 0: not checked here */
-    bool images;                 /* the model takes some; else a request with one is refused */
+    bool images;                 /* for later: requests with images are refused whatever it says */
     ApiReasoning reasoning;      /* the name under which OpenAI's clients are shown thoughts */
     bt_think think;
     const char *system; /* stands first where the request has no system message; NULL: none */

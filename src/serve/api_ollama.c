@@ -91,7 +91,8 @@ static bool read_generate(ApiRead *r)
     }
     if (raw->raw == 1 || suffix) return raw_prompt(r);
     talk_begin(&t, r);
-    Span system = raw->system ? api_span(r, raw->system) : span_of(r->defaults.system);
+    Span system = raw->system ? api_span(r, raw->system) : (Span){NULL, 0};
+    if (!system.size) system = span_of(r->defaults.system); /* clients send empty ones */
     if (system.size) talk_say(&t, "system", system, (Span){0});
     talk_say(&t, "user", api_span(r, raw->prompt), (Span){0});
     return talk_end(&t, true, false);

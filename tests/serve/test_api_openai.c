@@ -171,6 +171,15 @@ static void vocabulary_bounds_ids(void **state)
     assert_string_equal(out.data,
                         "messages=[{\"role\":\"system\",\"content\":\"be brief\"},{\"role\":"
                         "\"user\",\"content\":\"hi\"}]\nmax=50\n");
+    buf_clear(&out);
+    api_call_close(&call);
+    /* Ollama's clients send an empty system text where none is meant */
+    call = case_parse("/api/generate", "{'model':'m','prompt':'p','system':'','stream':false}",
+                      &defaults, &err);
+    case_dump(call, &out);
+    assert_string_equal(out.data,
+                        "model=m\nmessages=[{\"role\":\"system\",\"content\":\"be brief\"},"
+                        "{\"role\":\"user\",\"content\":\"p\"}]\nmax=50\n");
     buf_close(&out);
     api_call_close(&call);
 }
