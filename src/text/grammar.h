@@ -14,8 +14,8 @@
 #include "base/span.h"
 #include "base/status.h"
 
-#define GRAMMAR_MAX_STATES (1u << 20)
-#define GRAMMAR_MAX_EDGES  (1u << 21)
+#define GRAMMAR_MAX_STATES (1u << 19)
+#define GRAMMAR_MAX_EDGES  (1u << 20)
 #define GRAMMAR_MAX_RULES  (1u << 17)
 /* Calls open at once in a running text. A grammar that cannot end within them is refused; in one
  * that can, a text that would nest deeper is. */
@@ -82,6 +82,7 @@ typedef struct GrammarBuilder {
     uint32_t n_edges, edge_capacity, n_states, state_capacity, n_rules, rule_capacity, n_names,
         name_capacity;
     BuilderMemo repeats;
+    BuilderMemo shared; /* by a hash: where the key of builder_shared lies in `names` */
     uint32_t tail_to, tail[4]; /* 1 to 3 continuation bytes, then tail_to */
     bool no_memory, too_large;
 } GrammarBuilder;
@@ -95,6 +96,8 @@ uint32_t builder_state(GrammarBuilder *b);
 uint32_t builder_rule(GrammarBuilder *b, Span name);
 /* A rule around a piece that is there; nothing may be added to its end afterwards. */
 uint32_t builder_rule_around(GrammarBuilder *b, BuilderPiece piece);
+/* The rule that was made for these bytes, or a new one (*fresh) for the caller to fill. */
+uint32_t builder_shared(GrammarBuilder *b, Span key, bool *fresh);
 void builder_empty(GrammarBuilder *b, uint32_t from, uint32_t to);
 void builder_bytes(GrammarBuilder *b, uint32_t from, unsigned low, unsigned high, uint32_t to);
 void builder_call(GrammarBuilder *b, uint32_t from, uint32_t rule, uint32_t to);

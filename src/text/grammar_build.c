@@ -4,10 +4,12 @@
  * then stands in one place while what is left is written out, else in at most log16 n + 1. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "text/grammar.h"
 
 /* Shorter repetitions are written out: in a large grammar only the shortest. */
+enum { MOST_NAMES = 1 << 28 }; /* bytes */
 enum { LINEAR = 256, LINEAR_IN_LARGE = 24, LARGE = 1 << 17, BASE_BITS = 4, BASE = 1 << BASE_BITS };
 
 static bool stopped(const GrammarBuilder *b)
@@ -68,19 +70,24 @@ uint32_t builder_rule_around(GrammarBuilder *b, BuilderPiece piece)
     return b->n_rules++;
 }
 
+/* Room for `size` more bytes of names. */
+static bool name_room(GrammarBuilder *b, size_t size)
+{
+    uint32_t grown = b->name_capacity ? b->name_capacity : 256;
+    if (size > MOST_NAMES - b->n_names) return b->too_large = true, false;
+    while (b->n_names + size > grown) grown *= 2;
+    if (b->names && grown == b->name_capacity) return true;
+    char *names = mem_realloc(b->names, grown);
+    if (!names) return b->no_memory = true, false;
+    b->names = names;
+    b->name_capacity = grown;
+    return true;
+}
+
 static void name_rule(GrammarBuilder *b, uint32_t rule, Span name)
 {
     if (name.size > 64) name.size = 64;
-    while (b->n_names + name.size > b->name_capacity) {
-        uint32_t grown = b->name_capacity ? b->name_capacity * 2 : 256;
-        char *names = mem_realloc(b->names, grown);
-        if (!names) {
-            b->no_memory = true;
-            return;
-        }
-        b->names = names;
-        b->name_capacity = grown;
-    }
+    if (!name_room(b, name.size)) return;
     memcpy(b->names + b->n_names, name.data, name.size);
     b->rules[rule].name = b->n_names;
     b->rules[rule].name_size = (uint32_t)name.size;
@@ -223,11 +230,10 @@ void builder_range(GrammarBuilder *b, uint32_t from, uint32_t low, uint32_t high
     }
 }
 
-/* ---- repetition ------------------------------------------------------------ */
+/* ---- what was built before ------------------------------------------------------------ */
 
-static uint32_t *memo_slot(GrammarBuilder *b, uint64_t key)
+static uint32_t *memo_slot(GrammarBuilder *b, BuilderMemo *m, uint64_t key)
 {
-    BuilderMemo *m = &b->repeats;
     if (m->used * 2 >= m->mask) {
         uint32_t size = m->mask ? (m->mask + 1) * 2 : 64;
         uint64_t *keys = mem_zalloc(size, sizeof *keys);
@@ -261,6 +267,35 @@ static uint32_t *memo_slot(GrammarBuilder *b, uint64_t key)
     return &m->values[at];
 }
 
+/* A key lies in `names` as its rule, its size and its bytes; of keys with one hash only the first
+ * is found again. */
+uint32_t builder_shared(GrammarBuilder *b, Span key, bool *fresh)
+{
+    uint32_t head[2];
+    *fresh = false;
+    if (stopped(b)) return 0;
+    uint32_t *slot = memo_slot(b, &b->shared, hash_bytes(key.data, key.size, 3) >> 1);
+    if (!slot) return 0;
+    bool known = *slot != GRAMMAR_NO_LIMIT;
+    if (known) {
+        memcpy(head, b->names + *slot, sizeof head);
+        if (head[1] == key.size && memcmp(b->names + *slot + sizeof head, key.data, key.size) == 0)
+            return head[0];
+    }
+    uint32_t rule = builder_rule(b, (Span){0});
+    *fresh = !stopped(b);
+    if (!*fresh || known || !name_room(b, sizeof head + key.size)) return rule;
+    head[0] = rule;
+    head[1] = (uint32_t)key.size;
+    *slot = b->n_names;
+    memcpy(b->names + b->n_names, head, sizeof head);
+    memcpy(b->names + b->n_names + sizeof head, key.data, key.size);
+    b->n_names += (uint32_t)(sizeof head + key.size);
+    return rule;
+}
+
+/* ---- repetition ------------------------------------------------------------ */
+
 static uint32_t linear(const GrammarBuilder *b)
 {
     return b->n_states < LARGE ? LINEAR : LINEAR_IN_LARGE;
@@ -282,7 +317,7 @@ static uint32_t power(GrammarBuilder *b, uint32_t rule, unsigned k, bool exact)
     uint32_t below = rule;
     for (unsigned i = 1; i <= k && !stopped(b); i++) {
         uint32_t part = exact ? below : i == 1 ? rule : power(b, rule, i - 1, true);
-        uint32_t *slot = memo_slot(b, (uint64_t)rule << 8 | i << 1 | exact);
+        uint32_t *slot = memo_slot(b, &b->repeats, (uint64_t)rule << 8 | i << 1 | exact);
         if (!slot) return 0;
         if (*slot == GRAMMAR_NO_LIMIT) {
             uint32_t made = *slot = builder_rule(b, (Span){0});
@@ -435,5 +470,7 @@ void builder_close(GrammarBuilder *b)
     mem_free(b->names);
     mem_free(b->repeats.keys);
     mem_free(b->repeats.values);
+    mem_free(b->shared.keys);
+    mem_free(b->shared.values);
     *b = (GrammarBuilder){0};
 }

@@ -8,6 +8,7 @@
 #include "text/utf8.h"
 
 enum { MAX_NODES = 1 << 20, MAX_ALL = 1 << 23 }; /* read; and with what is added */
+enum { FEW = 8 };                                /* members that are looked through one by one */
 
 typedef struct Reader {
     JsonTree *t;
@@ -328,8 +329,13 @@ void json_tree_close(JsonTree *tree)
 
 uint32_t json_tree_get(const JsonTree *tree, uint32_t object, Span key)
 {
-    if (tree->nodes[object].kind != JSON_KIND_OBJECT) return 0;
-    return tree->table[slot_of(tree, object, key)];
+    const JsonNode *n = &tree->nodes[object];
+    if (n->kind != JSON_KIND_OBJECT) return 0;
+    if (n->n > FEW) return tree->table[slot_of(tree, object, key)];
+    uint32_t at = n->child; /* quicker than the table */
+    while (at && !(tree->nodes[at].key.size == key.size && span_equal(tree->nodes[at].key, key)))
+        at = tree->nodes[at].next;
+    return at;
 }
 
 /* ---- adding ------------------------------------------------------------------ */

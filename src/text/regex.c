@@ -71,6 +71,8 @@ bool regex_matches(Regex *re, RegexTerm term, Span text)
     return re->status == BT_OK && re->terms[term].nullable;
 }
 
+enum { MOST_STEPS = 1 << 21 };
+
 /* ---- the automaton --------------------------------------------------------------- */
 
 typedef struct Maker {
@@ -94,7 +96,7 @@ static uint32_t state_of(Maker *m, RegexTerm term)
     }
     if (m->state_of[term]) return m->state_of[term] - 1;
     uint32_t n = m->a->n_states, classes = re->n_classes;
-    if (n >= REGEX_MAX_STATES || (uint64_t)n * classes > (1u << 23)) {
+    if (n >= REGEX_MAX_STATES || (uint64_t)n * classes > MOST_STEPS) {
         term_fail(re, BT_E_LIMIT, "patterns and lengths together need too large an automaton");
         return REGEX_NONE;
     }
@@ -114,14 +116,23 @@ static void make_states(Maker *m, RegexTerm start)
     uint32_t end = term_class_of(re, REGEX_END);
     state_of(m, start);
     for (uint32_t s = 0; m->term_of && s < m->a->n_states && re->status == BT_OK; s++) {
-        RegexTerm term = m->term_of[s];
-        RegexTerm last = term_derive(re, term, end);
-        m->a->ends[s] = re->terms[last].nullable;
-        for (uint32_t c = 0; c < re->n_classes; c++) {
-            uint32_t to = REGEX_NONE;
-            if (c != nul && c != begin && c != end) to = state_of(m, term_derive(re, term, c));
-            m->a->next[(size_t)s * re->n_classes + c] = to;
+        TermWays w = term_ways(re, m->term_of[s]);
+        m->a->ends[s] = re->terms[term_derive(re, m->term_of[s], end)].nullable;
+        uint32_t n = re->n_classes, listed = 3, to = REGEX_NONE; /* 3 are in no text */
+        for (uint32_t i = 0; i < w.n; i++) {
+            uint32_t c = re->ways[w.first + i].class;
+            listed += c != nul && c != begin && c != end;
         }
+        if (listed < n) to = state_of(m, w.other);
+        for (uint32_t c = 0; c < n; c++) m->a->next[(size_t)s * n + c] = to;
+        for (uint32_t i = 0; i < w.n; i++) {
+            TermWay way = re->ways[w.first + i];
+            bool in_text = way.class != nul && way.class != begin && way.class != end;
+            to = in_text ? state_of(m, way.to) : REGEX_NONE;
+            m->a->next[(size_t)s * n + way.class] = to;
+        }
+        m->a->next[(size_t)s * n + nul] = REGEX_NONE;
+        m->a->next[(size_t)s * n + begin] = m->a->next[(size_t)s * n + end] = REGEX_NONE;
     }
 }
 

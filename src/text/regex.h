@@ -17,6 +17,7 @@
 
 #define REGEX_MAX_TEXT   8192u
 #define REGEX_MAX_STATES 20000u
+#define REGEX_MAX_WORK   1000000u  /* regex_work at which an expression is too large */
 #define REGEX_BEGIN      0x110000u /* the mark before the text */
 #define REGEX_END        0x110001u /* and after */
 #define REGEX_LIMIT      0x110002u
@@ -45,7 +46,7 @@ RegexTerm regex_texts(Regex *re, const Span *texts, size_t n);    /* one of thes
 RegexTerm regex_and(Regex *re, RegexTerm a, RegexTerm b);
 RegexTerm regex_not(Regex *re, RegexTerm a);
 bt_status regex_status(const Regex *re, bt_error *err);
-uint64_t regex_work(const Regex *re); /* derivatives made so far: a measure of time */
+uint64_t regex_work(const Regex *re); /* terms looked at so far: a measure of time */
 
 /* After this no more terms are made from texts. True when the term holds `text` (UTF-8). */
 bool regex_matches(Regex *re, RegexTerm term, Span text);

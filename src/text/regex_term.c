@@ -9,7 +9,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-enum { MAX_TERMS = 1 << 17, MAX_LIST = 1 << 21, MAX_CLASSES = 4096, MAX_MEMO = 1 << 20 };
+enum { MAX_TERMS = 1 << 17, MAX_LIST = 1 << 21, MAX_CLASSES = 4096 };
+enum { MAX_WORK = REGEX_MAX_WORK };
 
 bt_status term_fail(Regex *re, bt_status status, const char *format, ...)
 {
@@ -43,10 +44,12 @@ bool term_room(Regex *re, void *array, uint32_t n, uint32_t more, uint32_t *capa
 
 static uint64_t hash_term(const Regex *re, const Term *t)
 {
-    uint32_t key[] = {t->kind, t->a, t->b, t->least, t->most};
     if (t->kind == TERM_ALT || t->kind == TERM_AND)
         return hash_bytes(re->list + t->a, t->b * sizeof *re->list, t->kind);
-    return hash_bytes(key, sizeof key, 11);
+    uint64_t hash = ((uint64_t)t->a << 32 | t->b) * 0x9E3779B97F4A7C15u;
+    hash = (hash ^ hash >> 29 ^ ((uint64_t)t->least << 32 | t->most)) * 0xBF58476D1CE4E5B9u;
+    hash = (hash ^ hash >> 32 ^ t->kind) * 0x94D049BB133111EBu;
+    return hash ^ hash >> 31;
 }
 
 static bool same_term(const Regex *re, const Term *a, const Term *b)
@@ -120,8 +123,11 @@ void regex_close(Regex **pointer)
     mem_free(re->cuts);
     mem_free(re->class_at);
     mem_free(re->in_set);
-    mem_free(re->memo_keys);
-    mem_free(re->memo_terms);
+    mem_free(re->known);
+    mem_free(re->ways);
+    mem_free(re->made);
+    mem_free(re->lists);
+    mem_free(re->parts);
     mem_free(re->work);
     mem_free(re);
     *pointer = NULL;
@@ -134,7 +140,7 @@ bt_status regex_status(const Regex *re, bt_error *err)
 
 uint64_t regex_work(const Regex *re)
 {
-    return re->n_memo + re->n_list;
+    return re->done;
 }
 
 static int by_low(const void *left, const void *right)
@@ -203,10 +209,32 @@ static int by_number(const void *left, const void *right)
     return *a < *b ? -1 : *a > *b;
 }
 
-/* `unit` changes nothing, `zero` decides everything. */
-static RegexTerm join(Regex *re, TermKind kind, const RegexTerm *terms, uint32_t n, RegexTerm unit,
-                      RegexTerm zero)
+static void sort_numbers(uint32_t *list, uint32_t n)
 {
+    if (n > 16) {
+        qsort(list, n, sizeof *list, by_number);
+        return;
+    }
+    for (uint32_t i = 1; i < n; i++) {
+        uint32_t x = list[i], k = i;
+        for (; k && list[k - 1] > x; k--) list[k] = list[k - 1];
+        list[k] = x;
+    }
+}
+
+/* Counts work; false when it has become too much. */
+static bool term_work(Regex *re, uint32_t n)
+{
+    re->done += n;
+    if (re->done > MAX_WORK) term_fail(re, BT_E_LIMIT, "the regular expression is too large");
+    return re->status == BT_OK;
+}
+
+/* The unit changes nothing, the zero decides everything. */
+static RegexTerm join(Regex *re, TermKind kind, const RegexTerm *terms, uint32_t n)
+{
+    RegexTerm unit = kind == TERM_ALT ? REGEX_NOTHING : REGEX_ALL;
+    RegexTerm zero = kind == TERM_ALT ? REGEX_ALL : REGEX_NOTHING;
     uint32_t first = re->n_list, size = 0;
     for (uint32_t i = 0; i < n; i++) {
         Term t = re->terms[terms[i]]; /* NOLINT(*-core.uninitialized.ArraySubscript): n are given */
@@ -224,7 +252,8 @@ static RegexTerm join(Regex *re, TermKind kind, const RegexTerm *terms, uint32_t
     }
     if (size == 0) return unit;
     uint32_t *list = re->list + first, kept = 1;
-    qsort(list, size, sizeof *list, by_number);
+    if (!term_work(re, size)) return REGEX_NOTHING;
+    sort_numbers(list, size);
     for (uint32_t i = 1; i < size; i++)
         if (list[i] != list[kept - 1]) list[kept++] = list[i];
     if (kept == 1) return list[0];
@@ -241,12 +270,12 @@ static RegexTerm join(Regex *re, TermKind kind, const RegexTerm *terms, uint32_t
 
 RegexTerm term_alt(Regex *re, const RegexTerm *terms, uint32_t n)
 {
-    return join(re, TERM_ALT, terms, n, REGEX_NOTHING, REGEX_ALL);
+    return join(re, TERM_ALT, terms, n);
 }
 
 RegexTerm term_and(Regex *re, const RegexTerm *terms, uint32_t n)
 {
-    return join(re, TERM_AND, terms, n, REGEX_ALL, REGEX_NOTHING);
+    return join(re, TERM_AND, terms, n);
 }
 
 RegexTerm term_not(Regex *re, RegexTerm a)
@@ -369,67 +398,7 @@ uint32_t term_class_of(const Regex *re, uint32_t c)
 
 /* ---- derivatives ------------------------------------------------------------------ */
 
-static uint32_t memo_slot(const Regex *re, uint64_t key)
-{
-    uint32_t at = (uint32_t)((key * 0x9E3779B97F4A7C15u) >> 32) & re->memo_mask;
-    while (re->memo_keys[at] && re->memo_keys[at] != key) at = (at + 1) & re->memo_mask;
-    return at;
-}
-
-static bool grow_memo(Regex *re)
-{
-    if (re->n_memo * 2 < re->memo_mask) return true;
-    if (re->memo_mask >= MAX_MEMO)
-        return term_fail(re, BT_E_LIMIT, "the regular expression is too large"), false;
-    uint32_t old = re->memo_mask ? re->memo_mask + 1 : 0, size = old ? old * 2 : 1024;
-    uint64_t *old_keys = re->memo_keys, *keys = mem_zalloc(size, sizeof *keys);
-    uint32_t *old_terms = re->memo_terms, *terms = mem_zalloc(size, sizeof *terms);
-    if (!keys || !terms) {
-        mem_free(keys);
-        mem_free(terms);
-        return term_fail(re, BT_E_MEMORY, "not enough memory for a regular expression"), false;
-    }
-    re->memo_keys = keys;
-    re->memo_terms = terms;
-    re->memo_mask = size - 1;
-    for (uint32_t i = 0; i < old; i++) {
-        if (!old_keys[i]) continue;
-        uint32_t at = memo_slot(re, old_keys[i]);
-        keys[at] = old_keys[i];
-        terms[at] = old_terms[i];
-    }
-    mem_free(old_keys);
-    mem_free(old_terms);
-    return true;
-}
-
-static bool remember(Regex *re, uint64_t key, RegexTerm value)
-{
-    if (!grow_memo(re)) return false;
-    uint32_t at = memo_slot(re, key);
-    if (!re->memo_keys[at]) re->n_memo++;
-    re->memo_keys[at] = key;
-    re->memo_terms[at] = value;
-    return true;
-}
-
-static bool recall(const Regex *re, uint64_t key, RegexTerm *out)
-{
-    if (!re->memo_mask) return false;
-    uint32_t at = memo_slot(re, key);
-    *out = re->memo_terms[at];
-    return re->memo_keys[at] != 0;
-}
-
-static bool push(Regex *re, RegexTerm term)
-{
-    if (!term_room(re, &re->work, re->n_work, 1, &re->work_capacity, sizeof *re->work))
-        return false;
-    re->work[re->n_work++] = (RegexWork){.a = term};
-    return true;
-}
-
-/* The i-th term whose derivative is needed for that of t; REGEX_NONE past the last. */
+/* The i-th term whose ways are needed for those of t; REGEX_NONE past the last. */
 static RegexTerm needed(const Regex *re, const Term *t, uint32_t i)
 {
     switch (t->kind) {
@@ -444,65 +413,197 @@ static RegexTerm needed(const Regex *re, const Term *t, uint32_t i)
     }
 }
 
-static RegexTerm of_list(Regex *re, Term t, uint32_t class)
+static bool add_way(Regex *re, uint32_t class, RegexTerm to)
 {
-    uint32_t *derived = mem_alloc(t.b * sizeof *derived);
-    RegexTerm result = REGEX_NOTHING;
-    if (!derived) return term_fail(re, BT_E_MEMORY, "not enough memory"), REGEX_NOTHING;
-    for (uint32_t i = 0; i < t.b; i++)
-        recall(re, ((uint64_t)re->list[t.a + i] << 13 | class) + 1, &derived[i]);
-    result = t.kind == TERM_ALT ? term_alt(re, derived, t.b) : term_and(re, derived, t.b);
-    mem_free(derived);
-    return result;
+    if (!term_room(re, &re->made, re->n_made, 1, &re->made_capacity, sizeof *re->made))
+        return false;
+    re->made[re->n_made++] = (TermWay){class, to};
+    return true;
+}
+
+static int by_class(const void *left, const void *right)
+{
+    const TermWay *a = left, *b = right;
+    return a->class != b->class ? (a->class < b->class ? -1 : 1)
+                                : (a->to > b->to) - (a->to < b->to);
+}
+
+static void sort_ways(TermWay *ways, uint32_t n)
+{
+    if (n > 24) {
+        qsort(ways, n, sizeof *ways, by_class);
+        return;
+    }
+    for (uint32_t i = 1; i < n; i++) {
+        TermWay x = ways[i];
+        uint32_t k = i;
+        for (; k && by_class(&ways[k - 1], &x) > 0; k--) ways[k] = ways[k - 1];
+        ways[k] = x;
+    }
+}
+
+/* The classes of a set lead to the empty text, or where they are most, the others to nothing. */
+static RegexTerm class_ways(Regex *re, Term t)
+{
+    const uint8_t *in = re->in_set + (size_t)t.a * re->n_classes;
+    uint32_t n = 0;
+    for (uint32_t c = 0; c < re->n_classes; c++) n += in[c];
+    bool most = n > re->n_classes / 2;
+    for (uint32_t c = 0; c < re->n_classes; c++)
+        if (in[c] != most) add_way(re, c, most ? REGEX_NOTHING : REGEX_EMPTY);
+    return most ? REGEX_EMPTY : REGEX_NOTHING;
+}
+
+/* Every way of `of`, made into another term: `negated`, or with `rest` behind. */
+static RegexTerm mapped_ways(Regex *re, RegexTerm of, bool negated, RegexTerm rest)
+{
+    TermWays w = re->known[of];
+    for (uint32_t i = 0; i < w.n && re->status == BT_OK; i++) {
+        TermWay way = re->ways[w.first + i];
+        add_way(re, way.class, negated ? term_not(re, way.to) : term_cat(re, way.to, rest));
+    }
+    return negated ? term_not(re, w.other) : term_cat(re, w.other, rest);
+}
+
+/* One way for each class that any of the lists names; what the others say of it counts too, but for
+ * `unit`, which changes nothing. */
+static RegexTerm joined_ways(Regex *re, TermKind kind, uint32_t n)
+{
+    RegexTerm unit = kind == TERM_ALT ? REGEX_NOTHING : REGEX_ALL;
+    uint32_t kept = 0, end, special = 0;
+    re->n_made = 0;
+    if (!term_room(re, &re->parts, 0, n + 1, &re->part_capacity, sizeof *re->parts))
+        return REGEX_NOTHING;
+    for (uint32_t k = 0; k < n; k++)
+        for (uint32_t i = 0; i < re->lists[k].n; i++) {
+            TermWay way = re->ways[re->lists[k].first + i];
+            if (!add_way(re, way.class, way.to)) return REGEX_NOTHING;
+        }
+    for (uint32_t k = 0; k < n; k++) re->parts[k] = re->lists[k].other;
+    RegexTerm other = join(re, kind, re->parts, n);
+    for (uint32_t k = 0; k < n; k++)
+        if (re->lists[k].other != unit) re->lists[special++] = re->lists[k];
+    if (!term_work(re, re->n_made + n)) return REGEX_NOTHING;
+    sort_ways(re->made, re->n_made);
+    for (uint32_t i = 0; i < re->n_made && re->status == BT_OK; i = end) {
+        uint32_t class = re->made[i].class, parts = 0;
+        for (end = i; end < re->n_made && re->made[end].class == class; end++)
+            re->parts[parts++] = re->made[end].to;
+        for (uint32_t k = 0; k < special; k++) { /* a list's ways are passed as classes are */
+            TermWays *w = &re->lists[k];
+            if (w->n && re->ways[w->first].class == class)
+                w->first++, w->n--;
+            else
+                re->parts[parts++] = w->other;
+        }
+        RegexTerm to = parts == 1 ? re->parts[0] : join(re, kind, re->parts, parts);
+        re->made[kept++] = (TermWay){class, to};
+    }
+    re->n_made = kept;
+    return other;
+}
+
+/* Moves what was made to `ways`, without what `other` says too. */
+static TermWays keep_made(Regex *re, RegexTerm other)
+{
+    TermWays w = {.first = re->n_ways, .other = other, .known = true};
+    if (!term_room(re, &re->ways, re->n_ways, re->n_made, &re->way_capacity, sizeof *re->ways))
+        return (TermWays){0};
+    for (uint32_t i = 0; i < re->n_made; i++)
+        if (re->made[i].to != other) re->ways[re->n_ways++] = re->made[i];
+    w.n = re->n_ways - w.first;
+    re->n_made = 0;
+    return w;
 }
 
 /* All that is needed is known. */
-static RegexTerm combine(Regex *re, RegexTerm term, uint32_t class)
+static TermWays combine(Regex *re, RegexTerm term)
 {
     Term t = re->terms[term];
-    RegexTerm a = REGEX_NOTHING, pair[2];
-    if (t.kind == TERM_CAT || t.kind == TERM_NOT || t.kind == TERM_REPEAT)
-        recall(re, ((uint64_t)t.a << 13 | class) + 1, &a);
+    RegexTerm other = REGEX_NOTHING;
+    re->n_made = 0;
     switch (t.kind) {
-    case TERM_ALL: return REGEX_ALL;
-    case TERM_CLASS:
-        return re->in_set[(size_t)t.a * re->n_classes + class] ? REGEX_EMPTY : REGEX_NOTHING;
-    case TERM_CAT:
-        pair[0] = term_cat(re, a, t.b);
-        if (!re->terms[t.a].nullable) return pair[0];
-        recall(re, ((uint64_t)t.b << 13 | class) + 1, &pair[1]);
-        return term_alt(re, pair, 2);
-    case TERM_ALT:
-    case TERM_AND: return of_list(re, t, class);
-    case TERM_NOT: return term_not(re, a);
+    case TERM_ALL: other = REGEX_ALL; break;
+    case TERM_CLASS: other = class_ways(re, t); break;
+    case TERM_NOT: other = mapped_ways(re, t.a, true, REGEX_EMPTY); break;
     case TERM_REPEAT: {
         uint32_t least = t.least ? t.least - 1 : 0;
         uint32_t most = t.most == REGEX_NO_LIMIT ? t.most : t.most - 1;
-        return term_cat(re, a, term_repeat(re, t.a, least, most));
+        other = mapped_ways(re, t.a, false, term_repeat(re, t.a, least, most));
+        break;
     }
-    default: return REGEX_NOTHING;
+    case TERM_CAT:
+        other = mapped_ways(re, t.a, false, t.b);
+        if (!re->terms[t.a].nullable) break;
+        if (!term_room(re, &re->lists, 0, 2, &re->list_room, sizeof *re->lists)) break;
+        re->lists[0] = keep_made(re, other);
+        re->lists[1] = re->known[t.b];
+        other = joined_ways(re, TERM_ALT, 2);
+        break;
+    case TERM_ALT:
+    case TERM_AND:
+        if (!term_room(re, &re->lists, 0, t.b, &re->list_room, sizeof *re->lists)) break;
+        for (uint32_t i = 0; i < t.b; i++) re->lists[i] = re->known[re->list[t.a + i]];
+        other = joined_ways(re, t.kind, t.b);
+        break;
+    default: break;
     }
+    if (!term_work(re, 1 + re->n_made)) return (TermWays){0};
+    return keep_made(re, other);
+}
+
+static bool is_known(Regex *re, RegexTerm term)
+{
+    uint32_t old = re->known_capacity;
+    if (term >= old) {
+        if (!term_room(re, &re->known, term, 1, &re->known_capacity, sizeof *re->known))
+            return false;
+        memset(re->known + old, 0, (re->known_capacity - old) * sizeof *re->known);
+    }
+    return re->known[term].known;
+}
+
+static bool push(Regex *re, RegexTerm term)
+{
+    if (!term_room(re, &re->work, re->n_work, 1, &re->work_capacity, sizeof *re->work))
+        return false;
+    re->work[re->n_work++] = (RegexWork){.term = term};
+    return true;
+}
+
+TermWays term_ways(Regex *re, RegexTerm term)
+{
+    const TermWays none = {0};
+    if (!term_freeze(re)) return none;
+    if (is_known(re, term)) return re->known[term];
+    re->n_work = 0;
+    if (!push(re, term)) return none;
+    while (re->n_work && re->status == BT_OK) {
+        RegexWork *w = &re->work[re->n_work - 1];
+        RegexTerm of = w->term, next = needed(re, &re->terms[of], w->next);
+        if (next != REGEX_NONE) {
+            w->next++;
+            if (!is_known(re, next) && !push(re, next)) return none;
+            continue;
+        }
+        TermWays ways = combine(re, of);
+        if (re->status == BT_OK && !is_known(re, of)) re->known[of] = ways;
+        re->n_work--;
+    }
+    return re->status == BT_OK ? re->known[term] : none;
 }
 
 RegexTerm term_derive(Regex *re, RegexTerm term, uint32_t class)
 {
-    RegexTerm known = REGEX_NOTHING;
-    if (!term_freeze(re)) return REGEX_NOTHING;
-    if (recall(re, ((uint64_t)term << 13 | class) + 1, &known)) return known;
-    re->n_work = 0;
-    if (!push(re, term)) return REGEX_NOTHING;
-    while (re->n_work && re->status == BT_OK) {
-        RegexWork *w = &re->work[re->n_work - 1];
-        RegexTerm of = w->a, next = needed(re, &re->terms[of], w->b);
-        if (next != REGEX_NONE) {
-            w->b++;
-            if (!recall(re, ((uint64_t)next << 13 | class) + 1, &known) && !push(re, next))
-                return REGEX_NOTHING;
-            continue;
-        }
-        known = combine(re, of, class);
-        if (!remember(re, ((uint64_t)of << 13 | class) + 1, known)) return REGEX_NOTHING;
-        re->n_work--;
+    TermWays w = term_ways(re, term);
+    uint32_t low = 0, high = w.n;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (re->ways[w.first + middle].class < class)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return re->status == BT_OK ? known : REGEX_NOTHING;
+    bool listed = low < w.n && re->ways[w.first + low].class == class;
+    return listed ? re->ways[w.first + low].to : w.other;
 }

@@ -26,9 +26,23 @@ typedef struct TermSet { /* of characters: ranges[first .. first + n), in order 
     uint32_t first, n;
 } TermSet;
 
+/* What follows a character of a class. */
+typedef struct TermWay {
+    uint32_t class;
+    RegexTerm to;
+} TermWay;
+
+/* What may follow a term's first character: ways[first .. first + n), by class; `other` for the
+ * classes that are not listed. */
+typedef struct TermWays {
+    uint32_t first, n;
+    RegexTerm other;
+    bool known;
+} TermWays;
+
 typedef struct RegexWork {
-    uint32_t a, b;
-    uint32_t kind;
+    RegexTerm term;
+    uint32_t next; /* which of the terms it is made of comes next */
 } RegexWork;
 
 struct Regex {
@@ -48,14 +62,23 @@ struct Regex {
     /* Classes: characters that no set tells apart. Made by term_freeze. */
     bool frozen;
     uint32_t n_classes, n_cuts;
-    uint32_t *cuts;      /* where a class may change; cuts[0] = 0 */
-    uint32_t *class_at;  /* class from cuts[i] on */
-    uint8_t *in_set;     /* (n_sets, n_classes) */
-    uint64_t *memo_keys; /* (term, class) + 1 */
-    uint32_t *memo_terms;
-    uint32_t n_memo, memo_mask;
+    uint32_t *cuts;     /* where a class may change; cuts[0] = 0 */
+    uint32_t *class_at; /* class from cuts[i] on */
+    uint8_t *in_set;    /* (n_sets, n_classes) */
+
+    TermWays *known; /* of a term */
+    uint32_t known_capacity;
+    TermWay *ways;
+    uint32_t n_ways, way_capacity;
+    TermWay *made; /* of the term being derived */
+    uint32_t n_made, made_capacity;
+    TermWays *lists; /* ways being joined */
+    uint32_t list_room;
+    RegexTerm *parts; /* of one class */
+    uint32_t part_capacity;
     RegexWork *work;
     uint32_t n_work, work_capacity;
+    uint64_t done; /* regex_work */
 
     bt_status status;
     bt_error why;
@@ -77,6 +100,9 @@ RegexTerm term_repeat(Regex *re, RegexTerm a, uint32_t least, uint32_t most);
 
 bool term_freeze(Regex *re);
 uint32_t term_class_of(const Regex *re, uint32_t c);
+/* What may follow each class of characters; `ways` may move with the next call. Known is false
+ * after a failure. */
+TermWays term_ways(Regex *re, RegexTerm term);
 /* What may follow a character of the class. */
 RegexTerm term_derive(Regex *re, RegexTerm term, uint32_t class);
 

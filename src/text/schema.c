@@ -246,9 +246,9 @@ uint32_t schema_blank(Schema *s)
 {
     GrammarBuilder *b = s->b;
     enum { INDENT = 32, TABS = 8 };
-    if (s->blank) return s->blank - 1;
-    uint32_t rule = builder_rule(b, (Span){0});
-    if (b->no_memory || b->too_large) return 0;
+    bool fresh;
+    uint32_t rule = builder_shared(b, SPAN("blank"), &fresh);
+    if (!fresh) return rule;
     BuilderRule r = b->rules[rule];
     uint32_t line = builder_state(b);
     builder_empty(b, r.start, r.end);
@@ -264,13 +264,12 @@ uint32_t schema_blank(Schema *s)
             at = next;
         }
     }
-    s->blank = rule + 1;
     return rule;
 }
 
 bt_status schema_build(GrammarBuilder *b, Span text, size_t *used, uint32_t *rule, bt_error *err)
 {
-    Schema s = {.b = b, .err = err};
+    Schema s = {.b = b, .n_rules_before = b->n_rules, .err = err};
     AtomList root = {0};
     *rule = 0;
     if (!used && text.size > SCHEMA_MAX_TEXT)
@@ -295,7 +294,6 @@ bt_status schema_build(GrammarBuilder *b, Span text, size_t *used, uint32_t *rul
     mem_free(s.sets);
     mem_free(s.pool);
     mem_free(s.table);
-    mem_free(s.known);
-    buf_close(&s.texts);
+    buf_close(&s.key);
     return s.status;
 }

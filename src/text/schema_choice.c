@@ -7,16 +7,6 @@
 
 enum { MOST_ONE_OF = 256 };
 
-/* Counts work; false when it has become too much. */
-static bool count_work(Schema *s, uint32_t n)
-{
-    s->choice_work += n;
-    return s->status == BT_OK &&
-           (s->choice_work <= SCHEMA_MAX_CHOICE_WORK ||
-            schema_fail(s, 0, BT_E_LIMIT,
-                        "the choices of this schema (anyOf, oneOf) take too long to tell apart"));
-}
-
 static bool add_all(Schema *s, AtomList *out, const AtomList *from)
 {
     for (uint32_t i = 0; i < from->n; i++)
@@ -30,7 +20,7 @@ static bool branch_set(Schema *s, const AtomList *set, uint32_t at, bool one, ui
 {
     out->n = 0;
     out->never = false;
-    if (!count_work(s, set->n)) return false;
+    if (!schema_choice_work(s, set->n)) return false;
     if (!add_all(s, out, set) || !out->atoms) return false;
     out->atoms[at] |= one ? ATOM_ONE : ATOM_ANY;
     for (uint32_t i = 0; i < out->n; i++)
@@ -61,7 +51,7 @@ static bool values_apart(Schema *s, uint32_t a, uint32_t b)
          x = alone_a ? 0 : s->tree.nodes[x].next)
         for (uint32_t y = schema_first_value(s, b, &alone_b); y;
              y = alone_b ? 0 : s->tree.nodes[y].next)
-            if (!count_work(s, 1) || schema_may_equal(s, x, y, &certain)) return false;
+            if (!schema_choice_work(s, 1) || schema_may_equal(s, x, y, &certain)) return false;
     return true;
 }
 
@@ -77,7 +67,7 @@ static Said said_of(Schema *s, const AtomList *set, Span name)
 {
     AtomList of = {0};
     Said said = {0};
-    for (uint32_t i = 0; i < set->n && count_work(s, 1); i++) {
+    for (uint32_t i = 0; i < set->n && schema_choice_work(s, 1); i++) {
         uint32_t node = atom_node(set->atoms[i]);
         uint32_t properties = schema_get(s, node, "properties");
         uint32_t more = schema_get(s, node, "additionalProperties");
@@ -168,7 +158,7 @@ static bool declares_more(Schema *s, const AtomList *set, uint32_t schema)
     uint32_t known = schema_get(s, schema, "properties");
     for (uint32_t i = 0; i < set->n; i++) {
         uint32_t at = schema_get(s, atom_node(set->atoms[i]), "properties");
-        for (uint32_t c = at ? s->tree.nodes[at].child : 0; c && count_work(s, 1);
+        for (uint32_t c = at ? s->tree.nodes[at].child : 0; c && schema_choice_work(s, 1);
              c = s->tree.nodes[c].next)
             if (!known || !json_tree_get(&s->tree, known, s->tree.nodes[c].key)) return true;
     }
@@ -180,7 +170,8 @@ static bool plainly_empty(Schema *s, const AtomList *set)
 {
     unsigned types = strict_types(s, set);
     if (set->never || !types) return true;
-    if (!(types & ~(unsigned)TYPE_NUMBER)) return count_work(s, set->n) && schema_no_number(s, set);
+    if (!(types & ~(unsigned)TYPE_NUMBER))
+        return schema_choice_work(s, set->n) && schema_no_number(s, set);
     if (types != TYPE_OBJECT) return false;
     bool open = schema_is_open(s, set);
     for (uint32_t i = 0; i < set->n && s->status == BT_OK; i++) {

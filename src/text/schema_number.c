@@ -393,21 +393,19 @@ static void free_number(GrammarBuilder *b, uint32_t from, uint32_t to)
 
 static void call_free(Schema *s, bool integer, uint32_t from, uint32_t to)
 {
-    uint32_t *rule = integer ? &s->integer : &s->number;
     GrammarBuilder *b = s->b;
-    if (!*rule) {
-        uint32_t made = builder_rule(b, (Span){0});
-        if (b->no_memory || b->too_large) return;
-        BuilderRule r = b->rules[made];
+    bool fresh;
+    uint32_t rule = builder_shared(b, integer ? SPAN("integer") : SPAN("number"), &fresh);
+    if (fresh) {
+        BuilderRule r = b->rules[rule];
         uint32_t inner = builder_state(b);
         builder_empty(b, inner, r.end);
         if (integer)
             free_integer(b, r.start, false, inner);
         else
             free_number(b, r.start, inner);
-        *rule = made + 1;
     }
-    builder_call(b, from, *rule - 1, to);
+    builder_call(b, from, rule, to);
 }
 
 /* ---- both signs -------------------------------------------------------------------------------

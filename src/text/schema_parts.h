@@ -14,12 +14,12 @@
 #include "text/schema.h"
 
 enum {
-    SCHEMA_MAX_SET = 1024,            /* schemas that hold together */
-    SCHEMA_MAX_SETS = 50000,          /* rules */
-    SCHEMA_MAX_ATOMS = 1 << 20,       /* schemas in all sets together */
-    SCHEMA_MAX_WORK = 3000000,        /* derivatives of all patterns together: about a second */
-    SCHEMA_MAX_CHOICE_WORK = 2000000, /* Schema.choice_work: about a second */
-    SCHEMA_MAX_EXTRA = 4,             /* OWN_EXTRA in one set */
+    SCHEMA_MAX_SET = 1024,           /* schemas that hold together */
+    SCHEMA_MAX_SETS = 50000,         /* rules */
+    SCHEMA_MAX_ATOMS = 1 << 20,      /* schemas in all sets together */
+    SCHEMA_MAX_WORK = 1200000,       /* regex_work of all patterns together: some 25 ms */
+    SCHEMA_MAX_CHOICE_WORK = 700000, /* Schema.choice_work: some 30 ms */
+    SCHEMA_MAX_EXTRA = 4,            /* OWN_EXTRA in one set */
 };
 
 /* Words of our own in schemas that schema_contrary adds: names that no JSON text can hold. Such a
@@ -86,16 +86,10 @@ enum {
     TYPE_ALL = (1 << 7) - 1,
 };
 
-/* Strings that say the same share a rule: patterns, formats and lengths written out. */
-typedef struct SchemaText {
-    uint64_t hash;
-    size_t at, size; /* in `texts` */
-    uint32_t rule;
-} SchemaText;
-
 typedef struct Schema {
     GrammarBuilder *b;
     JsonTree tree;
+    uint32_t n_rules_before; /* rules of the builder before this schema: tells it from others */
     uint32_t n_read;    /* nodes that the text has; those after were added by schema_contrary */
     uint8_t *checked;   /* node: its keywords are known; 2: its references do not run in a circle */
     uint32_t *contrary; /* of a node; 0: not made yet */
@@ -105,13 +99,9 @@ typedef struct Schema {
     uint32_t n_pool, pool_capacity;
     uint32_t *table, table_mask; /* set + 1 by atoms */
     AtomList work;               /* the set being compiled */
-    /* Shared rules; 0: not made yet, else + 1. */
-    uint32_t blank, character, string, integer, number;
-    Buf texts; /* what the strings under patterns say, each once; see schema_string */
-    SchemaText *known;
-    uint32_t n_known, known_capacity;
-    uint64_t work_done;   /* derivatives so far */
-    uint64_t choice_work; /* schemas looked at while choices were made */
+    Buf key;                     /* of a rule that schemas share; see builder_shared */
+    uint64_t work_done;          /* derivatives so far */
+    uint64_t choice_work;        /* schemas looked at while sets and choices were made */
     bt_error *err;
     bt_status status;
 } Schema;
@@ -160,6 +150,8 @@ void atoms_close(AtomList *list);
 bool schema_target(Schema *s, uint32_t node, uint32_t ref, uint32_t *out);
 /* Checks the schema and all that speak of the same value, and that they do not run in a circle. */
 bool schema_part_check(Schema *s, uint32_t node);
+/* Counts work; false when it has become too much. */
+bool schema_choice_work(Schema *s, uint32_t n);
 /* Adds what $ref and allOf bring, drops schemas that say nothing, sorts. */
 bool schema_expand(Schema *s, AtomList *list);
 /* The rule of a set; the list is expanded in place. 0 after a failure. */

@@ -111,33 +111,40 @@ bool schema_target(Schema *s, uint32_t node, uint32_t ref, uint32_t *out)
 
 /* ---- circles ------------------------------------------------------------------------ */
 
-/* The i-th schema that speaks of the same value as `node`; 0 past the last, *good false after a
- * failure. The root cannot be a part, but may be named: *root. */
-static uint32_t part_of(Schema *s, uint32_t node, uint32_t i, bool *root, bool *good)
+/* The next schema that speaks of the same value as `node`; 0 past the last, *good false after a
+ * failure. The root cannot be a part, but may be named: *root. *turn, 0 at first: which came last;
+ * one of a list by its own number + PART_LISTED. */
+enum { PART_NOT, PART_REF, PART_LISTS, PART_LISTED = 8 };
+static uint32_t next_part(Schema *s, uint32_t node, uint32_t *turn, bool *root, bool *good)
 {
     static const char *const lists[] = {"allOf", "anyOf", "oneOf"};
-    uint32_t ref = schema_get(s, node, "$ref"), out = 0, not = schema_get(s, node, "not");
+    uint32_t out = 0, list = PART_LISTS;
     *root = false;
-    if (not &&i-- == 0) return not ;
-    if (ref) {
-        if (i == 0) {
+    if (*turn == PART_NOT) {
+        *turn = PART_REF;
+        if ((out = schema_get(s, node, "not")) != 0) return out;
+    }
+    if (*turn == PART_REF) {
+        uint32_t ref = schema_get(s, node, "$ref");
+        *turn = PART_LISTS;
+        if (ref) {
             *good = schema_target(s, node, ref, &out);
             *root = *good && out == 0;
             return out;
         }
-        i--;
     }
-    for (int k = 0; k < 3; k++) {
-        uint32_t list = schema_get(s, node, lists[k]);
-        if (!list) continue;
-        if (i < s->tree.nodes[list].n) {
-            uint32_t at = s->tree.nodes[list].child;
-            while (i--) at = s->tree.nodes[at].next;
-            return at;
-        }
-        i -= s->tree.nodes[list].n;
+    if (*turn >= PART_LISTED) {
+        const JsonNode *last = &s->tree.nodes[*turn - PART_LISTED];
+        while (schema_get(s, node, lists[list - PART_LISTS]) != last->parent) list++;
+        list++;
+        out = last->next;
     }
-    return 0;
+    for (; !out && list < PART_LISTS + 3; list++) {
+        uint32_t at = schema_get(s, node, lists[list - PART_LISTS]);
+        out = at ? s->tree.nodes[at].child : 0;
+    }
+    if (out) *turn = out + PART_LISTED;
+    return out;
 }
 
 /* A schema that, through $ref, allOf, anyOf, oneOf or not, is a part of itself says nothing. Depth
@@ -153,7 +160,7 @@ bool schema_part_check(Schema *s, uint32_t start)
     if (good) s->checked[start] = 3;
     while (good && way.n && way.atoms && turn.atoms) {
         uint32_t node = way.atoms[way.n - 1];
-        uint32_t part = part_of(s, node, turn.atoms[turn.n - 1]++, &root, &good);
+        uint32_t part = next_part(s, node, &turn.atoms[turn.n - 1], &root, &good);
         if (!good) break;
         if (!part && !root) {
             s->checked[node] = 2;
@@ -232,9 +239,19 @@ static bool bring_own(Schema *s, AtomList *list, uint32_t node)
     return true;
 }
 
+bool schema_choice_work(Schema *s, uint32_t n)
+{
+    s->choice_work += n;
+    return s->status == BT_OK &&
+           (s->choice_work <= SCHEMA_MAX_CHOICE_WORK ||
+            schema_fail(s, 0, BT_E_LIMIT,
+                        "the choices of this schema (anyOf, oneOf) take too long to tell apart"));
+}
+
 bool schema_expand(Schema *s, AtomList *list)
 {
     uint32_t kept = 0;
+    if (!schema_choice_work(s, list->n)) return false;
     for (uint32_t i = 0; i < list->n && s->status == BT_OK; i++) {
         uint32_t node = atom_node(list->atoms[i]), target;
         if (!schema_part_check(s, node)) return false;

@@ -3,7 +3,6 @@
  * requires. U+0000 is never written: too many programs end a string there. */
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "text/schema_parts.h"
 
@@ -244,24 +243,21 @@ static void character(GrammarBuilder *b, uint32_t from, uint32_t to)
 uint32_t schema_any_string(Schema *s)
 {
     GrammarBuilder *b = s->b;
-    if (s->string) return s->string - 1;
-    uint32_t rule = builder_rule(b, (Span){0}), loop = builder_state(b);
-    if (b->no_memory || b->too_large) return 0;
+    bool fresh;
+    uint32_t rule = builder_shared(b, SPAN("string"), &fresh), loop = builder_state(b);
+    if (!fresh) return rule;
     builder_bytes(b, b->rules[rule].start, '"', '"', loop);
     character(b, loop, loop);
     builder_bytes(b, loop, '"', '"', b->rules[rule].end);
-    s->string = rule + 1;
     return rule;
 }
 
 static uint32_t one_character(Schema *s)
 {
     GrammarBuilder *b = s->b;
-    if (s->character) return s->character - 1;
-    uint32_t rule = builder_rule(b, (Span){0});
-    if (b->no_memory || b->too_large) return 0;
-    character(b, b->rules[rule].start, b->rules[rule].end);
-    s->character = rule + 1;
+    bool fresh;
+    uint32_t rule = builder_shared(b, SPAN("character"), &fresh);
+    if (fresh) character(b, b->rules[rule].start, b->rules[rule].end);
     return rule;
 }
 
@@ -309,34 +305,68 @@ static void escaped(GrammarBuilder *b, uint32_t from, uint32_t c, Escapes *e, ui
     builder_bytes(b, at, (unsigned char)digits[c & 15], (unsigned char)digits[c & 15], to);
 }
 
-static void one_class(GrammarBuilder *b, const RegexAutomaton *a, uint32_t class, uint32_t from,
-                      Escapes *e, uint32_t to)
+/* Ranges of characters by the state they lead to from one state: chains through `next`. */
+typedef struct Leads {
+    uint32_t *first, *last; /* of a state: range + 1; 0: none */
+    uint32_t *next;         /* of a range */
+    uint32_t *targets, n_targets;
+} Leads;
+
+static void find_leads(const RegexAutomaton *a, uint32_t state, Leads *l)
 {
+    l->n_targets = 0;
     for (uint32_t i = 0; i < a->n_ranges; i++) {
-        RegexRange r = a->ranges[i];
-        if (a->class_of[i] != class) continue;
+        uint32_t to = a->next[(size_t)state * a->n_classes + a->class_of[i]];
+        if (to == REGEX_NONE) continue;
+        l->next[i] = 0;
+        if (l->first[to])
+            l->next[l->last[to] - 1] = i + 1;
+        else
+            l->targets[l->n_targets++] = to, l->first[to] = i + 1;
+        l->last[to] = i + 1;
+    }
+}
+
+/* All that leads to one state: neighbours are one range. */
+static void add_leads(GrammarBuilder *b, const RegexAutomaton *a, Leads *l, uint32_t target,
+                      uint32_t from, Escapes *e, uint32_t to)
+{
+    for (uint32_t i = l->first[target], next; i; i = next) {
+        RegexRange r = a->ranges[i - 1];
+        next = l->next[i - 1];
+        for (; next && a->ranges[next - 1].low == r.high + 1; next = l->next[next - 1])
+            r.high = a->ranges[next - 1].high;
         bare(b, from, r, to);
         for (uint32_t c = r.low; c <= r.high && c <= 0x5C; c++)
             if (c < 0x20 || c == '"' || c == '\\') escaped(b, from, c, e, to);
     }
+    l->first[target] = 0;
 }
 
 void schema_automaton(Schema *s, const RegexAutomaton *a, uint32_t from, uint32_t to)
 {
     GrammarBuilder *b = s->b;
     if (!a->n_states) return;
-    uint32_t end = builder_state(b), first = builder_state(b);
+    Leads l = {.first = mem_zalloc(a->n_states, sizeof *l.first),
+               .last = mem_alloc(a->n_states * sizeof *l.last),
+               .next = mem_alloc(a->n_ranges * sizeof *l.next),
+               .targets = mem_alloc(a->n_ranges * sizeof *l.targets)};
+    bool room = l.first && l.last && l.next && l.targets;
+    if (!room) schema_no_memory(s);
+    uint32_t first = builder_state(b);
     for (uint32_t i = 1; i < a->n_states; i++) builder_state(b); /* first + i is state i */
     builder_bytes(b, from, '"', '"', first);
-    builder_bytes(b, end, '"', '"', to);
-    for (uint32_t i = 0; i < a->n_states && !b->no_memory && !b->too_large; i++) {
+    for (uint32_t i = 0; room && i < a->n_states && !b->no_memory && !b->too_large; i++) {
         Escapes escapes = {0};
-        if (a->ends[i]) builder_empty(b, first + i, end);
-        for (uint32_t c = 0; c < a->n_classes; c++) {
-            uint32_t next = a->next[(size_t)i * a->n_classes + c];
-            if (next != REGEX_NONE) one_class(b, a, c, first + i, &escapes, first + next);
-        }
+        if (a->ends[i]) builder_bytes(b, first + i, '"', '"', to);
+        find_leads(a, i, &l);
+        for (uint32_t k = 0; k < l.n_targets; k++)
+            add_leads(b, a, &l, l.targets[k], first + i, &escapes, first + l.targets[k]);
     }
+    mem_free(l.first);
+    mem_free(l.last);
+    mem_free(l.next);
+    mem_free(l.targets);
 }
 
 bool schema_regex_close(Schema *s, Regex **re)
@@ -347,86 +377,88 @@ bool schema_regex_close(Schema *s, Regex **re)
            schema_fail(s, 0, BT_E_LIMIT, "the patterns and formats together take too long");
 }
 
-/* Appends all that is said of a string: equal texts, equal strings. */
-static void write_out(Schema *s, const AtomList *set, uint32_t least, uint32_t most)
+/* What is said of a string, for builder_shared. False: nothing but lengths. */
+static bool write_key(Schema *s, const AtomList *set, uint32_t *least, uint32_t *most)
 {
     static const char *const words[] = {"pattern", "format"};
-    buf_printf(&s->texts, "%u %u", least, most);
+    bool more = false;
+    *least = 0;
+    *most = REGEX_NO_LIMIT;
+    buf_clear(&s->key);
     for (uint32_t i = 0; i < set->n; i++) {
-        uint32_t node = atom_node(set->atoms[i]);
+        uint32_t node = atom_node(set->atoms[i]), n;
         uint32_t own = schema_own(s, node, 0, OWN_FAILS);
         if (!own) own = schema_own(s, node, 0, OWN_OTHER);
-        if (own) buf_printf(&s->texts, " !%u", s->tree.nodes[own].child);
+        if (own) /* by its place: for this schema alone */
+            buf_printf(&s->key, "!%u/%u", s->tree.nodes[own].child, s->n_rules_before);
+        more = more || own;
         for (int k = 0; k < 2; k++) {
             uint32_t at = schema_get(s, node, words[k]);
             if (!at) continue;
-            buf_printf(&s->texts, " %c%zu:", words[k][0], s->tree.nodes[at].text.size);
-            buf_add(&s->texts, s->tree.nodes[at].text.data, s->tree.nodes[at].text.size);
+            more = true;
+            buf_printf(&s->key, "%c%zu:", words[k][0], s->tree.nodes[at].text.size);
+            buf_add(&s->key, s->tree.nodes[at].text.data, s->tree.nodes[at].text.size);
         }
+        if (more) buf_char(&s->key, ';');
+        if (schema_count(s, node, "minLength", &n) && n > *least) *least = n;
+        if (schema_count(s, node, "maxLength", &n) && n < *most) *most = n;
     }
+    buf_printf(&s->key, "string %u %u", *least, *most);
+    if (s->key.failed) schema_no_memory(s);
+    return more;
 }
 
-/* The rule of a string of this kind, and whether it is new. */
-static uint32_t text_rule(Schema *s, const AtomList *set, uint32_t least, uint32_t most,
-                          bool *fresh)
+/* A string of which nothing but lengths are said. */
+static void counted_string(Schema *s, uint32_t least, uint32_t most, uint32_t rule)
 {
-    size_t at = s->texts.size;
-    *fresh = false;
-    write_out(s, set, least, most);
-    if (s->texts.failed) return schema_no_memory(s), 0;
-    SchemaText key = {.at = at, .size = s->texts.size - at};
-    key.hash = hash_bytes(s->texts.data + at, key.size, 1);
-    for (uint32_t i = 0; i < s->n_known; i++)
-        if (s->known[i].hash == key.hash && s->known[i].size == key.size &&
-            memcmp(s->texts.data + s->known[i].at, s->texts.data + at, key.size) == 0) {
-            s->texts.size = at;
-            return s->known[i].rule;
-        }
-    if (!schema_room(s, &s->known, s->n_known + 1, &s->known_capacity, sizeof *s->known)) return 0;
-    key.rule = builder_rule(s->b, (Span){0});
-    s->known[s->n_known++] = key;
-    *fresh = true;
-    return key.rule;
+    GrammarBuilder *b = s->b;
+    uint32_t open = builder_state(b), close = builder_state(b);
+    builder_bytes(b, b->rules[rule].start, '"', '"', open);
+    if (least <= most) builder_repeat(b, open, one_character(s), least, most, close);
+    builder_bytes(b, close, '"', '"', b->rules[rule].end);
 }
 
-/* A string under a pattern or format, as a rule of its own. */
-static void held_string(Schema *s, Regex *re, const AtomList *set, RegexTerm term, uint32_t rule)
+/* A string under patterns or formats. */
+static void held_string(Schema *s, const AtomList *set, uint32_t rule)
 {
-    RegexAutomaton a;
-    bt_error err;
-    bt_status status = regex_automaton(re, term, &a, &err);
-    if (status != BT_OK) {
-        schema_fail(s, set->n ? atom_node(set->atoms[0]) : 0, status, "%s", err.text);
-        return;
+    Regex *re;
+    RegexAutomaton a = {0};
+    bool plain;
+    uint32_t least, most;
+    if ((s->status = regex_open(&re, s->err)) != BT_OK) return;
+    RegexTerm term = schema_string_term(s, re, set, &plain, &least, &most);
+    if (s->status == BT_OK && plain) { /* a format that says nothing */
+        counted_string(s, least, most, rule);
+    } else if (s->status == BT_OK) {
+        bt_error err;
+        bt_status status = regex_automaton(re, term, &a, &err);
+        if (status != BT_OK)
+            schema_fail(s, set->n ? atom_node(set->atoms[0]) : 0, status, "%s", err.text);
+        else if (!s->b->no_memory && !s->b->too_large)
+            schema_automaton(s, &a, s->b->rules[rule].start, s->b->rules[rule].end);
     }
-    if (!s->b->no_memory && !s->b->too_large)
-        schema_automaton(s, &a, s->b->rules[rule].start, s->b->rules[rule].end);
     regex_automaton_close(&a);
+    schema_regex_close(s, &re);
 }
 
 void schema_string(Schema *s, const AtomList *set, uint32_t from, uint32_t to)
 {
     GrammarBuilder *b = s->b;
-    Regex *re;
-    bool plain, fresh;
+    bool fresh;
     uint32_t least, most, copied = schema_copied_of(s, set);
-    if (copied && s->status == BT_OK) {
+    if (s->status != BT_OK) return;
+    if (copied) {
         schema_copied(s, set, copied, from, to);
         return;
     }
-    if (s->status != BT_OK || (s->status = regex_open(&re, s->err)) != BT_OK) return;
-    RegexTerm term = schema_string_term(s, re, set, &plain, &least, &most);
-    if (s->status == BT_OK && plain && least == 0 && most == REGEX_NO_LIMIT) {
+    bool more = write_key(s, set, &least, &most);
+    if (!more && least == 0 && most == REGEX_NO_LIMIT) {
         builder_call(b, from, schema_any_string(s), to);
-    } else if (s->status == BT_OK && plain) {
-        uint32_t open = builder_state(b), close = builder_state(b);
-        builder_bytes(b, from, '"', '"', open);
-        if (least <= most) builder_repeat(b, open, one_character(s), least, most, close);
-        builder_bytes(b, close, '"', '"', to);
-    } else if (s->status == BT_OK) {
-        uint32_t rule = text_rule(s, set, least, most, &fresh);
-        if (fresh) held_string(s, re, set, term, rule);
-        builder_call(b, from, rule, to);
+        return;
     }
-    schema_regex_close(s, &re);
+    if (s->status != BT_OK) return;
+    uint32_t rule = builder_shared(b, (Span){s->key.data, s->key.size}, &fresh);
+    if (fresh && more) held_string(s, set, rule);
+    if (fresh && !more) counted_string(s, least, most, rule);
+    builder_call(b, from, rule, to);
 }

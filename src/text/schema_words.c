@@ -22,74 +22,76 @@ enum Shape {
     SHAPE_FALSE, /* allowed only as false */
 };
 
+#define NAME(text) text, sizeof(text) - 1
 static const struct {
     const char *name;
+    size_t size;
     Word word;
     enum Shape shape;
 } words[] = {
-    {"title", WORD_NOTE, SHAPE_ANY},
-    {"description", WORD_NOTE, SHAPE_ANY},
-    {"default", WORD_NOTE, SHAPE_ANY},
-    {"example", WORD_NOTE, SHAPE_ANY},
-    {"examples", WORD_NOTE, SHAPE_ANY},
-    {"deprecated", WORD_NOTE, SHAPE_ANY},
-    {"readOnly", WORD_NOTE, SHAPE_ANY},
-    {"writeOnly", WORD_NOTE, SHAPE_ANY},
-    {"discriminator", WORD_NOTE, SHAPE_ANY},
-    {"externalDocs", WORD_NOTE, SHAPE_ANY},
-    {"contentEncoding", WORD_NOTE, SHAPE_ANY},
-    {"contentMediaType", WORD_NOTE, SHAPE_ANY},
-    {"contentSchema", WORD_NOTE, SHAPE_ANY},
-    {"$comment", WORD_NOTE, SHAPE_ANY},
-    {"$schema", WORD_NOTE, SHAPE_TEXT},
-    {"$id", WORD_NOTE, SHAPE_TEXT},
-    {"id", WORD_NOTE, SHAPE_ANY},
-    {"$vocabulary", WORD_NOTE, SHAPE_ANY},
-    {"$anchor", WORD_SHARED, SHAPE_TEXT},
-    {"$defs", WORD_SHARED, SHAPE_MAP},
-    {"definitions", WORD_SHARED, SHAPE_MAP},
-    {"type", WORD_TYPE, SHAPE_TYPE},
-    {"nullable", WORD_TYPE, SHAPE_BOOL},
-    {"enum", WORD_VALUE, SHAPE_LIST},
-    {"const", WORD_VALUE, SHAPE_ANY},
-    {"$ref", WORD_JOIN, SHAPE_TEXT},
-    {"allOf", WORD_JOIN, SHAPE_SCHEMAS},
-    {"anyOf", WORD_JOIN, SHAPE_SCHEMAS},
-    {"oneOf", WORD_JOIN, SHAPE_SCHEMAS},
-    {"not", WORD_JOIN, SHAPE_SCHEMA},
-    {OWN_IS, WORD_JOIN, SHAPE_ANY},
-    {OWN_NOT, WORD_JOIN, SHAPE_ANY},
-    {OWN_OTHER, WORD_STRING, SHAPE_ANY},
-    {OWN_FAILS, WORD_STRING, SHAPE_ANY},
-    {OWN_FRACTION, WORD_NUMBER, SHAPE_ANY},
-    {OWN_PLACE, WORD_ARRAY, SHAPE_ANY},
-    {OWN_EXTRA, WORD_OBJECT, SHAPE_ANY},
-    {"x-copied", WORD_STRING, SHAPE_ANY}, /* our own; see copied.h */
-    {"minLength", WORD_STRING, SHAPE_COUNT},
-    {"maxLength", WORD_STRING, SHAPE_COUNT},
-    {"pattern", WORD_STRING, SHAPE_TEXT},
-    {"format", WORD_NOTE, SHAPE_TEXT}, /* of strings and numbers alike */
-    {"minimum", WORD_NUMBER, SHAPE_NUMBER},
-    {"maximum", WORD_NUMBER, SHAPE_NUMBER},
-    {"exclusiveMinimum", WORD_NUMBER, SHAPE_BOUND},
-    {"exclusiveMaximum", WORD_NUMBER, SHAPE_BOUND},
-    {"items", WORD_ARRAY, SHAPE_ITEMS},
-    {"prefixItems", WORD_ARRAY, SHAPE_SCHEMAS},
-    {"additionalItems", WORD_ARRAY, SHAPE_SCHEMA},
-    {"minItems", WORD_ARRAY, SHAPE_COUNT},
-    {"maxItems", WORD_ARRAY, SHAPE_COUNT},
-    {"uniqueItems", WORD_ARRAY, SHAPE_FALSE},
-    {"properties", WORD_OBJECT, SHAPE_MAP},
-    {"required", WORD_OBJECT, SHAPE_NAMES},
-    {"additionalProperties", WORD_OBJECT, SHAPE_SCHEMA},
-    {"propertyNames", WORD_OBJECT, SHAPE_SCHEMA},
+    {NAME("title"), WORD_NOTE, SHAPE_ANY},
+    {NAME("description"), WORD_NOTE, SHAPE_ANY},
+    {NAME("default"), WORD_NOTE, SHAPE_ANY},
+    {NAME("example"), WORD_NOTE, SHAPE_ANY},
+    {NAME("examples"), WORD_NOTE, SHAPE_ANY},
+    {NAME("deprecated"), WORD_NOTE, SHAPE_ANY},
+    {NAME("readOnly"), WORD_NOTE, SHAPE_ANY},
+    {NAME("writeOnly"), WORD_NOTE, SHAPE_ANY},
+    {NAME("discriminator"), WORD_NOTE, SHAPE_ANY},
+    {NAME("externalDocs"), WORD_NOTE, SHAPE_ANY},
+    {NAME("contentEncoding"), WORD_NOTE, SHAPE_ANY},
+    {NAME("contentMediaType"), WORD_NOTE, SHAPE_ANY},
+    {NAME("contentSchema"), WORD_NOTE, SHAPE_ANY},
+    {NAME("$comment"), WORD_NOTE, SHAPE_ANY},
+    {NAME("$schema"), WORD_NOTE, SHAPE_TEXT},
+    {NAME("$id"), WORD_NOTE, SHAPE_TEXT},
+    {NAME("id"), WORD_NOTE, SHAPE_ANY},
+    {NAME("$vocabulary"), WORD_NOTE, SHAPE_ANY},
+    {NAME("$anchor"), WORD_SHARED, SHAPE_TEXT},
+    {NAME("$defs"), WORD_SHARED, SHAPE_MAP},
+    {NAME("definitions"), WORD_SHARED, SHAPE_MAP},
+    {NAME("type"), WORD_TYPE, SHAPE_TYPE},
+    {NAME("nullable"), WORD_TYPE, SHAPE_BOOL},
+    {NAME("enum"), WORD_VALUE, SHAPE_LIST},
+    {NAME("const"), WORD_VALUE, SHAPE_ANY},
+    {NAME("$ref"), WORD_JOIN, SHAPE_TEXT},
+    {NAME("allOf"), WORD_JOIN, SHAPE_SCHEMAS},
+    {NAME("anyOf"), WORD_JOIN, SHAPE_SCHEMAS},
+    {NAME("oneOf"), WORD_JOIN, SHAPE_SCHEMAS},
+    {NAME("not"), WORD_JOIN, SHAPE_SCHEMA},
+    {NAME(OWN_IS), WORD_JOIN, SHAPE_ANY},
+    {NAME(OWN_NOT), WORD_JOIN, SHAPE_ANY},
+    {NAME(OWN_OTHER), WORD_STRING, SHAPE_ANY},
+    {NAME(OWN_FAILS), WORD_STRING, SHAPE_ANY},
+    {NAME(OWN_FRACTION), WORD_NUMBER, SHAPE_ANY},
+    {NAME(OWN_PLACE), WORD_ARRAY, SHAPE_ANY},
+    {NAME(OWN_EXTRA), WORD_OBJECT, SHAPE_ANY},
+    {NAME("x-copied"), WORD_STRING, SHAPE_ANY}, /* our own; see copied.h */
+    {NAME("minLength"), WORD_STRING, SHAPE_COUNT},
+    {NAME("maxLength"), WORD_STRING, SHAPE_COUNT},
+    {NAME("pattern"), WORD_STRING, SHAPE_TEXT},
+    {NAME("format"), WORD_NOTE, SHAPE_TEXT}, /* of strings and numbers alike */
+    {NAME("minimum"), WORD_NUMBER, SHAPE_NUMBER},
+    {NAME("maximum"), WORD_NUMBER, SHAPE_NUMBER},
+    {NAME("exclusiveMinimum"), WORD_NUMBER, SHAPE_BOUND},
+    {NAME("exclusiveMaximum"), WORD_NUMBER, SHAPE_BOUND},
+    {NAME("items"), WORD_ARRAY, SHAPE_ITEMS},
+    {NAME("prefixItems"), WORD_ARRAY, SHAPE_SCHEMAS},
+    {NAME("additionalItems"), WORD_ARRAY, SHAPE_SCHEMA},
+    {NAME("minItems"), WORD_ARRAY, SHAPE_COUNT},
+    {NAME("maxItems"), WORD_ARRAY, SHAPE_COUNT},
+    {NAME("uniqueItems"), WORD_ARRAY, SHAPE_FALSE},
+    {NAME("properties"), WORD_OBJECT, SHAPE_MAP},
+    {NAME("required"), WORD_OBJECT, SHAPE_NAMES},
+    {NAME("additionalProperties"), WORD_OBJECT, SHAPE_SCHEMA},
+    {NAME("propertyNames"), WORD_OBJECT, SHAPE_SCHEMA},
 };
 enum { N_WORDS = sizeof words / sizeof words[0] };
 
 static int find(Span key)
 {
     for (int i = 0; i < N_WORDS; i++)
-        if (span_is(key, words[i].name)) return i;
+        if (words[i].size == key.size && memcmp(words[i].name, key.data, key.size) == 0) return i;
     return -1;
 }
 
