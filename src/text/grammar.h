@@ -43,14 +43,16 @@ typedef struct Grammar {
     uint16_t *need;     /* calls that the shortest way to the end of the rule holds open */
     uint8_t *flags;     /* GRAMMAR_ENDS, GRAMMAR_READS ... */
     uint8_t class_of[256];
-    uint8_t example[256]; /* a byte of each class */
-    uint32_t n_classes;   /* bytes of a class are alike in every edge, and neighbours */
+    uint8_t example[256];            /* a byte of each class */
+    uint32_t json_string, json_char; /* as in GrammarBuilder; 0: there is none */
+    uint32_t n_classes;              /* bytes of a class are alike in every edge, and neighbours */
 } Grammar;
 
-#define GRAMMAR_ENDS  1u /* the rule may end here */
-#define GRAMMAR_READS 2u /* has an edge that reads a byte */
-#define GRAMMAR_APART 8u /* no byte is read by two of its edges */
-#define GRAMMAR_LAST  4u /* the end and nothing else: a call that returns here need not return */
+#define GRAMMAR_ENDS  1u  /* the rule may end here */
+#define GRAMMAR_READS 2u  /* has an edge that reads a byte */
+#define GRAMMAR_APART 8u  /* no byte is read by two of its edges */
+#define GRAMMAR_LEAN  16u /* reads bytes and nothing else, none by two edges, which are sorted */
+#define GRAMMAR_LAST  4u  /* the end and nothing else: a call that returns here need not return */
 
 void grammar_close(Grammar **grammar);
 
@@ -82,8 +84,11 @@ typedef struct GrammarBuilder {
     uint32_t n_edges, edge_capacity, n_states, state_capacity, n_rules, rule_capacity, n_names,
         name_capacity;
     BuilderMemo repeats;
-    BuilderMemo shared; /* by a hash: where the key of builder_shared lies in `names` */
+    BuilderMemo shared;        /* by a hash: where the key of builder_shared lies in `names` */
     uint32_t tail_to, tail[4]; /* 1 to 3 continuation bytes, then tail_to */
+    /* Two states that read one character of a JSON string, in all its escapes but for \u0000: one
+     * leads back to itself and reads the closing quote too, one leads to the end of its rule. */
+    uint32_t json_string, json_char;
     bool no_memory, too_large;
 } GrammarBuilder;
 

@@ -8,8 +8,10 @@
 #include "base/mem.h"
 #include "text/grammar.h"
 
-/* Shorter repetitions are written out: in a large grammar only the shortest. */
+/* Shorter repetitions are written out: in a large grammar only the shortest; of characters of JSON
+ * strings (grammar_place.c knows where these are written out) longer ones too. */
 enum { MOST_NAMES = 1 << 28 }; /* bytes */
+enum { LINEAR_TEXT = 16384 };
 enum { LINEAR = 256, LINEAR_IN_LARGE = 24, LARGE = 1 << 17, BASE_BITS = 4, BASE = 1 << BASE_BITS };
 
 static bool stopped(const GrammarBuilder *b)
@@ -296,9 +298,11 @@ uint32_t builder_shared(GrammarBuilder *b, Span key, bool *fresh)
 
 /* ---- repetition ------------------------------------------------------------ */
 
-static uint32_t linear(const GrammarBuilder *b)
+static uint32_t linear(const GrammarBuilder *b, uint32_t rule)
 {
-    return b->n_states < LARGE ? LINEAR : LINEAR_IN_LARGE;
+    bool text = b->json_char && b->rules[rule].start == b->json_char;
+    if (b->n_states >= LARGE) return LINEAR_IN_LARGE;
+    return text ? LINEAR_TEXT : LINEAR;
 }
 
 /* A call of the rule "at most 16^k - 1"; for k = 0 there is none. */
@@ -353,7 +357,7 @@ static unsigned digits(uint32_t n)
 static uint32_t exactly(GrammarBuilder *b, uint32_t from, uint32_t rule, uint32_t n)
 {
     while (n && !stopped(b)) {
-        unsigned k = n > linear(b) ? digits(n) : 0;
+        unsigned k = n > linear(b, rule) ? digits(n) : 0;
         uint32_t next = builder_state(b);
         builder_call(b, from, k ? power(b, rule, k, true) : rule, next);
         from = next;
@@ -365,7 +369,7 @@ static uint32_t exactly(GrammarBuilder *b, uint32_t from, uint32_t rule, uint32_
 static void at_most(GrammarBuilder *b, uint32_t from, uint32_t rule, uint32_t n, uint32_t to)
 {
     while (n && !stopped(b)) {
-        unsigned k = n > linear(b) ? digits(n) : 0;
+        unsigned k = n > linear(b, rule) ? digits(n) : 0;
         uint32_t next = builder_state(b);
         if (k)
             builder_call(b, from, power(b, rule, k, false), to);

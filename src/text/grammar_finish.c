@@ -1,6 +1,7 @@
 /* Checking a grammar and packing it (see grammar.h): which states can still end and how deep calls
  * must nest for that, left recursion, classes of bytes. Every pass is linear in the edges, so that
  * the largest grammar the limits allow takes well under a second. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -324,6 +325,29 @@ static bool reads_apart(const Grammar *g, uint32_t state)
     return true;
 }
 
+static int by_label(const void *left, const void *right)
+{
+    const GrammarEdge *a = left, *b = right;
+    return (int)(a->label & 0xFF) - (int)(b->label & 0xFF);
+}
+
+/* A state of which all edges read bytes, apart; they are sorted. */
+static void make_lean(Grammar *g, uint32_t state)
+{
+    uint32_t n = g->n_edges - g->first[state];
+    GrammarEdge *edges = g->edges + g->first[state];
+    bool sorted = true;
+    if ((g->flags[state] & (GRAMMAR_READS | GRAMMAR_APART | GRAMMAR_ENDS)) !=
+        (GRAMMAR_READS | GRAMMAR_APART))
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        if (edges[i].label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) return;
+        sorted = sorted && (!i || (edges[i - 1].label & 0xFF) < (edges[i].label & 0xFF));
+    }
+    g->flags[state] |= GRAMMAR_LEAN;
+    if (!sorted) qsort(edges, n, sizeof *edges, by_label);
+}
+
 static bool pack(const Finish *f, uint32_t root, Grammar *g)
 {
     const GrammarBuilder *b = f->b;
@@ -350,8 +374,11 @@ static bool pack(const Finish *f, uint32_t root, Grammar *g)
                 (GrammarEdge){b->edges[e].label, resolve(f, b->edges[e].target)};
         }
         if (reads_apart(g, s)) g->flags[s] |= GRAMMAR_APART;
+        make_lean(g, s);
     }
     g->first[b->n_states] = g->n_edges;
+    g->json_string = b->json_string;
+    g->json_char = b->json_char;
     classes(b, g);
     return true;
 }

@@ -12,12 +12,12 @@
 
 #include "base/mem.h"
 
-enum { CACHE_BYTES = 32 << 20, MOST_SLOTS = 4096, LEAST_SLOTS = 64, FIRST_SLOTS = 64 };
+enum { CACHE_BYTES = 32 << 20, MOST_SLOTS = 4096, LEAST_SLOTS = 64, FIRST_SLOTS = 32 };
 enum { WIDTH_UNKNOWN, WIDTH_NARROW, WIDTH_WIDE };
-enum { LOOK = 4000, STEP = 32 }; /* about 20 us; what a step not yet known costs, in nodes */
+enum { LOOK = 4000 }; /* about 20 us */
 /* Nodes of one first byte above which it is asked whether its tokens are alike. */
 enum { MANY_NODES = 256 };
-enum { MOST_AHEAD = 64 }; /* nodes fetched ahead */
+enum { MOST_AHEAD = 32 }; /* nodes fetched ahead */
 
 /* Nodes that making one set may visit: about 50 ms. Past it the rest counts as not allowed, which
  * is safe; only grammars made to be slow come near. */
@@ -66,79 +66,124 @@ void grammar_mask_close(GrammarMask **pointer)
     *pointer = NULL;
 }
 
-/* What is being made: where, and how many nodes may still be looked at. */
-typedef struct Making {
-    uint64_t *out;
-    uint32_t left;
-} Making;
-
-static uint32_t step(GrammarMask *m, Making *making, uint32_t from, uint8_t byte)
-{
-    GrammarRun *run = m->run;
-    uint32_t to = run->rows[(size_t)from * run->g->n_classes + run->g->class_of[byte]];
-    if (to != RUN_UNKNOWN) return to;
-    making->left -= making->left < STEP ? making->left : STEP;
-    to = run->visits < m->most ? run_step(run, from, byte) : RUN_DEAD;
-    if (run->full || run->visits >= m->most) m->n_cut++;
-    return to;
-}
-
 /* What in a TokenTail says that a token that begins a way may go on where it leaves that. */
-static TokenTail leaves(GrammarMask *m, const RegionWay *way)
+static TokenTail leaves(GrammarMask *m, Places *p, const PlaceWay *way)
 {
     uint64_t kinds = 0;
     TokenTail tail = {{TAIL_LONG}};
-    for (uint32_t k = 0; k <= way->n; k++) kinds |= run_reads(m->run, way->at[k]);
+    for (uint32_t k = 0; k <= way->n; k++) kinds |= place_reads(p, way->at[k]);
     for (; kinds; kinds &= kinds - 1)
         for (int i = 0; i < 2; i++) tail.bytes[i] |= m->kind_bytes[__builtin_ctzll(kinds)][i];
     return tail;
 }
 
 /* Whether a token may follow of which the first byte has been read; then comes `way`. */
-static bool follows(GrammarMask *m, Making *making, const RegionWay *way, Span text)
+static bool follows(Places *p, const PlaceWay *way, Span text)
 {
     uint32_t i = 0, n = (uint32_t)text.size - 1;
     const char *after = text.data + 1;
-    while (i < n && i < way->n && region_has(way->bytes, (unsigned char)after[i])) i++;
+    while (i < n && i < way->n && place_has(way->bytes, (unsigned char)after[i])) i++;
     uint32_t at = way->at[i];
-    for (; i < n && at != RUN_DEAD; i++) at = step(m, making, at, (uint8_t)after[i]);
+    for (; i < n && at != RUN_DEAD; i++) at = place_step(p, at, (uint8_t)after[i]);
     return at != RUN_DEAD;
+}
+
+/* Adds the tokens of a set that have at most n characters. */
+static void add_short(const TokenSet *set, const uint64_t *inside, uint32_t n, uint64_t *out)
+{
+    const uint64_t *short_enough = n > TOKEN_SET_PLAIN ? inside : set->up_to + (n - 1) * set->words;
+    for (size_t i = 0; i < set->words; i++) out[i] |= inside[i] & short_enough[i];
 }
 
 /* Adds the tokens that begin with the plain byte of a node of depth 1: those whose other bytes are
  * of the way that begins there at once, others where a byte of theirs leaves it. False: they are
  * better walked. */
-static bool sweep(GrammarMask *m, uint32_t root, const RegionWay *way, Making *making)
+static bool sweep(GrammarMask *m, Places *p, uint32_t root, const PlaceWay *way, uint64_t *out)
 {
     const TokenSet *set = m->set;
     uint32_t cost;
-    const Sweep *s = sweep_of(&m->regions, set, root, way->bytes, leaves(m, way), &cost);
-    making->left -= making->left < cost ? making->left : cost;
+    const Sweep *s = sweep_of(&m->regions, root, way->bytes, leaves(m, p, way), &cost);
+    p->left -= p->left < cost ? p->left : cost;
     if (!s) return false;
-    if (way->n < TOKEN_SET_ALIKE) {
-        const uint64_t *short_enough = set->up_to + way->n * set->words;
-        for (size_t i = 0; i < set->words; i++) making->out[i] |= s->inside[i] & short_enough[i];
+    if (s->n_inside > SWEEP_INSIDE) {
+        add_short(set, s->inside, way->n < TOKEN_SET_ALIKE ? way->n + 1 : UINT32_MAX, out);
     } else {
-        for (size_t i = 0; i < set->words; i++) making->out[i] |= s->inside[i];
+        for (uint32_t i = 0; i < s->n_inside; i++)
+            if ((s->list[i] & 31) <= way->n) token_set_add(out, s->list[i] >> 5);
     }
     for (uint32_t i = 0; i < s->n_others; i++)
-        if (follows(m, making, way, token_set_text(set, s->others[i])))
-            token_set_add(making->out, s->others[i]);
+        if (follows(p, way, token_set_text(set, s->others[i]))) token_set_add(out, s->others[i]);
     return true;
 }
 
-/* Adds the tokens of nodes [i, end) of a trie that the automaton can read; at[d] is its config
- * after d bytes, known up to the node before. False: there are more than may be looked at. */
-static bool walk(GrammarMask *m, const Trie *trie, uint32_t i, uint32_t end, uint32_t *at,
-                 Making *making)
+static bool walk_exits(GrammarMask *m, Places *p, const TokenExit *exits, uint32_t n, uint32_t lead,
+                       const PlaceWay *way, uint64_t *out);
+
+/* All exits of a list that is sorted by byte, and read where the way is. */
+static bool walk_all_exits(GrammarMask *m, Places *p, const TokenExit *exits, uint32_t n,
+                           uint32_t lead, const PlaceWay *way, uint64_t *out)
 {
-    uint64_t *out = making->out;
-    RegionWay way;
+    uint64_t reads = 0;
+    for (uint32_t k = 0; k <= way->n; k++) reads |= place_reads(p, way->at[k]);
+    for (uint32_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && exits[end].byte == exits[i].byte;) end++;
+        if (!(reads & p->run->kinds[0][exits[i].byte])) continue;
+        if (!walk_exits(m, p, exits + i, end - i, lead, way, out)) return false;
+    }
+    return true;
+}
+
+/* As sweep, where the region of the way is known. */
+static bool add_led(GrammarMask *m, Places *p, const RegionLed *led, uint8_t root,
+                    const PlaceWay *way, uint64_t *out)
+{
+    uint32_t first = led->first_exit[root], n = led->first_exit[root + 1] - first;
+    if (root == ' ') add_short(m->set, led->spaced, way->n + 1, out);
+    for (uint32_t i = led->first_id[root]; i < led->first_id[root + 1]; i++)
+        if ((led->ids[i] & 31) <= way->n) token_set_add(out, led->ids[i] >> 5);
+    return walk_all_exits(m, p, led->exits + first, n, 1, way, out);
+}
+
+/* Adds the plain tokens that begin with the byte of a node of depth 1 which leads to `to`, where
+ * they are not walked one by one. False: they must be. */
+static bool add_root(GrammarMask *m, Places *p, uint32_t root, uint32_t to, bool *done,
+                     uint64_t *out)
+{
+    const TokenSet *set = m->set;
+    const TrieNode *node = &set->plain.nodes[root];
+    PlaceWay way;
+    uint32_t n = place_free(p, to);
+    if (n) {
+        const uint64_t *short_enough = set->up_to + n * set->words;
+        uint32_t end = set->plain.nodes[node->skip].first;
+        for (uint32_t i = node->first; i < end; i++) {
+            uint32_t id = set->plain.order[i];
+            if (n == TOKEN_SET_PLAIN || token_set_has(short_enough, id)) token_set_add(out, id);
+        }
+        return true;
+    }
+    if (!place_alike(p, to, &way)) return false;
+    const Region *region = region_of(&m->regions, way.bytes, false);
+    if (!region || !region->led) return sweep(m, p, root, &way, out);
+    *done = add_led(m, p, region->led, node->byte, &way, out);
+    return true;
+}
+
+/* Adds the tokens of nodes [i, end) of a trie that the automaton can read; at[d] is its place
+ * after d bytes, known up to the node before. False: there are more than may be looked at. */
+static bool walk(Places *p, const Trie *trie, uint32_t i, uint32_t end, uint32_t *at, uint64_t *out)
+{
+    uint64_t reads[TOKEN_SET_LONGEST + 1];
+    if (i < end) reads[trie->nodes[i].depth - 1] = place_reads(p, at[trie->nodes[i].depth - 1]);
     while (i < end) {
         const TrieNode *node = &trie->nodes[i];
-        if (making->left == 0) return false;
-        making->left -= 1;
-        uint32_t to = step(m, making, at[node->depth - 1], node->byte);
+        if (!(reads[node->depth - 1] & p->run->kinds[0][node->byte])) {
+            i = node->skip;
+            continue;
+        }
+        if (p->left == 0) return false;
+        p->left -= 1;
+        uint32_t to = place_step(p, at[node->depth - 1], node->byte);
         uint32_t n = trie_ends(trie, i);
         if (node->skip == i + 1 && n == 1) { /* most nodes: without a branch on `to` */
             uint32_t id = trie->order[node->first];
@@ -150,28 +195,45 @@ static bool walk(GrammarMask *m, const Trie *trie, uint32_t i, uint32_t end, uin
             i = node->skip;
             continue;
         }
-        if (node->depth == 1 && node->skip - i > MANY_NODES && trie == &m->set->plain &&
-            region_way(m->run, to, m->most, &way) && sweep(m, i, &way, making)) {
-            i = node->skip;
-            continue;
-        }
         for (uint32_t k = 0; k < n; k++) token_set_add(out, trie->order[node->first + k]);
         at[node->depth] = to;
-        i = node->next & run_reads(m->run, to) ? i + 1 : node->skip;
+        reads[node->depth] = place_reads(p, to);
+        i = node->next & reads[node->depth] ? i + 1 : node->skip;
     }
     return true;
 }
 
-static bool walk_all(GrammarMask *m, const Trie *trie, uint32_t config, Making *making)
+/* The tokens of a root. Below one of many nodes those of depth 2 lie far apart: only those that can
+ * be read are gone to. */
+static bool walk_root(GrammarMask *m, Places *p, const Trie *trie, uint32_t r, uint32_t *at,
+                      uint64_t *out)
+{
+    uint32_t root = trie->root[r], skip = trie->nodes[root].skip;
+    bool done = true;
+    if (skip - root <= MANY_NODES) return walk(p, trie, root, skip, at, out);
+    uint32_t to = place_step(p, at[0], trie->root_byte[r]);
+    if (to == RUN_DEAD) return true;
+    if (trie == &m->set->plain && add_root(m, p, root, to, &done, out)) return done;
+    for (uint32_t k = trie->nodes[root].first; k < trie->nodes[root + 1].first; k++)
+        token_set_add(out, trie->order[k]);
+    uint64_t reads = place_reads(p, to);
+    at[1] = to;
+    for (uint32_t k = trie->first_kid[r]; k < trie->first_kid[r + 1] && done; k++) {
+        if (!(reads & p->run->kinds[0][trie->kid_byte[k]])) continue;
+        uint32_t node = trie->kid[k];
+        done = walk(p, trie, node, trie->nodes[node].skip, at, out);
+    }
+    return done;
+}
+
+static bool walk_all(GrammarMask *m, Places *p, const Trie *trie, uint32_t start, uint64_t *out)
 {
     uint32_t at[TOKEN_SET_LONGEST + 1];
-    uint64_t reads = run_reads(m->run, config);
-    at[0] = config;
-    for (uint32_t i = 0; i < trie->n_roots; i++) {
-        uint32_t root = trie->root[i];
-        if (!(reads & m->run->kinds[0][trie->root_byte[i]])) continue;
-        if (!walk(m, trie, root, trie->nodes[root].skip, at, making)) return false;
-    }
+    uint64_t reads = place_reads(p, start);
+    at[0] = start;
+    for (uint32_t r = 0; r < trie->n_roots; r++)
+        if (reads & p->run->kinds[0][trie->root_byte[r]] && !walk_root(m, p, trie, r, at, out))
+            return false;
     return true;
 }
 
@@ -180,98 +242,125 @@ static const Trie *trie_of(const TokenSet *set, TokenExit exit)
     return exit.rest ? &set->rest : &set->plain;
 }
 
-/* Adds the tokens that leave a way. Nodes lie all over the trie: they are fetched ahead. */
-static bool walk_exits(GrammarMask *m, const TokenExit *exits, uint32_t n, const RegionWay *way,
-                       Making *making)
+static uint32_t root_of(const Trie *trie, uint8_t byte)
 {
-    uint32_t at[TOKEN_SET_LONGEST + 1];
-    uint64_t reads[TOKEN_SET_PLAIN + 1];
-    TokenExit alive[MOST_AHEAD];
-    GrammarRun *run = m->run;
-    for (uint32_t k = 0; k <= way->n; k++) reads[k] = run_reads(run, way->at[k]);
+    uint32_t r = 0;
+    while (trie->root_byte[r] != byte) r++;
+    return r;
+}
+
+/* The exits of one byte: those on the way at places that can read it. `lead`: bytes before the way.
+ * Nodes lie all over the trie: they are fetched ahead. */
+static bool walk_exits(GrammarMask *m, Places *p, const TokenExit *exits, uint32_t n, uint32_t lead,
+                       const PlaceWay *way, uint64_t *out)
+{
+    uint32_t at[TOKEN_SET_LONGEST + 1], asked = 0, alive = 0, n_near;
+    TokenExit near[MOST_AHEAD];
     for (uint32_t i = 0; i < n;) {
-        uint32_t n_alive = 0;
-        for (; i < n && n_alive < MOST_AHEAD; i++) {
-            TokenExit e = exits[i];
-            if (e.depth > way->n + 1u || !(reads[e.depth - 1] & run->kinds[0][e.byte])) continue;
-            if (step(m, making, way->at[e.depth - 1], e.byte) == RUN_DEAD) continue;
-            __builtin_prefetch(&trie_of(m->set, e)->nodes[e.node]);
-            alive[n_alive++] = e;
+        for (n_near = 0; i < n && n_near < MOST_AHEAD; i++) {
+            uint32_t k = exits[i].depth - 1u - lead;
+            if (k > way->n) continue;
+            if (!(asked >> k & 1)) {
+                asked |= 1u << k;
+                if (place_step(p, way->at[k], exits[i].byte) != RUN_DEAD) alive |= 1u << k;
+            }
+            if (!(alive >> k & 1)) continue;
+            __builtin_prefetch(&trie_of(m->set, exits[i])->nodes[exits[i].node]);
+            near[n_near++] = exits[i];
         }
-        for (uint32_t k = 0; k < n_alive; k++) {
-            TokenExit e = alive[k];
+        for (uint32_t k = 0; k < n_near; k++) {
+            TokenExit e = near[k];
             const Trie *trie = trie_of(m->set, e);
-            at[e.depth - 1] = way->at[e.depth - 1];
-            if (!walk(m, trie, e.node, trie->nodes[e.node].skip, at, making)) return false;
+            at[e.depth - 1] = way->at[e.depth - 1 - lead];
+            if (e.depth == 1 ? !walk_root(m, p, trie, root_of(trie, e.byte), at, out)
+                             : !walk(p, trie, e.node, trie->nodes[e.node].skip, at, out))
+                return false;
         }
     }
     return true;
 }
 
-/* The same for a node of TokenSet.after, which is read at `to`, of tokens with as many plain
+/* Adds the tokens of a node of a TokenAfter, which is read at `to`, of those with as many
  * characters before as `befores` has bits. */
-static bool walk_after(GrammarMask *m, uint32_t i, uint32_t to, uint64_t befores, Making *making)
+static bool walk_after(Places *p, const TokenAfter *after, uint32_t i, uint32_t to,
+                       uint64_t befores, uint64_t *out)
 {
-    const TokenSet *set = m->set;
-    const TrieNode *nodes = set->after.nodes;
+    const TrieNode *nodes = after->trie.nodes;
     uint32_t at[TOKEN_SET_LONGEST + 1], end = nodes[i].skip, top = nodes[i].depth;
+    uint64_t reads[TOKEN_SET_LONGEST + 1];
     while (i < end) {
         const TrieNode *node = &nodes[i];
-        if (making->left == 0) return false;
-        making->left -= 1;
-        if (node->depth > top)
-            to = set->befores[i] & befores ? step(m, making, at[node->depth - 1], node->byte)
-                                           : RUN_DEAD;
+        if (node->depth > top && (!(reads[node->depth - 1] & p->run->kinds[0][node->byte]) ||
+                                  !(after->befores[i] & befores))) {
+            i = node->skip;
+            continue;
+        }
+        if (p->left == 0) return false;
+        p->left -= 1;
+        if (node->depth > top) to = place_step(p, at[node->depth - 1], node->byte);
         if (to == RUN_DEAD) {
             i = node->skip;
             continue;
         }
         for (uint32_t k = node->first; k < nodes[i + 1].first; k++)
-            if (befores >> set->before[k] & 1) token_set_add(making->out, set->after.order[k]);
+            if (befores >> after->before[k] & 1) token_set_add(out, after->trie.order[k]);
         at[node->depth] = to;
-        i = node->next & run_reads(m->run, to) ? i + 1 : node->skip;
+        reads[node->depth] = place_reads(p, to);
+        i = node->next & reads[node->depth] ? i + 1 : node->skip;
     }
     return true;
 }
 
 /* Adds the tokens that leave a way of plain characters. Places on the way that a byte takes to the
- * same config are gone on from once: the end of a string is where it is, however long that was. */
-static bool walk_rest(GrammarMask *m, const RegionWay *way, Making *making)
+ * same place are gone on from once: the end of a string is where it is, however long that was. */
+static bool walk_rest(GrammarMask *m, Places *p, const PlaceWay *way, uint64_t *out)
 {
-    const TokenSet *set = m->set;
-    const Trie *trie = &set->after;
+    const TokenAfter *after = &m->set->after;
+    const Trie *trie = &after->trie;
     uint64_t within = ((uint64_t)2 << way->n) - 1;
     for (uint32_t i = 0; i < trie->n_nodes; i = trie->nodes[i].skip) {
         uint8_t byte = trie->nodes[i].byte;
-        uint64_t waiting = set->befores[i] & within;
+        uint64_t waiting = after->befores[i] & within;
         while (waiting) {
             uint32_t to = RUN_UNKNOWN;
             uint64_t alike = 0;
             for (uint64_t ks = waiting; ks; ks &= ks - 1) {
                 unsigned k = (unsigned)__builtin_ctzll(ks);
-                uint32_t next = step(m, making, way->at[k], byte);
+                uint32_t next = place_step(p, way->at[k], byte);
                 if (to == RUN_UNKNOWN) to = next;
                 if (to == next) alike |= ks & -ks;
             }
             waiting &= ~alike;
-            if (to != RUN_DEAD && !walk_after(m, i, to, alike, making)) return false;
+            if (to != RUN_DEAD && !walk_after(p, after, i, to, alike, out)) return false;
         }
     }
     return true;
 }
 
-/* How far plain characters lead alike: the configs on the way. True where they then part. */
-static bool plain_way(GrammarMask *m, uint32_t config, RegionWay *way)
+static void add_plain(const TokenSet *set, uint32_t n, uint64_t *out)
 {
-    GrammarRun *run = m->run;
-    way->at[0] = config;
-    for (way->n = 0; way->n < TOKEN_SET_PLAIN; way->n++) {
-        uint32_t to = run->visits < m->most ? run_plain(run, way->at[way->n]) : RUN_PLAIN_MIXED;
-        if (to == RUN_PLAIN_MIXED) return true;
-        if (to == RUN_DEAD) return false;
-        way->at[way->n + 1] = to;
+    if (n > TOKEN_SET_PLAIN) n = TOKEN_SET_PLAIN;
+    if (n) memcpy(out, set->up_to + (n - 1) * set->words, set->words * sizeof *out);
+}
+
+/* Inside a JSON string most is known of the vocabulary: only what follows its end is walked. */
+static bool make_string(GrammarMask *m, Places *p, const PlaceString *s, uint32_t start,
+                        uint64_t *out)
+{
+    const TokenSet *set = m->set;
+    uint64_t within = s->n < 63 ? ((uint64_t)2 << s->n) - 1 : UINT64_MAX;
+    add_plain(set, s->n, out);
+    for (uint32_t i = 0; i < set->n_inner && set->inner[i].chars <= s->n; i++)
+        token_set_add(out, set->inner[i].id);
+    for (uint32_t i = 0; i < set->n_odd; i++) {
+        Span text = token_set_text(set, set->odd[i]);
+        uint32_t at = start;
+        for (size_t k = 0; k < text.size && at != RUN_DEAD; k++)
+            at = place_step(p, at, (uint8_t)text.data[k]);
+        if (at != RUN_DEAD) token_set_add(out, set->odd[i]);
     }
-    return false;
+    if (!set->close.trie.n_nodes || s->after == RUN_DEAD) return true;
+    return walk_after(p, &set->close, 0, s->after, s->closes & within, out);
 }
 
 /* False: it takes more than `left` nodes. */
@@ -279,27 +368,31 @@ static bool make(GrammarMask *m, uint32_t config, uint32_t left, uint64_t *out)
 {
     const TokenSet *set = m->set;
     const Region *region = NULL;
-    Making making = {out, left};
-    RegionWay way;
-    m->most = m->run->visits + MOST_VISITS;
+    Places p;
+    PlaceWay way;
+    PlaceString string;
+    uint32_t start = place_begin(&p, m->run, config, MOST_VISITS, left);
     memset(out, 0, set->words * sizeof *out);
-    bool mixed = plain_way(m, config, &way), done = true;
-    const uint64_t *short_enough = way.n ? set->up_to + (way.n - 1) * set->words : NULL;
-    if (short_enough) memcpy(out, short_enough, set->words * sizeof *out);
-    if (!mixed && way.n) {
-        done = walk_rest(m, &way, &making);
-    } else if (mixed && region_way(m->run, config, m->most, &way)) {
-        region = region_of(&m->regions, set, way.bytes, left == UINT32_MAX);
-        if (!region && left != UINT32_MAX) return false; /* to make one takes its time */
+    bool done = true;
+    if (place_string(&p, config, &string)) {
+        done = make_string(m, &p, &string, start, out);
+    } else {
+        bool mixed = place_plain(&p, start, &way);
+        add_plain(set, way.n, out);
+        if (!mixed && way.n) {
+            done = walk_rest(m, &p, &way, out);
+        } else if (mixed && place_alike(&p, start, &way) && !place_widens(&p, &way)) {
+            region = region_of(&m->regions, way.bytes, left == UINT32_MAX);
+            if (!region && left != UINT32_MAX) return false; /* to make one takes its time */
+        }
+        if (region) {
+            add_short(set, region->inside, way.n, out);
+            done = walk_all_exits(m, &p, region->exits, region->first[256], 0, &way, out);
+        } else if (mixed || !way.n)
+            done = (!mixed || walk_all(m, &p, &set->plain, start, out)) &&
+                   walk_all(m, &p, &set->rest, start, out);
     }
-    if (region) {
-        short_enough = set->up_to + (way.n - 1) * set->words;
-        for (size_t i = 0; i < set->words; i++) out[i] |= region->inside[i] & short_enough[i];
-        done = walk_exits(m, region->exits, region->n_exits, &way, &making);
-    } else if (mixed || !way.n) {
-        done = (!mixed || walk_all(m, &set->plain, config, &making)) &&
-               walk_all(m, &set->rest, config, &making);
-    }
+    if (p.cut) m->n_cut++;
     if (!done) return false;
     if (run_ends(m->run, config))
         for (size_t i = 0; i < set->words; i++) out[i] |= set->ends[i];

@@ -17,7 +17,6 @@ typedef struct GrammarMask {
     Regions regions;
     uint64_t kind_bytes[64][2]; /* the bytes of a kind as in TokenTail */
     uint64_t generation;
-    uint64_t most;          /* GrammarRun.visits at which the set being made is cut short */
     uint64_t n_made, n_cut; /* sets computed; of them cut short by the bound on work */
 } GrammarMask;
 

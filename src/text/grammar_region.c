@@ -1,13 +1,11 @@
-/* Sets of bytes that a grammar takes alike (see grammar_region.h). Only ASCII characters that stand
- * for themselves in JSON strings count, so that bytes are characters and TokenSet.up_to knows how
- * many a token has. */
+/* Which regions a grammar has, and its sweeps (see grammar_region.h). */
 #include "text/grammar_region.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 
-enum { REGION_EXITS = 1 << 15, MOST_TARGETS = 12, MOST_WRITTEN = 64, MOST_EDGES = 64 };
+enum { MOST_WRITTEN = 64, MOST_EDGES = 64, MOST_STATES = 1 << 16 };
 enum { PLAIN_BYTES = 93 }; /* ASCII characters that stand for themselves, but DEL */
 
 /* ---- the sets that a grammar writes ------------------------------------------------ */
@@ -42,138 +40,109 @@ static void note(Written *list, const uint64_t bytes[2])
     }
 }
 
-/* Makes the regions of the sets that most edges read; other sets come up where edges of several
- * states meet. All plain characters are known without. */
-static void foresee(Regions *r, const TokenSet *set, const Grammar *g)
+static unsigned size_of(const uint64_t bytes[2])
+{
+    return (unsigned)(__builtin_popcountll(bytes[0]) + __builtin_popcountll(bytes[1]));
+}
+
+/* Borrows the regions of the sets that most edges read; other sets come up where edges of several
+ * states meet. All plain characters are known without. False: no memory. */
+static bool foresee(Regions *r, const Grammar *g)
 {
     Written list[MOST_WRITTEN] = {0};
-    uint64_t bytes[2];
-    for (uint32_t s = 0; s < g->n_states; s++) {
-        if (g->first[s + 1] - g->first[s] > MOST_EDGES) continue;
+    uint64_t bytes[2], wanted[REGION_TOGETHER][2];
+    uint32_t n = 0;
+    for (uint32_t s = 0; s < g->n_states && s < MOST_STATES; s++) {
+        if (!(g->flags[s] & GRAMMAR_READS) || g->first[s + 1] - g->first[s] > MOST_EDGES) continue;
         for (uint32_t e = g->first[s]; e < g->first[s + 1]; e++) {
             if (g->edges[e].label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
             read_to(g, s, e, bytes);
-            unsigned n = region_size(bytes);
-            if (n >= REGION_BYTES && n < PLAIN_BYTES) note(list, bytes);
+            unsigned size = size_of(bytes);
+            if (size >= WAY_BYTES && size < PLAIN_BYTES) note(list, bytes);
         }
     }
-    for (int k = 0; k < REGION_MOST; k++) {
+    for (; n < REGION_TOGETHER; n++) {
         Written *most = &list[0];
         for (int i = 1; i < MOST_WRITTEN; i++)
             if (list[i].n > most->n) most = &list[i];
-        if (!most->n) return;
-        region_of(r, set, most->bytes, true);
+        if (!most->n) break;
+        memcpy(wanted[n], most->bytes, sizeof wanted[n]);
         most->n = 0;
     }
+    return n == 0 || regions_borrow(r->set, (const uint64_t(*)[2])wanted, n, r->shared);
 }
 
 bool regions_open(Regions *r, const TokenSet *set, const Grammar *g)
 {
-    r->sets = mem_zalloc((REGION_MOST + SWEEP_MOST) * set->words, sizeof *r->sets);
-    r->exits = mem_zalloc((size_t)REGION_MOST * REGION_EXITS, sizeof *r->exits);
-    for (int i = 0; i < REGION_MOST && r->sets && r->exits; i++) {
-        r->list[i].inside = r->sets + (size_t)i * set->words;
-        r->list[i].exits = r->exits + (size_t)i * REGION_EXITS;
-    }
-    for (int i = 0; i < SWEEP_MOST && r->sets; i++)
-        r->sweeps[i].inside = r->sets + (size_t)(REGION_MOST + i) * set->words;
-    if (!r->sets || !r->exits) return false;
-    memset(r->sweeps[0].inside, 0, SWEEP_MOST * set->words * sizeof *r->sets); /* given now */
-    foresee(r, set, g);
-    return true;
+    bool good = true;
+    r->set = set;
+    r->sweeps = mem_zalloc(SWEEP_MOST, sizeof *r->sweeps);
+    r->sets = mem_zalloc(SWEEP_MOST * set->words, sizeof *r->sets);
+    r->spare = mem_zalloc(REGION_EXITS, sizeof *r->spare);
+    for (int i = 0; i < REGION_OWN; i++) good = good && region_room(&r->own[i], set);
+    if (!good || !r->sweeps || !r->sets || !r->spare) return false;
+    memset(r->sweeps, 0, SWEEP_MOST * sizeof *r->sweeps); /* given by the kernel now */
+    for (int i = 0; i < SWEEP_MOST; i++) r->sweeps[i].inside = r->sets + (size_t)i * set->words;
+    return foresee(r, g);
 }
 
 void regions_close(Regions *r)
 {
+    for (int i = 0; i < REGION_TOGETHER; i++) region_return(r->set, r->shared[i]);
+    for (int i = 0; i < REGION_OWN; i++) region_free(&r->own[i]);
+    mem_free(r->sweeps);
     mem_free(r->sets);
-    mem_free(r->exits);
+    mem_free(r->spare);
     *r = (Regions){0};
 }
 
 /* ---- at a place --------------------------------------------------------------------- */
 
-/* The largest set of bytes that lead to one config, which is `*to`; how many they are. */
-static unsigned largest(GrammarRun *run, uint32_t config, uint64_t bytes[2], uint32_t *to)
+/* Takes the place of a region whose bytes did not come up for long. */
+static Region *replace(Regions *r)
 {
-    uint32_t target[MOST_TARGETS];
-    unsigned count[MOST_TARGETS] = {0}, n = 0, best = 0;
-    const uint8_t *class_of = run->g->class_of;
-    uint8_t which[128];
-    bytes[0] = bytes[1] = 0;
-    for (unsigned c = 0x20; c < 0x7F; c++) {
-        if (c == '"' || c == '\\') { /* classes of their own */
-            which[c] = MOST_TARGETS;
-            continue;
-        }
-        if (c > 0x20 && class_of[c] == class_of[c - 1]) {
-            which[c] = which[c - 1];
-            if (which[c] < MOST_TARGETS && ++count[which[c]] > count[best]) best = which[c];
-            continue;
-        }
-        uint32_t next = run_step(run, config, (unsigned char)c);
-        unsigned i = 0;
-        while (i < n && target[i] != next) i++;
-        which[c] = (uint8_t)i;
-        if (next == RUN_DEAD || i == MOST_TARGETS) {
-            which[c] = MOST_TARGETS;
-            continue;
-        }
-        if (i == n) target[n++] = next;
-        if (++count[i] > count[best]) best = i;
-    }
-    if (!n) return 0;
-    for (unsigned c = 0x20; c < 0x7F; c++)
-        if (which[c] == best) bytes[c / 64] |= (uint64_t)1 << (c % 64);
-    *to = target[best];
-    return count[best];
+    Region *at = &r->own[0];
+    for (int i = 1; i < REGION_OWN; i++)
+        if (r->own[i].used < at->used) at = &r->own[i];
+    return at;
 }
 
-bool region_way(GrammarRun *run, uint32_t config, uint64_t most, RegionWay *out)
+const Region *region_of(Regions *r, const uint64_t bytes[2], bool make)
 {
-    const uint8_t *class_of = run->g->class_of;
-    uint8_t apart[128]; /* one of each class */
-    unsigned n_apart = 0;
-    uint32_t to = RUN_DEAD;
-    if (run->visits >= most) return false;
-    if (largest(run, config, out->bytes, &to) < REGION_BYTES) return false;
-    for (unsigned c = 0x20; c < 0x7F; c++)
-        if (region_has(out->bytes, c) &&
-            !(class_of[c] == class_of[c - 1] && region_has(out->bytes, c - 1)))
-            apart[n_apart++] = (uint8_t)c;
-    out->at[0] = config;
-    out->at[1] = to;
-    for (out->n = 1; out->n < TOKEN_SET_ALIKE; out->n++) {
-        uint32_t from = out->at[out->n], next = RUN_UNKNOWN;
-        if (run->visits >= most) return false;
-        for (unsigned i = 0; i < n_apart && from != out->at[out->n - 1]; i++) {
-            uint32_t one = run_step(run, from, apart[i]);
-            if (next != RUN_UNKNOWN && one != next) return false;
-            next = one;
+    const Region *at = NULL;
+    for (int i = 0; i < REGION_TOGETHER && !at; i++)
+        if (r->shared[i] && memcmp(r->shared[i]->bytes, bytes, sizeof r->shared[i]->bytes) == 0)
+            at = r->shared[i];
+    for (int i = 0; i < REGION_OWN && !at; i++)
+        if (memcmp(r->own[i].bytes, bytes, sizeof r->own[i].bytes) == 0) {
+            r->own[i].used = ++r->clock;
+            at = &r->own[i];
         }
-        if (next == RUN_DEAD) break;
-        out->at[out->n + 1] = next == RUN_UNKNOWN ? from : next;
+    if (!at && make) { /* another grammar may have it */
+        int i = 0;
+        while (i < REGION_TOGETHER && r->shared[i]) i++;
+        if (i < REGION_TOGETHER) at = r->shared[i] = region_borrow(r->set, bytes);
     }
-    return !run->full;
-}
-
-const Region *region_of(Regions *r, const TokenSet *set, const uint64_t bytes[2], bool make)
-{
-    Region *at = NULL;
-    for (int i = 0; i < REGION_MOST && !at; i++)
-        if (memcmp(r->list[i].bytes, bytes, sizeof r->list[i].bytes) == 0) at = &r->list[i];
     if (!at && make) {
-        at = &r->list[0];
-        for (int i = 1; i < REGION_MOST; i++)
-            if (r->list[i].used < at->used) at = &r->list[i];
-        memcpy(at->bytes, bytes, sizeof at->bytes);
-        memset(at->inside, 0, set->words * sizeof *at->inside);
-        uint32_t n = token_set_exits(set, false, bytes, at->inside, at->exits, REGION_EXITS);
-        uint32_t room = n < REGION_EXITS ? REGION_EXITS - n : 0;
-        at->n_exits =
-            n + token_set_exits(set, true, bytes, NULL, room ? at->exits + n : NULL, room);
+        Region *own = replace(r);
+        region_make(own, r->set, bytes, r->spare);
+        own->used = ++r->clock;
+        at = own;
     }
-    if (at) at->used = ++r->clock;
-    return at && at->n_exits <= REGION_EXITS ? at : NULL;
+    return at && !at->useless ? at : NULL;
+}
+
+static void keep_inside(Sweep *s, const TokenSet *set, uint32_t id)
+{
+    if (s->n_inside == SWEEP_INSIDE) { /* many: as a set */
+        memset(s->inside, 0, set->words * sizeof *s->inside);
+        for (uint32_t i = 0; i < SWEEP_INSIDE; i++) token_set_add(s->inside, s->list[i] >> 5);
+    }
+    if (s->n_inside < SWEEP_INSIDE)
+        s->list[s->n_inside] = id << 5 | (set->at[id + 1] - set->at[id] - 1);
+    else
+        token_set_add(s->inside, id);
+    s->n_inside++;
 }
 
 static void make_sweep(Sweep *s, const TokenSet *set)
@@ -183,20 +152,18 @@ static void make_sweep(Sweep *s, const TokenSet *set)
     const uint32_t *order = set->plain.order, end = nodes[nodes[s->root].skip].first;
     const uint64_t low = ~s->bytes[0], high = ~s->bytes[1];
     const uint64_t leave_low = low & s->leave.bytes[0], leave_high = high & s->leave.bytes[1];
-    uint64_t *inside = s->inside;
-    memset(inside, 0, set->words * sizeof *inside);
-    s->n_others = 0;
+    s->n_others = s->n_inside = 0;
     for (uint32_t i = nodes[s->root].first; i < end && s->n_others < SWEEP_OTHERS; i++) {
         uint64_t t_low = tails[i].bytes[0], t_high = tails[i].bytes[1];
-        bool good = !((t_low & low) | (t_high & high)); /* every second: without a branch on it */
-        inside[order[i] / 64] |= (uint64_t)good << (order[i] % 64);
+        if (!((t_low & low) | (t_high & high))) keep_inside(s, set, order[i]);
         if ((t_low & leave_low) | (t_high & leave_high)) s->others[s->n_others++] = order[i];
     }
 }
 
-const Sweep *sweep_of(Regions *r, const TokenSet *set, uint32_t root, const uint64_t bytes[2],
-                      TokenTail leave, uint32_t *cost)
+const Sweep *sweep_of(Regions *r, uint32_t root, const uint64_t bytes[2], TokenTail leave,
+                      uint32_t *cost)
 {
+    const TokenSet *set = r->set;
     Sweep *at = NULL, *oldest = &r->sweeps[0];
     *cost = 1;
     for (int i = 0; i < SWEEP_MOST && !at; i++) {

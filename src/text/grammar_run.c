@@ -43,10 +43,12 @@ bt_status run_open(const Grammar *g, GrammarRun **out, bt_error *err)
     run->work = mem_zalloc(MAX_NODES, sizeof *run->work);
     run->found = mem_zalloc(MAX_NODES, sizeof *run->found);
     run->plain = mem_zalloc(g->n_states, sizeof *run->plain);
+    run->state_reads = mem_zalloc(g->n_states, sizeof *run->state_reads);
     run->node_mask = FIRST_NODES - 1;
     run->config_mask = FIRST_CONFIGS - 1;
     if (!run->nodes || !run->stamp || !run->configs || !run->members || !run->rows ||
-        !run->node_table || !run->config_table || !run->work || !run->found || !run->plain) {
+        !run->node_table || !run->config_table || !run->work || !run->found || !run->plain ||
+        !run->state_reads) {
         run_close(&run);
         return bt_fail_memory(err, "a grammar's states",
                               (uint64_t)MAX_CONFIGS * g->n_classes * 4 + (16u << 20));
@@ -60,6 +62,10 @@ bt_status run_open(const Grammar *g, GrammarRun **out, bt_error *err)
         touch((char *)run->rows + at, rows - at);
     touch(run->node_table, NODE_TABLE * sizeof *run->node_table);
     touch(run->config_table, CONFIG_TABLE * sizeof *run->config_table);
+    touch(run->plain, g->n_states * sizeof *run->plain);
+    touch(run->state_reads, g->n_states * sizeof *run->state_reads);
+    touch(run->work, TOUCHED / 16);
+    touch(run->found, TOUCHED / 16);
     for (unsigned c = 0; c < 256; c++) run->kinds[0][c] = byte_kind_bit(c);
     for (int i = 1; i < 8; i++)
         for (unsigned c = 0; c + (1u << i) <= 256; c++)
@@ -84,6 +90,7 @@ void run_close(GrammarRun **pointer)
     mem_free(run->work);
     mem_free(run->found);
     mem_free(run->plain);
+    mem_free(run->state_reads);
     mem_free(run);
     *pointer = NULL;
 }
@@ -321,22 +328,28 @@ uint32_t run_step(GrammarRun *run, uint32_t config, unsigned char byte)
     return to;
 }
 
-uint64_t run_reads(GrammarRun *run, uint32_t config)
+uint64_t run_state_reads(GrammarRun *run, uint32_t state)
 {
     const Grammar *g = run->g;
+    uint64_t kinds = run->state_reads[state];
+    if (kinds) return kinds;
+    for (uint32_t e = g->first[state]; e < g->first[state + 1]; e++) {
+        uint32_t label = g->edges[e].label, low = label & 0xFF, high = label >> 8;
+        if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
+        int power = 31 - __builtin_clz(high - low + 1);
+        if (power > 7) power = 7;
+        kinds |= run->kinds[power][low] | run->kinds[power][high + 1 - (1u << power)];
+    }
+    return run->state_reads[state] = kinds;
+}
+
+uint64_t run_reads(GrammarRun *run, uint32_t config)
+{
     RunConfig *c = &run->configs[config];
     if (c->reads_known) return c->reads;
     uint64_t kinds = 0;
-    for (uint32_t i = 0; i < c->n; i++) {
-        uint32_t state = run->nodes[run->members[c->first + i]].state;
-        for (uint32_t e = g->first[state]; e < g->first[state + 1]; e++) {
-            uint32_t label = g->edges[e].label, low = label & 0xFF, high = label >> 8;
-            if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
-            int power = 31 - __builtin_clz(high - low + 1);
-            if (power > 7) power = 7;
-            kinds |= run->kinds[power][low] | run->kinds[power][high + 1 - (1u << power)];
-        }
-    }
+    for (uint32_t i = 0; i < c->n; i++)
+        kinds |= run_state_reads(run, run->nodes[run->members[c->first + i]].state);
     c->reads = kinds;
     c->reads_known = true;
     return kinds;
@@ -383,10 +396,10 @@ static const struct {
             {0xED, 0xED, 0x80, 0x9F, 1}, {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
             {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
 
-enum { PLAIN_NOT_ASKED, PLAIN_NONE, PLAIN_PARTS, PLAIN_FIRST }; /* state + PLAIN_FIRST */
+#define NOT_ASKED 0u
 
 /* The state that all bytes of [low, high] lead to from `state`, given that `so_far` is what others
- * led to (PLAIN_NOT_ASKED: none). */
+ * led to (NOT_ASKED: none). */
 static uint32_t alone(const Grammar *g, uint32_t state, unsigned low, unsigned high,
                       uint32_t so_far)
 {
@@ -394,41 +407,39 @@ static uint32_t alone(const Grammar *g, uint32_t state, unsigned low, unsigned h
         bool read = false;
         next = high + 1;
         for (uint32_t e = g->first[state]; e < g->first[state + 1]; e++) {
-            uint32_t label = g->edges[e].label, to = g->edges[e].target + PLAIN_FIRST;
+            uint32_t label = g->edges[e].label, to = g->edges[e].target + RUN_STATES;
             if (label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) continue;
             if (c < (label & 0xFF) || c > label >> 8) {
                 if (c < (label & 0xFF) && next > (label & 0xFF)) next = label & 0xFF;
                 continue;
             }
-            if (so_far != PLAIN_NOT_ASKED && so_far != to) return PLAIN_PARTS;
+            if (so_far != NOT_ASKED && so_far != to) return RUN_MANY_STATES;
             so_far = to;
             read = true;
             if (next > (label >> 8) + 1) next = (label >> 8) + 1;
         }
-        if (!read) return PLAIN_PARTS;
+        if (!read) return RUN_MANY_STATES;
     }
     return so_far;
 }
 
-/* The same past one byte that led to `after` (a state + PLAIN_FIRST), which does nothing else. */
+/* The same past one byte that led to `after` (a state + RUN_STATES), which does nothing else. */
 static uint32_t alone_after(const Grammar *g, uint32_t after, unsigned low, unsigned high,
                             uint32_t so_far)
 {
-    if (after < PLAIN_FIRST) return PLAIN_PARTS;
-    uint32_t state = after - PLAIN_FIRST;
-    if (g->flags[state] & GRAMMAR_ENDS) return PLAIN_PARTS;
+    if (after < RUN_STATES) return RUN_MANY_STATES;
+    uint32_t state = after - RUN_STATES;
+    if (g->flags[state] & GRAMMAR_ENDS) return RUN_MANY_STATES;
     for (uint32_t e = g->first[state]; e < g->first[state + 1]; e++)
-        if (g->edges[e].label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) return PLAIN_PARTS;
+        if (g->edges[e].label & (GRAMMAR_EMPTY | GRAMMAR_CALL)) return RUN_MANY_STATES;
     return alone(g, state, low, high, so_far);
 }
 
-/* What a state by itself makes of plain characters: all lead to one state (+ PLAIN_FIRST), none to
- * any, or neither is plain to see. Most strings are read by such states, and many places by the
- * same. */
-static uint32_t plain_of(GrammarRun *run, uint32_t state)
+/* Most strings are read by states that answer this by themselves, and many places by the same. */
+uint32_t run_plain_state(GrammarRun *run, uint32_t state)
 {
     const Grammar *g = run->g;
-    if (run->plain[state] != PLAIN_NOT_ASKED) return run->plain[state];
+    if (run->plain[state] != NOT_ASKED) return run->plain[state];
     bool any = false;
     for (uint32_t e = g->first[state]; e < g->first[state + 1]; e++) {
         uint32_t label = g->edges[e].label, low = label & 0xFF, high = label >> 8;
@@ -437,16 +448,16 @@ static uint32_t plain_of(GrammarRun *run, uint32_t state)
             !(low >= 0x80 && high < 0xC2))
             any = true;
     }
-    uint32_t to = PLAIN_NONE;
+    uint32_t to = RUN_NO_STATE;
     if (any) {
-        to = alone(g, state, 0x20, 0x21, PLAIN_NOT_ASKED);
-        if (to >= PLAIN_FIRST) to = alone(g, state, 0x23, 0x5B, to);
-        if (to >= PLAIN_FIRST) to = alone(g, state, 0x5D, 0x7F, to);
-        for (size_t i = 0; i < sizeof part / sizeof part[0] && to >= PLAIN_FIRST; i++) {
-            uint32_t at = alone(g, state, part[i].lead, part[i].last, PLAIN_NOT_ASKED);
+        to = alone(g, state, 0x20, 0x21, NOT_ASKED);
+        if (to >= RUN_STATES) to = alone(g, state, 0x23, 0x5B, to);
+        if (to >= RUN_STATES) to = alone(g, state, 0x5D, 0x7F, to);
+        for (size_t i = 0; i < sizeof part / sizeof part[0] && to >= RUN_STATES; i++) {
+            uint32_t at = alone(g, state, part[i].lead, part[i].last, NOT_ASKED);
             unsigned low = part[i].low, high = part[i].high;
             for (int more = part[i].more; more >= 0; more--, low = 0x80, high = 0xBF)
-                at = alone_after(g, at, low, high, more ? PLAIN_NOT_ASKED : to);
+                at = alone_after(g, at, low, high, more ? NOT_ASKED : to);
             to = at;
         }
     }
@@ -460,9 +471,9 @@ static bool plain_alone(GrammarRun *run, uint32_t config, uint32_t *to)
     begin(run);
     for (uint32_t i = 0; i < c.n; i++) {
         RunNode node = run->nodes[run->members[c.first + i]];
-        uint32_t target = plain_of(run, node.state);
-        if (target == PLAIN_PARTS) return false;
-        if (target >= PLAIN_FIRST) visit(run, node_of(run, target - PLAIN_FIRST, node.parent));
+        uint32_t target = run_plain_state(run, node.state);
+        if (target == RUN_MANY_STATES) return false;
+        if (target >= RUN_STATES) visit(run, node_of(run, target - RUN_STATES, node.parent));
     }
     *to = run->n_work ? finish(run) : RUN_DEAD;
     return !run->full;
@@ -487,10 +498,11 @@ uint32_t run_plain(GrammarRun *run, uint32_t config)
 
 /* ---- states ---------------------------------------------------------------------- */
 
-static uint32_t start_config(GrammarRun *run)
+uint32_t run_enter(GrammarRun *run, uint32_t state, uint32_t parent)
 {
+    if (run->full) return RUN_DEAD;
     begin(run);
-    visit(run, node_of(run, run->g->start, 0));
+    visit(run, node_of(run, state, parent));
     return finish(run);
 }
 
@@ -506,7 +518,7 @@ static void hold(GrammarRun *run, RunState *state, uint32_t config)
 void run_state_open(GrammarRun *run, RunState *state)
 {
     run_collect(run);
-    hold(run, state, start_config(run));
+    hold(run, state, run_enter(run, run->g->start, 0));
 }
 
 void run_state_copy(GrammarRun *run, RunState *to, const RunState *from)

@@ -46,7 +46,8 @@ typedef struct GrammarRun {
     uint32_t *members;
     uint32_t *rows; /* n_classes a config: where each class leads */
     uint32_t *node_table, *config_table, *work, *found;
-    uint32_t *plain;                 /* of a state: memory of plain_of in grammar_run.c */
+    uint32_t *plain;                 /* of a state: memory of run_plain_state */
+    uint64_t *state_reads;           /* of a state: memory of run_state_reads */
     uint32_t node_mask, config_mask; /* size of the tables in use, less one */
     uint32_t n_nodes, n_configs, n_members, round, max_configs, start;
     uint32_t n_work, n_found;
@@ -74,6 +75,16 @@ uint64_t run_reads(GrammarRun *run, uint32_t config);
 /* The one config that every plain character leads to: one that stands for itself in JSON text, in
  * UTF-8. RUN_DEAD when none is allowed, RUN_PLAIN_MIXED when they lead to different places. */
 uint32_t run_plain(GrammarRun *run, uint32_t config);
+/* The config of one place and all that is reached from it without reading. */
+uint32_t run_enter(GrammarRun *run, uint32_t state, uint32_t parent);
+/* The kinds of bytes that a state reads. */
+uint64_t run_state_reads(GrammarRun *run, uint32_t state);
+/* What a state by itself makes of plain characters: the state (+ RUN_STATES) that all lead to;
+ * RUN_NO_STATE: none leads anywhere; RUN_MANY_STATES: neither is plain to see. */
+#define RUN_NO_STATE    1u
+#define RUN_MANY_STATES 2u
+#define RUN_STATES      3u
+uint32_t run_plain_state(GrammarRun *run, uint32_t state);
 static inline bool run_ends(const GrammarRun *run, uint32_t config)
 {
     return run->configs[config].ends;

@@ -112,47 +112,51 @@ static bool read_set(Spans *p, const AtomList *set, uint32_t copied)
     return true;
 }
 
-/* The spans of the texts, as a rule that all strings of such lengths share. */
-static uint32_t spans_rule(const Spans *of, const Span *texts, size_t n)
+static void add_key(Buf *key, const Span *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(key, " %zu:", texts[i].size);
+        buf_add(key, texts[i].data, texts[i].size);
+    }
+}
+
+/* The spans of the texts, and the others, as a rule that strings of which the same is said share.
+ */
+static uint32_t spans_rule(Spans *p, const Span *texts, size_t n, const Span *others, size_t n_or)
 {
     CopiedWord words[COPIED_WORDS];
-    Spans p = *of;
-    Schema *s = p.s;
+    Schema *s = p->s;
     bool fresh;
     buf_clear(&s->key);
-    buf_printf(&s->key, "copied %u %u", p.least, p.most);
-    for (size_t i = 0; i < n; i++) {
-        buf_printf(&s->key, " %zu:", texts[i].size);
-        buf_add(&s->key, texts[i].data, texts[i].size);
-    }
+    buf_printf(&s->key, "copied %u %u %zu", p->least, p->most, n);
+    add_key(&s->key, texts, n);
+    add_key(&s->key, others, n_or);
     if (s->key.failed) return schema_no_memory(s), 0;
     uint32_t rule = builder_shared(s->b, (Span){s->key.data, s->key.size}, &fresh);
     if (!fresh) return rule;
     uint32_t open = builder_state(s->b);
-    p.to = s->b->rules[rule].end;
+    p->to = s->b->rules[rule].end;
     builder_bytes(s->b, s->b->rules[rule].start, '"', '"', open);
     size_t n_words = copied_words(texts, n, words);
     for (size_t i = 0; i < n_words && s->status == BT_OK; i++)
-        if (words[i].lead < words[i].text.size) spans_from(&p, words + i, n_words - i, open);
-    buf_close(&p.json);
+        if (words[i].lead < words[i].text.size) spans_from(p, words + i, n_words - i, open);
+    for (size_t i = 0; i < n_or && s->status == BT_OK; i++) {
+        p->at = open;
+        p->n = 0;
+        if (more(p, others[i])) may_end(p);
+    }
     return rule;
 }
 
 void schema_copied(Schema *s, const AtomList *set, uint32_t copied, uint32_t from, uint32_t to)
 {
-    Spans p = {.s = s, .to = to, .least = 1, .most = COPIED_CHARS};
+    Spans p = {.s = s, .least = 1, .most = COPIED_CHARS};
     size_t n, n_or = 0;
     if (!read_set(&p, set, copied)) return;
     uint32_t or = schema_get(s, s->tree.nodes[copied].parent, "x-or");
     Span *texts = texts_of(s, copied, &n), *others = or ? texts_of(s, or, &n_or) : NULL;
-    if (texts) builder_call(s->b, from, spans_rule(&p, texts, n), to);
-    uint32_t open = builder_state(s->b);
-    if (n_or) builder_bytes(s->b, from, '"', '"', open);
-    for (size_t i = 0; i < n_or && s->status == BT_OK; i++) {
-        p.at = open;
-        p.n = 0;
-        if (more(&p, others[i])) may_end(&p);
-    }
+    if (texts && (others || !n_or))
+        builder_call(s->b, from, spans_rule(&p, texts, n, others, n_or), to);
     buf_close(&p.json);
     mem_free(texts);
     mem_free(others);

@@ -135,7 +135,9 @@ static uint32_t next_part(Schema *s, uint32_t node, uint32_t *turn, bool *root, 
     }
     if (*turn >= PART_LISTED) {
         const JsonNode *last = &s->tree.nodes[*turn - PART_LISTED];
-        while (schema_get(s, node, lists[list - PART_LISTS]) != last->parent) list++;
+        while (list < PART_LISTS + 2 &&
+               schema_get(s, node, lists[list - PART_LISTS]) != last->parent)
+            list++;
         list++;
         out = last->next;
     }

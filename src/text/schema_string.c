@@ -244,10 +244,12 @@ uint32_t schema_any_string(Schema *s)
 {
     GrammarBuilder *b = s->b;
     bool fresh;
-    uint32_t rule = builder_shared(b, SPAN("string"), &fresh), loop = builder_state(b);
+    uint32_t rule = builder_shared(b, SPAN("string"), &fresh), loop;
     if (!fresh) return rule;
+    loop = builder_state(b);
     builder_bytes(b, b->rules[rule].start, '"', '"', loop);
     character(b, loop, loop);
+    b->json_string = loop;
     builder_bytes(b, loop, '"', '"', b->rules[rule].end);
     return rule;
 }
@@ -257,7 +259,9 @@ static uint32_t one_character(Schema *s)
     GrammarBuilder *b = s->b;
     bool fresh;
     uint32_t rule = builder_shared(b, SPAN("character"), &fresh);
-    if (fresh) character(b, b->rules[rule].start, b->rules[rule].end);
+    if (!fresh) return rule;
+    b->json_char = b->rules[rule].start;
+    character(b, b->json_char, b->rules[rule].end);
     return rule;
 }
 

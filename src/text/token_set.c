@@ -6,16 +6,12 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "text/token_region.h"
 #include "text/utf8.h"
-
-typedef struct Entry {
-    Span text;
-    uint32_t id;
-} Entry;
 
 static int by_text(const void *left, const void *right)
 {
-    const Entry *a = left, *b = right;
+    const TokenEntry *a = left, *b = right;
     size_t n = a->text.size < b->text.size ? a->text.size : b->text.size;
     int order = n ? memcmp(a->text.data, b->text.data, n) : 0;
     if (order) return order;
@@ -36,9 +32,27 @@ static size_t plain_length(Span text)
     return length <= TOKEN_SET_PLAIN ? length : 0;
 }
 
+static bool list_kids(Trie *trie)
+{
+    uint32_t n = 0;
+    trie->kid = mem_alloc(((size_t)trie->n_roots * 256 + 1) * sizeof *trie->kid);
+    trie->kid_byte = mem_alloc((size_t)trie->n_roots * 256 + 1);
+    bool good = trie->kid && trie->kid_byte;
+    for (uint32_t r = 0; r < trie->n_roots && good; r++) {
+        uint32_t end = trie->nodes[trie->root[r]].skip;
+        trie->first_kid[r] = n;
+        for (uint32_t i = trie->root[r] + 1; i < end; i = trie->nodes[i].skip) {
+            trie->kid_byte[n] = trie->nodes[i].byte;
+            trie->kid[n++] = i;
+        }
+        trie->first_kid[r + 1] = n;
+    }
+    return good;
+}
+
 /* Entries are sorted. Every node is opened once, when the first text that goes through it comes;
  * `open` holds the nodes on the way to the last text. */
-static bool build(Trie *trie, const Entry *entries, uint32_t n)
+static bool build(Trie *trie, const TokenEntry *entries, uint32_t n)
 {
     uint32_t open[TOKEN_SET_LONGEST] = {0};
     uint64_t most = 0;
@@ -71,28 +85,7 @@ static bool build(Trie *trie, const Entry *entries, uint32_t n)
     }
     TrieNode *fit = mem_realloc(trie->nodes, (trie->n_nodes + 1) * sizeof *fit);
     if (fit) trie->nodes = fit;
-    return true;
-}
-
-uint32_t token_set_exits(const TokenSet *set, bool rest, const uint64_t bytes[2], uint64_t *inside,
-                         TokenExit *out, uint32_t most)
-{
-    const Trie *trie = rest ? &set->rest : &set->plain;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < trie->n_nodes;) {
-        const TrieNode *node = &trie->nodes[i];
-        bool in = node->byte < 0x80 && bytes[node->byte / 64] >> (node->byte % 64) & 1;
-        if (in && node->depth <= TOKEN_SET_ALIKE) {
-            for (uint32_t k = 0, ends = trie_ends(trie, i); inside && k < ends; k++)
-                token_set_add(inside, trie->order[node->first + k]);
-            i++;
-            continue;
-        }
-        if (n < most) out[n] = (TokenExit){i, node->byte, (uint8_t)node->depth, rest};
-        n++;
-        i = node->skip;
-    }
-    return n;
+    return list_kids(trie);
 }
 
 static uint32_t plain_beginning(Span text)
@@ -105,31 +98,36 @@ static uint32_t plain_beginning(Span text)
     return n;
 }
 
-/* Makes the trie of what follows the plain beginnings; `rest` is used up. */
-static bool find_after(TokenSet *set, Entry *rest, uint32_t n)
+bool token_after_build(TokenAfter *after, TokenEntry *entries, uint32_t n)
 {
     uint64_t below[TOKEN_SET_LONGEST + 2] = {0};
-    const Trie *trie = &set->after;
+    const Trie *trie = &after->trie;
+    qsort(entries, n, sizeof *entries, by_text);
+    if (!build(&after->trie, entries, n)) return false;
+    after->before = mem_alloc(n + 1);
+    after->befores = mem_zalloc(trie->n_nodes + 1, sizeof *after->befores);
+    if (!after->before || !after->befores) return false;
+    for (uint32_t i = 0; i < n; i++) after->before[i] = entries[i].before;
+    for (uint32_t i = trie->n_nodes; i-- > 0;) {
+        const TrieNode *node = &trie->nodes[i];
+        after->befores[i] = below[node->depth + 1];
+        below[node->depth + 1] = 0;
+        for (uint32_t k = node->first; k < trie->nodes[i + 1].first; k++)
+            after->befores[i] |= (uint64_t)1 << after->before[k];
+        below[node->depth] |= after->befores[i];
+    }
+    return true;
+}
+
+/* Makes the trie of what follows the plain beginnings; `rest` is used up. */
+static bool find_after(TokenSet *set, TokenEntry *rest, uint32_t n)
+{
     for (uint32_t i = 0; i < n; i++) {
         uint32_t begin = plain_beginning(rest[i].text);
         rest[i].text = (Span){rest[i].text.data + begin, rest[i].text.size - begin};
+        rest[i].before = (uint8_t)begin;
     }
-    qsort(rest, n, sizeof *rest, by_text);
-    if (!build(&set->after, rest, n)) return false;
-    set->before = mem_alloc(n + 1);
-    set->befores = mem_zalloc(trie->n_nodes + 1, sizeof *set->befores);
-    if (!set->before || !set->befores) return false;
-    for (uint32_t i = 0; i < n; i++)
-        set->before[i] = (uint8_t)plain_beginning(token_set_text(set, trie->order[i]));
-    for (uint32_t i = trie->n_nodes; i-- > 0;) {
-        const TrieNode *node = &trie->nodes[i];
-        set->befores[i] = below[node->depth + 1];
-        below[node->depth + 1] = 0;
-        for (uint32_t k = node->first; k < trie->nodes[i + 1].first; k++)
-            set->befores[i] |= (uint64_t)1 << set->before[k];
-        below[node->depth] |= set->befores[i];
-    }
-    return true;
+    return token_after_build(&set->after, rest, n);
 }
 
 static bool find_tails(TokenSet *set, uint32_t n)
@@ -153,12 +151,12 @@ static bool find_tails(TokenSet *set, uint32_t n)
 /* Splits the tokens into the two tries and fills the sets. */
 static bool fill(TokenSet *set)
 {
-    Entry *plain = mem_alloc((set->n + 1) * sizeof *plain);
-    Entry *rest = mem_alloc((set->n + 1) * sizeof *rest);
+    TokenEntry *plain = mem_alloc((set->n + 1) * sizeof *plain);
+    TokenEntry *rest = mem_alloc((set->n + 1) * sizeof *rest);
     uint32_t n_plain = 0, n_rest = 0;
     bool good = plain && rest;
     for (uint32_t id = 0; good && id < set->n; id++) {
-        Entry entry = {token_set_text(set, id), id};
+        TokenEntry entry = {token_set_text(set, id), id, 0};
         if (!entry.text.size || entry.text.size > TOKEN_SET_LONGEST) continue;
         size_t length = plain_length(entry.text);
         if (!length) {
@@ -175,6 +173,8 @@ static bool fill(TokenSet *set)
         qsort(rest, n_rest, sizeof *rest, by_text);
         good = build(&set->plain, plain, n_plain) && build(&set->rest, rest, n_rest) &&
                find_after(set, rest, n_rest) && find_tails(set, n_plain);
+        for (uint32_t i = 0; i < n_rest; i++) rest[i].text = token_set_text(set, rest[i].id);
+        good = good && token_set_find_strings(set, rest, n_rest) && region_store_open(set);
     }
     mem_free(plain);
     mem_free(rest);
@@ -250,21 +250,35 @@ bt_status token_set_open(const Tokenizer *tok, TokenSet **out, bt_error *err)
     return finish(set, &bytes, out, err);
 }
 
+static void close_trie(Trie *trie)
+{
+    mem_free(trie->nodes);
+    mem_free(trie->order);
+    mem_free(trie->kid);
+    mem_free(trie->kid_byte);
+}
+
+static void close_after(TokenAfter *after)
+{
+    close_trie(&after->trie);
+    mem_free(after->before);
+    mem_free(after->befores);
+}
+
 void token_set_close(TokenSet **pointer)
 {
     TokenSet *set = *pointer;
     if (!set) return;
+    region_store_close(set);
+    close_after(&set->after);
+    close_after(&set->close);
+    mem_free(set->inner);
+    mem_free(set->odd);
     mem_free(set->at);
     mem_free(set->bytes);
-    mem_free(set->rest.nodes);
-    mem_free(set->rest.order);
-    mem_free(set->plain.nodes);
-    mem_free(set->plain.order);
+    close_trie(&set->rest);
+    close_trie(&set->plain);
     mem_free(set->tails);
-    mem_free(set->after.nodes);
-    mem_free(set->after.order);
-    mem_free(set->before);
-    mem_free(set->befores);
     mem_free(set->up_to);
     mem_free(set->ends);
     mem_free(set);

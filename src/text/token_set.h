@@ -29,15 +29,23 @@ typedef struct Trie {
     uint32_t *order;    /* ids by text */
     uint32_t root[256]; /* the nodes of depth 1, apart from what lies between them */
     uint8_t root_byte[256];
+    uint32_t *kid; /* the nodes of depth 2, likewise, by root */
+    uint8_t *kid_byte;
+    uint32_t first_kid[257];
 } Trie;
 
-/* A node that is the first on its way whose byte is not of a set of ASCII characters, or the first
- * that is deeper than TOKEN_SET_ALIKE. */
-typedef struct TokenExit {
-    uint32_t node;
-    uint8_t byte, depth; /* depth: bytes, this one included */
-    bool rest;           /* of the trie TokenSet.rest */
-} TokenExit;
+/* What follows the beginnings of tokens: a trie of that, and of each token how many characters
+ * (of which kind, its owner says) come before. */
+typedef struct TokenAfter {
+    Trie trie;
+    uint8_t *before;   /* of trie.order, at most 63 */
+    uint64_t *befores; /* of a node: bit k: a token with k of them goes through it */
+} TokenAfter;
+
+/* A token inside a JSON string, from the beginning of a character on. */
+typedef struct TokenInner {
+    uint32_t id, chars; /* at most 254; the last may be begun only */
+} TokenInner;
 
 /* ASCII characters of a text after its first. */
 typedef struct TokenTail {
@@ -54,13 +62,21 @@ typedef struct TokenSet {
     uint32_t *at; /* n + 1: where the bytes of a token begin; control tokens start with 0xFF */
     char *bytes;
     Trie rest, plain;
-    Trie after;        /* `rest` without the plain ASCII characters that its tokens begin with */
-    uint8_t *before;   /* how many these are (at most TOKEN_SET_PLAIN), of after.order */
-    uint64_t *befores; /* of the nodes of `after`: bit k: there is a token with k of them */
-    TokenTail *tails;  /* of the tokens of plain.order */
-    uint64_t *up_to;   /* TOKEN_SET_PLAIN sets: plain tokens of at most k + 1 characters */
-    uint64_t *ends;    /* tokens that end an answer */
+    TokenAfter after; /* `rest` past the (at most TOKEN_SET_PLAIN) plain ASCII characters that its
+                       * tokens begin with */
+    TokenTail *tails; /* of the tokens of plain.order */
+    uint64_t *up_to;  /* TOKEN_SET_PLAIN sets: plain tokens of at most k + 1 characters */
+    uint64_t *ends;   /* tokens that end an answer */
+    /* Of `rest`, inside JSON strings (token_string.c): */
+    TokenInner *inner; /* those that stay inside, by `chars` */
+    uint32_t n_inner;
+    TokenAfter close; /* those that close the string, from the quote on */
+    uint32_t *odd;    /* longer ones: 255 characters, or 64 before the quote */
+    uint32_t n_odd;
+    struct RegionStore *regions; /* token_region.h */
 } TokenSet;
+
+typedef struct RegionStore RegionStore;
 
 bt_status token_set_open(const Tokenizer *tok, TokenSet **out, bt_error *err);
 /* The same from texts (control: NULL or a flag each; ends: NULL or a flag each), for tests. */
@@ -68,10 +84,19 @@ bt_status token_set_of(const Span *texts, const bool *control, const bool *ends,
                        TokenSet **out, bt_error *err);
 void token_set_close(TokenSet **set);
 
-/* The exits from a set of plain ASCII characters in a trie: the first `most` are written to `out`.
- * Gives how many there are. `inside` (or NULL): tokens before them are added to it. */
-uint32_t token_set_exits(const TokenSet *set, bool rest, const uint64_t bytes[2], uint64_t *inside,
-                         TokenExit *out, uint32_t most);
+/* ---- parts of opening ---- */
+
+typedef struct TokenEntry {
+    Span text;
+    uint32_t id;
+    uint8_t before; /* TokenAfter.before */
+} TokenEntry;
+
+/* Sorts the entries; false: no memory. */
+bool token_after_build(TokenAfter *after, TokenEntry *entries, uint32_t n);
+/* Finds `inner`, `close` and `odd` among the entries of `rest`, which it uses up (token_string.c).
+ */
+bool token_set_find_strings(TokenSet *set, TokenEntry *rest, uint32_t n);
 
 static inline Span token_set_text(const TokenSet *set, uint32_t id)
 {

@@ -270,6 +270,10 @@ static TokenSet *random_tokens(void)
                                          "@",
                                          "\xed",
                                          "\xf4\x8f",
+                                         "\\n",
+                                         "\\ud83",
+                                         "d\\udc0",
+                                         "0e9",
                                          "aaaaaaaaaaaaaaaaaaaaa",
                                          "bcbcbcbcbc"};
     static char text[N_TOKENS][12 * 24];
@@ -327,6 +331,16 @@ static void sets_are_exact(void **state)
         "root ::= ([ -~] | \"\\n\"){30,34} [a-w]* \"x\"",
         "root ::= \"\\\"\" ([^\"\\\\\\x00-\\x1f] | \"\\\\\" [\"\\\\nu]){3,300} \"\\\",\"",
         "root ::= ([a-z] | [b-y0-9] | [a-z]+ \"-\")* \"A\"",
+        "root ::= %json {\"type\": \"string\"} \",\" %json {}",
+        "root ::= (%json {\"type\": \"string\", \"maxLength\": 7} [,:]?)*",
+        "root ::= (%json {\"type\": \"string\", \"minLength\": 3, \"maxLength\": 90} \",\")*",
+        "root ::= (%json {\"type\": \"string\", \"minLength\": 2} \"}\")*",
+        "root ::= %json {\"maxLength\": 400, \"minLength\": 300} | \"\\\"a1\"",
+        "root ::= %json {\"anyOf\": [{\"maxLength\": 3}, {\"pattern\": \"^[^1]*$\"}]}+",
+        "root ::= (%json {\"pattern\": \"^[a-zA-Z0-9,:]{1,30}( [a-z]+)*$\"} [1 ])*",
+        "root ::= (%json {\"pattern\": \"^.{0,9}[0-9a-c]{2}$\"} \"\\n\")* %json {\"format\": "
+        "\"uri\"}",
+        "root ::= (%json {\"type\": \"string\", \"x-copied\": [\"a name, 10 bc a b\"]} \".\")*",
     };
     seed_ = 7;
     TokenSet *set = random_tokens();
