@@ -32,25 +32,11 @@ static const Tokenizer *tokenizer(void)
     tokens[256] = SPAN("<|im_start|>");
     tokens[257] = SPAN("<|im_end|>");
     types[256] = types[257] = TOK_CONTROL;
-    const TokSource source = {.model = SPAN("gpt2"),
-                              .pre = SPAN("qwen2"),
-                              .tokens = tokens,
-                              .n_tokens = 258,
-                              .types = types,
-                              .bos = -1,
-                              .eos = 257,
-                              .unk = -1,
-                              .sep = -1,
-                              .pad = -1,
-                              .cls = -1,
-                              .mask = -1,
-                              .eot = -1,
-                              .eom = -1,
-                              .add_bos = -1,
-                              .add_eos = -1,
-                              .add_space_prefix = -1,
-                              .remove_extra_whitespaces = -1,
-                              .clean_spaces = -1};
+    TokSource source = tok_source(SPAN("gpt2"), SPAN("qwen2"));
+    source.tokens = tokens;
+    source.n_tokens = 258;
+    source.types = types;
+    source.eos = 257;
     promise(tok_open(&source, &tok, NULL) == BT_OK);
     return tok;
 }

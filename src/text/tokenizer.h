@@ -40,6 +40,27 @@ typedef struct TokSource {
     int add_bos, add_eos, add_space_prefix, remove_extra_whitespaces, clean_spaces;
 } TokSource;
 
+/* A source of which nothing but its model and cutting is said. */
+static inline TokSource tok_source(Span model, Span pre)
+{
+    return (TokSource){.model = model,
+                       .pre = pre,
+                       .bos = -1,
+                       .eos = -1,
+                       .unk = -1,
+                       .sep = -1,
+                       .pad = -1,
+                       .cls = -1,
+                       .mask = -1,
+                       .eot = -1,
+                       .eom = -1,
+                       .add_bos = -1,
+                       .add_eos = -1,
+                       .add_space_prefix = -1,
+                       .remove_extra_whitespaces = -1,
+                       .clean_spaces = -1};
+}
+
 typedef struct Tokenizer Tokenizer;
 
 bt_status tok_open(const TokSource *source, Tokenizer **out, bt_error *err);

@@ -164,25 +164,12 @@ static bt_status open_boot(Learning *l, bt_error *err)
         l->tokens[n] = l->own[i].text;
         l->types[n] = l->own[i].marker ? TOK_USER : TOK_CONTROL;
     }
-    const TokSource source = {.model = SPAN("gpt2"),
-                              .pre = span_of(pre_of(l->options)),
-                              .tokens = l->tokens,
-                              .n_tokens = n,
-                              .types = l->types,
-                              .bos = -1,
-                              .eos = own_id(l, 256, "<|endoftext|>"),
-                              .unk = -1,
-                              .sep = -1,
-                              .pad = -1,
-                              .cls = -1,
-                              .mask = -1,
-                              .eot = -1,
-                              .eom = -1,
-                              .add_bos = 0,
-                              .add_eos = 0,
-                              .add_space_prefix = -1,
-                              .remove_extra_whitespaces = -1,
-                              .clean_spaces = -1};
+    TokSource source = tok_source(SPAN("gpt2"), span_of(pre_of(l->options)));
+    source.tokens = l->tokens;
+    source.n_tokens = n;
+    source.types = l->types;
+    source.eos = own_id(l, 256, "<|endoftext|>");
+    source.add_bos = source.add_eos = 0;
     return tok_open(&source, &l->boot, err);
 }
 

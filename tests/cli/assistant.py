@@ -5,12 +5,10 @@ import os
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 
-from chat import BANTAM, has_terminals
-from terminal import Terminal
+from chat import BANTAM
+from terminal import Terminal, run_tests
 
 SCRIPTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scripted_model.py")
 
@@ -136,25 +134,5 @@ TESTS = [carries_out_and_remembers_calls, rings_while_a_chat_is_open,
          the_one_in_the_program]
 
 
-def main():
-    print(f"1..{len(TESTS)}", flush=True)
-    for number, test in enumerate(TESTS, 1):
-        name = test.__name__.replace("_", " ")
-        if not has_terminals():
-            print(f"ok {number} - {name} # SKIP no pseudo-terminals here", flush=True)
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            os.chdir(folder)
-            try:
-                skipped = test()
-                print(f"ok {number} - {name}" + (f" # SKIP {skipped}" if skipped else ""),
-                      flush=True)
-            except (AssertionError, OSError, KeyError, ValueError):
-                print(f"not ok {number} - {name}", flush=True)
-                for line in traceback.format_exc().splitlines():
-                    print(f"# {line}", flush=True)
-            os.chdir("/")
-
-
 if __name__ == "__main__":
-    main()
+    run_tests(TESTS)

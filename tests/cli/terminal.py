@@ -1,11 +1,13 @@
-"""A program on a pseudo-terminal: type, and wait for what it shows."""
+"""A program on a pseudo-terminal: type, and wait for what it shows. run_tests tells TAP."""
 import codecs
 import os
 import pty
 import re
 import select
 import signal
+import tempfile
 import time
+import traceback
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
@@ -100,3 +102,37 @@ class Terminal:
                 os.kill(self.pid, signal.SIGKILL)
                 raise AssertionError(f"does not end; terminal: {self.talk[-600:]!r}")
         return self.status
+
+
+def has_terminals():
+    """A bare chroot has no /dev/pts."""
+    try:
+        for end in os.openpty():
+            os.close(end)
+    except OSError:
+        return False
+    return True
+
+
+def run_tests(tests, prepare=None):
+    """Each test in an empty folder of its own, after `prepare`. What it returns, if anything, is
+    why it was skipped."""
+    print(f"1..{len(tests)}", flush=True)
+    for number, test in enumerate(tests, 1):
+        name = test.__name__.replace("_", " ")
+        if not has_terminals():
+            print(f"ok {number} - {name} # SKIP no pseudo-terminals here", flush=True)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            try:
+                if prepare:
+                    prepare()
+                skipped = test()
+                print(f"ok {number} - {name}" + (f" # SKIP {skipped}" if skipped else ""),
+                      flush=True)
+            except (AssertionError, OSError, KeyError, ValueError):
+                print(f"not ok {number} - {name}", flush=True)
+                for line in traceback.format_exc().splitlines():
+                    print(f"# {line}", flush=True)
+            os.chdir("/")

@@ -57,25 +57,10 @@ const char *small_show(const Tokenizer *t, const char *text, bool special)
 void small_clear(Small *v, const char *model, const char *pre)
 {
     memset(v, 0, sizeof(*v));
-    v->source = (TokSource){.model = span_of(model),
-                            .pre = span_of(pre),
-                            .tokens = v->tokens,
-                            .merges = v->merges,
-                            .types = v->types,
-                            .bos = -1,
-                            .eos = -1,
-                            .unk = -1,
-                            .sep = -1,
-                            .pad = -1,
-                            .cls = -1,
-                            .mask = -1,
-                            .eot = -1,
-                            .eom = -1,
-                            .add_bos = -1,
-                            .add_eos = -1,
-                            .add_space_prefix = -1,
-                            .remove_extra_whitespaces = -1,
-                            .clean_spaces = -1};
+    v->source = tok_source(span_of(model), span_of(pre));
+    v->source.tokens = v->tokens;
+    v->source.merges = v->merges;
+    v->source.types = v->types;
 }
 
 int32_t small_token(Small *v, const char *text, int32_t type, float score)
