@@ -104,11 +104,14 @@ static bt_status list(const PrefixDisk *d, Found **out, size_t *n, bt_error *err
 /* The fields of a name; false: not one that we wrote. */
 static bool parse(const char *name, PrefixKey *key, uint64_t *hash)
 {
-    unsigned long long kind, principal, adapters, tokens;
-    if (sscanf(name, "%16llx-%16llx-%16llx-%16llx", &kind, &principal, &adapters, &tokens) != 4)
-        return false;
-    *key = (PrefixKey){principal, adapters};
-    *hash = tokens;
+    uint64_t fields[4];
+    for (int i = 0; i < 4; i++) {
+        char *end;
+        fields[i] = strtoull(name + i * (ptrdiff_t)17, &end, 16);
+        if (end != name + i * (ptrdiff_t)17 + 16 || *end != (i < 3 ? '-' : '.')) return false;
+    }
+    *key = (PrefixKey){fields[1], fields[2]};
+    *hash = fields[3];
     return true;
 }
 

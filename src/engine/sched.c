@@ -11,6 +11,7 @@
 #include "engine/sched_parts.h"
 
 enum { DEFAULT_SEQUENCES = 16, DEFAULT_PREFILL = 128, DEFAULT_QUEUE = 512 };
+#define SECOND           1000000000L /* nanoseconds */
 #define MOST_LOGIT_BYTES ((uint64_t)64 << 20)
 
 /* ---- opening ---- */
@@ -352,8 +353,8 @@ void sched_wait(Sched *s, int ms)
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000l;
-    if (until.tv_nsec >= 1000000000l) until.tv_nsec -= 1000000000l, until.tv_sec++;
+    until.tv_nsec += ms % 1000 * 1000000L;
+    if (until.tv_nsec >= SECOND) until.tv_nsec -= SECOND, until.tv_sec++;
     pthread_mutex_lock(&s->lock);
     while (!s->woken && pthread_cond_timedwait(&s->wakes, &s->lock, &until) != ETIMEDOUT) continue;
     pthread_mutex_unlock(&s->lock);

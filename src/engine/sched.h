@@ -8,7 +8,9 @@
  *
  * Who comes first: the larger priority (those that wait rise: after every 32 admissions by one);
  * among equals the principal with the fewest requests running, then the one that was served longest
- * ago; then the older request. When memory for layer state runs out, first what is only remembered
+ * ago; then the older request. A request of higher priority, or whose principal has none running
+ * where another has several, need not wait for an end: the youngest of those steps back for it,
+ * one a step. When memory for layer state runs out, first what is only remembered
  * goes, then the youngest request of the least priority steps back and is read again later; its
  * answer goes on where it was.
  *
@@ -79,8 +81,11 @@ typedef struct SchedUsage {
 typedef struct SchedRequest {
     const bt_token *prompt; /* copied */
     size_t n_prompt;        /* at least 1 */
-    int32_t n_predict;      /* most tokens of the answer; -1: until the context ends; 0: none, the
-                             * prompt is read and remembered */
+    size_t n_stable;   /* the next turn will begin with so many of these (what comes after opens
+                        * the answer, and may be written otherwise then); 0: not known. Models
+                        * that forget can go back there */
+    int32_t n_predict; /* most tokens of the answer; -1: until the context ends; 0: none, the
+                        * prompt is read and remembered */
     bt_sampler_options sampling; /* bias is copied; the prompt's tokens count for penalties */
     bt_grammar *grammar;         /* held by the request; NULL: none */
     int32_t n_top;   /* top log-probabilities wanted with each token, at most SCHED_MOST_TOP; 0: the

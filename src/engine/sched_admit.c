@@ -59,7 +59,7 @@ void sched_leave(Sched *s, Request *r, bool remember)
     }
 }
 
-bt_status sched_step_back(Sched *s, Request *r, int32_t held)
+bt_status sched_step_back(Sched *s, Request *r, int32_t held, bool remember)
 {
     if (held > r->n_tokens) { /* a part of the answer was fed too */
         bt_token *all = mem_realloc(r->tokens, (size_t)held * sizeof *all);
@@ -68,7 +68,7 @@ bt_status sched_step_back(Sched *s, Request *r, int32_t held)
         r->tokens = all;
         r->n_tokens = held;
     }
-    sched_leave(s, r, false);
+    sched_leave(s, r, remember);
     r->mark = 0;
     sched_put_back(s, r);
     s->counted.n_stepped_back++;
@@ -282,13 +282,50 @@ static bool admit(Sched *s, Request *r)
     return true;
 }
 
+/* Who has to make way for the request: one of lower priority that has not risen to it, or one of a
+ * client that has several running where the request's has none; of these the youngest. NULL:
+ * nobody. */
+static Request *makes_way(const Sched *s, const Request *r)
+{
+    Request *best = NULL;
+    int64_t own = level(s, r), least = 0;
+    int32_t most = 0;
+    for (int32_t i = 0; i < s->n_running; i++) {
+        Request *v = s->running[i];
+        int64_t theirs = level(s, v);
+        bool lower = v->asked.priority < r->asked.priority && theirs < own;
+        bool crowd = v->asked.priority <= r->asked.priority && r->client->n_running == 0 &&
+                     v->client->n_running > 1;
+        if (!lower && !crowd) continue;
+        int32_t n = lower ? INT32_MAX : v->client->n_running;
+        bool better = n > most || (n == most && lower && theirs < least);
+        bool equal = n == most && (!lower || theirs == least) && (best && v->id > best->id);
+        if (!best || better || equal) {
+            best = v;
+            most = n;
+            least = theirs;
+        }
+    }
+    return best;
+}
+
+static bool make_way(Sched *s, const Request *r)
+{
+    Request *v = makes_way(s, r);
+    return v && !sched_step_back(s, v, bt_session_length(s->session, v->slot), true);
+}
+
 void sched_admit(Sched *s)
 {
     enum { MOST_TRIES = 64 }; /* beyond free sequences: looking costs too */
+    bool asked = false;       /* one a step makes way */
     Request *r;
     pthread_mutex_lock(&s->lock);
     for (r = s->waiting; r; r = r->next_waiting) r->deferred = false;
     pthread_mutex_unlock(&s->lock);
-    for (int32_t tries = s->n_sequences + MOST_TRIES; tries > 0; tries--)
-        if (s->n_running >= s->most_running || !(r = choose(s)) || !admit(s, r)) return;
+    for (int32_t tries = s->n_sequences + MOST_TRIES; tries > 0 && (r = choose(s)); tries--) {
+        if (s->n_running < s->most_running && admit(s, r)) continue;
+        if (asked || !make_way(s, r)) return;
+        asked = true;
+    }
 }

@@ -43,6 +43,7 @@ typedef struct Request {
 
     bt_token *tokens; /* what is to be read: the prompt, after stepping back all that was fed */
     int32_t n_tokens;
+    int32_t stable;         /* n_stable, or 0 */
     int32_t n_prompt, most; /* most: tokens that it may deliver */
     int32_t slot;
     bool chosen; /* `next` is the next token to be fed; else the last of `tokens` gives logits */
@@ -130,9 +131,10 @@ void sched_admit(Sched *s);
 /* Forgets the remembered sequence that was not used for the longest time, but `but`. False: there
  * is none. */
 bool sched_evict(Sched *s, int32_t but);
-/* A running request that was fed `held` tokens gives up its sequence and waits again, to be read
- * anew. BT_E_MEMORY: it could not be; it still runs. */
-bt_status sched_step_back(Sched *s, Request *r, int32_t held);
+/* A running request that was fed `held` tokens gives up its sequence and waits again, to go on
+ * where it was: from what is remembered of it, with `remember`, as long as nobody needs the memory;
+ * else it is read anew. BT_E_MEMORY: it could not; it still runs. */
+bt_status sched_step_back(Sched *s, Request *r, int32_t held, bool remember);
 /* The request leaves its sequence, which is remembered if it may be; out of `running`. */
 void sched_leave(Sched *s, Request *r, bool remember);
 

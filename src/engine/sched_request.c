@@ -92,6 +92,7 @@ bt_status request_open(Sched *s, const SchedRequest *a, Request **out, bt_error 
     r->slot = SCHED_NO_SLOT;
     r->key.principal = a->principal;
     r->n_prompt = r->n_tokens = (int32_t)a->n_prompt;
+    r->stable = a->n_stable < a->n_prompt ? (int32_t)a->n_stable : 0;
     r->most = s->n_ctx - r->n_prompt;
     if (a->n_predict >= 0 && a->n_predict < r->most) r->most = a->n_predict;
     r->usage.prompt = r->n_prompt;

@@ -45,18 +45,17 @@ static void add_answers(Sched *s, int32_t most)
 /* Where reading has to pause, so that layers that forget can come back there. */
 static int32_t next_stop(const Request *r, int32_t held)
 {
-    int32_t stop = r->n_tokens,
-            every = (held / SCHED_CHECKPOINT_EVERY + 1) * SCHED_CHECKPOINT_EVERY;
-    if (every < stop) stop = every;
-    if (r->mark > held && r->mark < stop) stop = r->mark;
-    if (held < r->n_tokens - 1 && r->n_tokens - 1 < stop) stop = r->n_tokens - 1;
+    int32_t every = (held / SCHED_CHECKPOINT_EVERY + 1) * SCHED_CHECKPOINT_EVERY;
+    int32_t places[] = {every, r->mark, r->stable, r->n_tokens - 1}, stop = r->n_tokens;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (places[i] > held && places[i] < stop) stop = places[i];
     return stop;
 }
 
 static bool is_stop(const Request *r, int32_t held)
 {
-    return held <= r->n_tokens &&
-           (held % SCHED_CHECKPOINT_EVERY == 0 || held == r->mark || held == r->n_tokens - 1);
+    return held <= r->n_tokens && (held % SCHED_CHECKPOINT_EVERY == 0 || held == r->mark ||
+                                   held == r->stable || held == r->n_tokens - 1);
 }
 
 /* Adds at most `most` rows of what the request has to read; how many. */
@@ -162,7 +161,7 @@ static void plan_within(Sched *s)
         s->turn = turn;
         if (sched_evict(s, SCHED_NO_SLOT)) continue;
         Request *r = victim(s);
-        if (r && !sched_step_back(s, r, bt_session_length(s->session, r->slot))) continue;
+        if (r && !sched_step_back(s, r, bt_session_length(s->session, r->slot), false)) continue;
         bt_fail(&err, r ? BT_E_MEMORY : BT_E_INTERNAL, "no memory is left for %d tokens more",
                 s->n_rows);
         sched_end(s, r ? r : s->running[0], SCHED_END_ERROR, &err);
@@ -251,7 +250,8 @@ static void run(Sched *s, Part *parts, int32_t n)
         Request *r = parts[i].request;
         if (bt_session_length(s->session, r->slot) == parts[i].held)
             run(s, &parts[i], 1);
-        else if (sched_step_back(s, r, parts[i].held)) /* what it held was lost with the step */
+        else if (sched_step_back(s, r, parts[i].held,
+                                 false)) /* what it held was lost with the step */
             sched_end(s, r, SCHED_END_ERROR, &err);
     }
 }

@@ -41,8 +41,10 @@ bool group_open(Group *g)
     g->end = mem_zalloc(holders, sizeof *g->end);
     g->shares = mem_zalloc(blocks, sizeof *g->shares);
     g->free_list = mem_zalloc(blocks, sizeof *g->free_list);
+    g->asked = mem_zalloc(blocks, sizeof *g->asked);
     if (g->block_bytes <= SIZE_MAX / 2 / blocks) g->pool = os_pages_alloc(blocks * g->block_bytes);
-    if (!g->tables || !g->begin || !g->end || !g->shares || !g->free_list || !g->pool) return false;
+    if (!g->tables || !g->begin || !g->end || !g->shares || !g->free_list || !g->asked || !g->pool)
+        return false;
     for (int32_t i = 0; i < g->n_blocks; i++) g->free_list[i] = g->n_blocks - 1 - i;
     g->n_free = g->n_blocks;
     return true;
@@ -56,6 +58,7 @@ void group_close(Group *g)
     mem_free(g->end);
     mem_free(g->shares);
     mem_free(g->free_list);
+    mem_free(g->asked);
 }
 
 static void release(Group *g, int32_t block)
@@ -111,18 +114,40 @@ void group_cut(Group *g, int32_t holder, int32_t length)
     if (g->begin[holder] > g->end[holder]) g->begin[holder] = g->end[holder];
 }
 
-int32_t group_need(const Group *g, int32_t holder, int32_t length, int32_t n)
+/* New blocks at the end. */
+static int32_t missing(const Group *g, int32_t holder, int32_t length, int32_t n)
 {
-    int32_t end = g->recurrent ? 1 : blocks_of(length + n), need = end - g->end[holder];
-    /* the last block, if others share it, is copied */
-    if (n > 0 && g->end[holder] > 0 && (g->recurrent || length % KV_BLOCK))
-        need += g->shares[group_table(g, holder)[g->end[holder] - 1]] > 1;
+    int32_t need = (g->recurrent ? 1 : blocks_of(length + n)) - g->end[holder];
     return need > 0 ? need : 0;
+}
+
+/* The last block where it is written into and so must be the holder's own, or -1. */
+static int32_t written(const Group *g, int32_t holder, int32_t length, int32_t n)
+{
+    bool into = n > 0 && g->end[holder] > 0 && (g->recurrent || length % KV_BLOCK);
+    return into ? group_table(g, holder)[g->end[holder] - 1] : -1;
 }
 
 bool group_has_room(const Group *g, int32_t holder, int32_t length, int32_t n)
 {
-    return group_need(g, holder, length, n) <= g->n_free;
+    int32_t block = written(g, holder, length, n);
+    return missing(g, holder, length, n) + (block >= 0 && g->shares[block] > 1) <= g->n_free;
+}
+
+bool group_has_room_for(Group *g, int32_t holders, const int32_t *lengths, const int32_t *added)
+{
+    int64_t need = 0;
+    for (int32_t q = 0; q < holders; q++) {
+        if (added[q] < 1) continue;
+        int32_t block = written(g, q, lengths[q], added[q]);
+        need += missing(g, q, lengths[q], added[q]);
+        if (block >= 0) need += ++g->asked[block] < g->shares[block]; /* the last one keeps it */
+    }
+    for (int32_t q = 0; q < holders; q++) {
+        int32_t block = added[q] < 1 ? -1 : written(g, q, lengths[q], added[q]);
+        if (block >= 0) g->asked[block] = 0;
+    }
+    return need <= g->n_free;
 }
 
 void group_reserve(Group *g, int32_t holder, int32_t length, int32_t n)

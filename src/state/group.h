@@ -20,6 +20,7 @@ typedef struct Group {
     int32_t *shares;      /* (n_blocks) tables that name the block */
     int32_t *free_list;   /* (n_blocks) a stack */
     int32_t n_free;
+    int32_t *asked; /* (n_blocks) of group_has_room_for; zero between calls */
 } Group;
 
 /* Fills quota, kept, stride, n_blocks, n_holders from kind and span. False when there are too many
@@ -34,10 +35,11 @@ int32_t group_first_needed(const Group *g, int32_t length);
 /* Whether a holder of `held` tokens can go back to `length` on its own. */
 bool group_can_cut(const Group *g, int32_t holder, int32_t held, int32_t length);
 void group_cut(Group *g, int32_t holder, int32_t length);
-/* Free blocks that group_reserve would take. */
-int32_t group_need(const Group *g, int32_t holder, int32_t length, int32_t n);
 /* Whether group_reserve can be called. */
 bool group_has_room(const Group *g, int32_t holder, int32_t length, int32_t n);
+/* Whether it can be called for each of `holders` first holders, of lengths[] tokens, that gains
+ * added[] > 0, one after the other. */
+bool group_has_room_for(Group *g, int32_t holders, const int32_t *lengths, const int32_t *added);
 /* Room for tokens [length, length + n), all of it the holder's own. */
 void group_reserve(Group *g, int32_t holder, int32_t length, int32_t n);
 /* Gives back what is out of sight of a holder of `length` tokens. */

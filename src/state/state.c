@@ -302,14 +302,11 @@ bool state_reserve(State *s, int32_t sequence, int32_t n)
     return true;
 }
 
-bool state_has_room(const State *s, const int32_t *added)
+bool state_has_room(State *s, const int32_t *added)
 {
-    for (int i = 0; i < s->n_groups; i++) {
-        int64_t need = 0;
-        for (int32_t q = 0; q < s->spec.n_sequences; q++)
-            if (added[q] > 0) need += group_need(&s->groups[i], q, s->lengths[q], added[q]);
-        if (need > s->groups[i].n_free) return false;
-    }
+    for (int i = 0; i < s->n_groups; i++)
+        if (!group_has_room_for(&s->groups[i], s->spec.n_sequences, s->lengths, added))
+            return false;
     return true;
 }
 

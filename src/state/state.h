@@ -70,8 +70,8 @@ void state_close(State **state);
 int32_t state_context(const State *state);
 int32_t state_length(const State *state, int32_t sequence); /* tokens remembered */
 /* Whether each sequence q could gain added[q] (n_sequences) tokens, all of them together, in one
- * step. Says no a few blocks early where sequences that gain share their last block. */
-bool state_has_room(const State *state, const int32_t *added);
+ * step. */
+bool state_has_room(State *state, const int32_t *added);
 /* Tokens that a sequence could begin with: what is free of the memory for all. */
 int32_t state_room(const State *state);
 /* Makes room for n more tokens of `sequence` (fresh blocks, copies of shared ones). False when

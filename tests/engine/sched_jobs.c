@@ -86,10 +86,13 @@ SchedRequest job_request(Job *j)
 {
     return (SchedRequest){.prompt = j->prompt,
                           .n_prompt = (size_t)j->n_prompt,
+                          .n_stable = (size_t)j->n_stable,
                           .n_predict = j->n_predict,
                           .sampling = j->sampling,
                           .n_top = j->n_top,
                           .no_cache = j->no_cache,
+                          .adapters = &j->use,
+                          .n_adapters = j->use.adapter != NULL,
                           .principal = j->principal,
                           .priority = j->priority,
                           .token = take_token,
@@ -130,6 +133,8 @@ Job *job_greedy(int32_t n_prompt, int32_t n_predict)
 void job_alone(bt_model *m, bt_session *session, Job *j)
 {
     bt_sampler *sampler = NULL;
+    size_t n_uses = j->use.adapter != NULL;
+    assert_int_equal(bt_session_adapt(session, 0, &j->use, n_uses, &jobs_err), BT_OK);
     assert_int_equal(bt_session_truncate(session, 0, 0, &jobs_err), BT_OK);
     assert_int_equal(bt_session_feed(session, 0, j->prompt, (size_t)j->n_prompt, &jobs_err), BT_OK);
     assert_int_equal(bt_sampler_open(m, &j->sampling, &sampler, &jobs_err), BT_OK);

@@ -9,11 +9,12 @@ enum { CONTEXT = 320 };
 
 typedef struct Job {
     bt_token prompt[CONTEXT];
-    int32_t n_prompt, n_predict;
+    int32_t n_prompt, n_predict, n_stable;
     bt_sampler_options sampling;
     uint64_t principal, id;
     int priority, n_top;
     bool no_cache;
+    bt_adapter_use use; /* adapter NULL: none */
     int32_t stop_after; /* token() says stop then; 0: never */
 
     bt_token answer[CONTEXT], want[CONTEXT];

@@ -16,6 +16,7 @@
 #include "engine/sched_parts.h"
 #include "sched_jobs.h"
 #include "support/families.h"
+#include "support/files.h"
 #include "support/make_blocks.h"
 #include "support/scratch.h"
 
@@ -45,6 +46,7 @@ static void draw_job(Job *j, bt_token n_vocab, bool talkers)
     j->priority = (int)jobs_draw(3);
     j->n_top = tops[jobs_draw(4)];
     j->no_cache = jobs_draw(8) == 0;
+    j->n_stable = (int32_t)jobs_draw(100);
     if (jobs_draw(10) == 0) j->stop_after = 1 + (int32_t)jobs_draw(10);
 }
 
@@ -201,6 +203,30 @@ static void a_conversation_goes_on(void **state)
     bt_model_close(&m);
 }
 
+/* What opens the answer is written otherwise in the next turn; the answer's thoughts are gone. */
+static void forgetful_models_go_back_to_where_they_were_told(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"mamba2", "qwen3next", "exaone4-window"};
+    for (size_t i = 0; i < 3; i++) {
+        bt_model *m = jobs_open_model(families_path(names[i], ".gguf"));
+        Sched *s = jobs_open_sched(m, (SchedOptions){.n_sequences = 3});
+        jobs_seed = 22;
+        Job *a = job_greedy(120, 90), *b = job_greedy(160, 3);
+        a->n_stable = 110;
+        memcpy(b->prompt, a->prompt, 112 * sizeof *a->prompt);
+        b->prompt[112] = 61;
+        job_submit(s, a);
+        jobs_run(s);
+        job_submit(s, b);
+        jobs_run(s);
+        assert_int_equal(b->usage.cached, 110);
+        free(a), free(b);
+        sched_close(&s);
+        bt_model_close(&m);
+    }
+}
+
 /* Several that come at once with one beginning compute it once; models that forget too. */
 static void one_reads_for_all(void **state)
 {
@@ -264,6 +290,47 @@ static void stepping_back_changes_nothing(void **state)
     }
 }
 
+/* Rows with different adapters share steps; beginnings are shared among those with the same. */
+static void adapters_keep_apart(void **state)
+{
+    (void)state;
+    static const float scales[] = {1, 0.5f, 0, 1, 0, 0.5f}; /* 0: none */
+    enum { MANY = sizeof scales / sizeof *scales };
+    char path[1024];
+    snprintf(path, sizeof path, "%s", files_source("tests/data/adapters/llama/model.gguf"));
+    bt_model *m = jobs_open_model(path);
+    bt_adapter *adapter = NULL;
+    snprintf(path, sizeof path, "%s", files_source("tests/data/adapters/llama"));
+    assert_int_equal(bt_adapter_open(m, path, NULL, &adapter, &jobs_err), BT_OK);
+    Sched *s = jobs_open_sched(m, (SchedOptions){.n_sequences = MANY, .kv = BT_KV_F32});
+    bt_session *session = NULL;
+    bt_session_options so = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
+    assert_int_equal(bt_session_open(m, &so, &session, &jobs_err), BT_OK);
+    Job *jobs[MANY];
+    jobs_seed = 21;
+    for (int i = 0; i < MANY; i++) {
+        jobs[i] = job_greedy(70, 12);
+        for (int t = 0; t < 70; t++) jobs[i]->prompt[t] = (t * t + 3) % 60;
+        if (scales[i] > 0) jobs[i]->use = (bt_adapter_use){adapter, scales[i]};
+        job_alone(m, session, jobs[i]);
+        job_submit(s, jobs[i]);
+    }
+    bt_session_close(&session);
+    bt_adapter_close(&adapter); /* the scheduler holds it as long as it needs */
+    jobs_run(s);
+    for (size_t i = 0; i < MANY; i++) {
+        job_check(jobs[i], i);
+        assert_int_equal(jobs[i]->why, SCHED_END_LENGTH);
+        assert_int_equal(jobs[i]->usage.cached > 0, i > 2);
+    }
+    bool same = true;
+    for (int t = 0; t < 12; t++) same = same && jobs[0]->answer[t] == jobs[2]->answer[t];
+    assert_false(same); /* the adapter does something */
+    for (int i = 0; i < MANY; i++) free(jobs[i]);
+    sched_close(&s);
+    bt_model_close(&m);
+}
+
 /* ---- who comes when ---- */
 
 static void principals_take_turns(void **state)
@@ -295,6 +362,57 @@ static void principals_take_turns(void **state)
     bt_model_close(&m);
 }
 
+/* Nor does it take until one of many long answers has ended; what made way loses nothing. */
+static void a_crowd_makes_way(void **state)
+{
+    (void)state;
+    enum { CROWD = 6 };
+    for (int32_t spare = 0; spare < 2; spare++) { /* what makes way is remembered, or read again */
+        bt_model *m = jobs_open_made();
+        Sched *s = jobs_open_sched(
+            m, (SchedOptions){.n_sequences = 4 + 4 * spare, .n_running = 4, .kv = BT_KV_F32});
+        bt_session *session = NULL;
+        bt_session_options so = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
+        assert_int_equal(bt_session_open(m, &so, &session, &jobs_err), BT_OK);
+        Job *crowd[CROWD], *other, *urgent;
+        jobs_seed = 26;
+        for (int i = 0; i < CROWD; i++) {
+            crowd[i] = job_greedy(20, 150);
+            crowd[i]->principal = 1;
+            job_alone(m, session, crowd[i]);
+            job_submit(s, crowd[i]);
+        }
+        for (int i = 0; i < 20; i++) jobs_step(s);
+        other = job_greedy(20, 20);
+        other->principal = 2;
+        job_alone(m, session, other);
+        job_submit(s, other);
+        jobs_step(s);
+        assert_int_equal(other->n_answer, 1);
+        urgent = job_greedy(20, 5);
+        urgent->principal = 2;
+        urgent->priority = 3;
+        job_alone(m, session, urgent);
+        job_submit(s, urgent);
+        jobs_step(s);
+        assert_int_equal(urgent->n_answer, 1);
+        uint64_t rows = sched_stats(s).n_rows;
+        jobs_run(s);
+        rows = sched_stats(s).n_rows - rows;
+        for (size_t i = 0; i < CROWD; i++) job_check(crowd[i], i);
+        for (size_t i = 0; i < CROWD; i++) assert_int_equal(crowd[i]->n_answer, 150);
+        job_check(other, 0);
+        job_check(urgent, 0);
+        assert_in_range(sched_stats(s).n_stepped_back, 2, 4);
+        if (spare) assert_true(rows < CROWD * 170);
+        for (int i = 0; i < CROWD; i++) free(crowd[i]);
+        free(other), free(urgent);
+        bt_session_close(&session);
+        sched_close(&s);
+        bt_model_close(&m);
+    }
+}
+
 static void priorities_come_first_and_nobody_starves(void **state)
 {
     (void)state;
@@ -323,7 +441,7 @@ static void priorities_come_first_and_nobody_starves(void **state)
         before_urgent += jobs[i]->ended_at < urgent->ended_at;
         free(jobs[i]);
     }
-    assert_int_equal(before_urgent, 1);
+    assert_true(before_urgent <= 1);
     assert_in_range(before_low, 10, 40); /* it rose while it waited */
     free(low), free(urgent);
     sched_close(&s);
@@ -770,9 +888,12 @@ int main(void)
         cmocka_unit_test(alone_or_together_families),
         cmocka_unit_test(beginnings_are_shared),
         cmocka_unit_test(a_conversation_goes_on),
+        cmocka_unit_test(forgetful_models_go_back_to_where_they_were_told),
         cmocka_unit_test(one_reads_for_all),
         cmocka_unit_test(stepping_back_changes_nothing),
+        cmocka_unit_test(adapters_keep_apart),
         cmocka_unit_test(principals_take_turns),
+        cmocka_unit_test(a_crowd_makes_way),
         cmocka_unit_test(priorities_come_first_and_nobody_starves),
         cmocka_unit_test(answers_do_not_wait_for_prompts),
         cmocka_unit_test(a_thousand_at_once),
