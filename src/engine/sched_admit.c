@@ -137,14 +137,15 @@ static Source find_source(Sched *s, const Request *r)
     return f;
 }
 
-/* Another request is reading the beginning: it is computed once. */
-static bool defer(Sched *s, Request *r, const Source *f)
+/* Whether another request is reading the beginning: it is computed once. */
+static bool defer(Sched *s, Request *r)
 {
-    if (!f->reader || f->promised - f->usable < SCHED_WORTH_WAITING) return false;
-    Request *reader = f->reader;
+    Source f = find_source(s, r);
+    Request *reader = f.reader;
+    if (!reader || f.promised - f.usable < SCHED_WORTH_WAITING) return false;
     int32_t held = bt_session_length(s->session, reader->slot);
-    if (s->forgets && (reader->mark <= held || f->promised < reader->mark))
-        reader->mark = f->promised;
+    if (s->forgets && (reader->mark <= held || f.promised < reader->mark))
+        reader->mark = f.promised;
     r->deferred = true;
     return true;
 }
@@ -268,7 +269,6 @@ static bool admit(Sched *s, Request *r)
 {
     bt_error err;
     Source f = find_source(s, r);
-    if (defer(s, r, &f)) return true;
     if (!make_room(s, r, &f)) return false;
     int32_t slot = take_slot(s, &f);
     if (slot < 0) return false;
@@ -324,6 +324,7 @@ void sched_admit(Sched *s)
     for (r = s->waiting; r; r = r->next_waiting) r->deferred = false;
     pthread_mutex_unlock(&s->lock);
     for (int32_t tries = s->n_sequences + MOST_TRIES; tries > 0 && (r = choose(s)); tries--) {
+        if (defer(s, r)) continue;
         if (s->n_running < s->most_running && admit(s, r)) continue;
         if (asked || !make_way(s, r)) return;
         asked = true;
