@@ -83,6 +83,11 @@ void agent_close(Agent **pointer)
     mem_free(a);
 }
 
+void agent_hear(Agent *a, const char *text)
+{
+    a->heard = text;
+}
+
 const char *agent_outcome_text(AgentOutcome outcome)
 {
     static const char *const texts[] = {"ok", "nothing found", "which", "failed"};

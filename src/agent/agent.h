@@ -32,6 +32,10 @@ typedef struct AgentOptions {
 bt_status agent_open(const char *folder, const AgentOptions *options, Agent **out, bt_error *err);
 void agent_close(Agent **agent);
 
+/* What the user said last, cleaned (clean_text): a note that ends where the longest span that can
+ * be copied does goes on to the end of this. Borrowed until the next; NULL: nothing. */
+void agent_hear(Agent *agent, const char *text);
+
 /* What the model is told of a call, as the content of the tool's message. */
 typedef enum AgentOutcome {
     AGENT_DONE,    /* "ok" */

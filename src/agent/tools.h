@@ -13,6 +13,7 @@ struct Agent {
     Store *store; /* NULL: not open, see agent_store */
     char *folder;
     AgentOptions options;
+    const char *heard; /* what the user said last, or NULL */
     /* What was spoken of: by number in the list shown last, and by "it". */
     struct {
         int64_t id;

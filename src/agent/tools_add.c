@@ -3,6 +3,7 @@
 
 #include "agent/civil.h"
 #include "agent/tools.h"
+#include "text/copied.h"
 
 enum { MORNING = 9 * 60 };
 
@@ -189,6 +190,29 @@ done:
     return status;
 }
 
+static size_t characters(const char *text, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) count += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return count;
+}
+
+/* The model copies spans of a bounded length (text/copied.h): a note that ends at the bound goes on
+ * to the end of what was said. */
+static void whole_note(const ToolCall *call, Buf *text)
+{
+    const char *heard = call->agent->heard, *at = heard ? strstr(heard, text->data) : NULL;
+    const char *next = at ? strchr(at + text->size, ' ') : NULL;
+    size_t words = 1;
+    if (!next) return;
+    for (size_t i = 0; i < text->size; i++) words += text->data[i] == ' ';
+    if (words < COPIED_SPAN &&
+        characters(at, (size_t)(next + 1 - at) + strcspn(next + 1, " ")) <= COPIED_CHARS)
+        return;
+    buf_clear(text);
+    buf_text(text, at);
+}
+
 bt_status tool_note(ToolCall *call, bt_error *err)
 {
     Buf text = {0};
@@ -196,6 +220,7 @@ bt_status tool_note(ToolCall *call, bt_error *err)
     if (!read_text(call, "What should I note?", &text)) {
         status = no_text(&text, err);
     } else {
+        whole_note(call, &text);
         Item item = {.kind = ITEM_NOTE, .text = text.data};
         status = itemdb_one(call, &item, err);
         if (status == BT_OK) buf_printf(call->answer, "Noted: %s", text.data);

@@ -32,9 +32,17 @@ bool assistant_is(const bt_model *model)
            span_is(name, AGENT_NAME);
 }
 
+int assistant_lost(void)
+{
+    return cli_fail("the assistant did not understand that; say it in other words");
+}
+
 #ifdef BANTAM_AGENT
 
-enum { LOOK_AGAIN = 20 }; /* seconds: another program may have stored something */
+enum {
+    LOOK_AGAIN = 20,  /* seconds: another program may have stored something */
+    MOST_BYTES = 1000 /* of a message */
+};
 
 static int64_t now(void)
 {
@@ -109,9 +117,11 @@ bool assistant_bind(const bt_message *messages, size_t n, Buf *out)
     return status == BT_OK || cli_fail("%s", err.text) == CLI_GOOD;
 }
 
-bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const char **outcomes)
+bool assistant_answer(Assistant *a, const char *heard, const json_t *calls, Buf *answers,
+                      const char **outcomes)
 {
     bool good = true;
+    agent_hear(a->agent, heard);
     size_t n = json_array_size(calls);
     for (size_t i = 0; i < n; i++) {
         const json_t *function = json_object_get(json_array_get(calls, i), "function");
@@ -130,6 +140,7 @@ bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const cha
         buf_char(answers, '\n');
         outcomes[i] = agent_outcome_text(outcome);
     }
+    agent_hear(a->agent, NULL);
     a->looked = 0;
     return good;
 }
@@ -157,9 +168,17 @@ void assistant_due(Assistant *a, bool faults)
     tell(a, false, faults);
 }
 
-void assistant_hears(const char *text, Buf *out)
+/* What a call copies lies in the last words; longer messages were in no model's training. */
+bool assistant_hears(const char *text, Buf *out)
 {
+    size_t start = out->size, words = 1;
     clean_text(out, span_of(text));
+    for (size_t i = start; i < out->size; i++) words += out->data[i] == ' ';
+    if (words <= COPIED_WORDS && out->size - start <= MOST_BYTES) return true;
+    cli_fail("that is too long for the assistant, which takes in %d words at a time; larger models "
+             "read texts (bantam run MODEL)",
+             COPIED_WORDS);
+    return false;
 }
 
 /* Called about twice a second while nothing is typed. */
@@ -213,9 +232,11 @@ bool assistant_bind(const bt_message *messages, size_t n, Buf *out)
     return cli_fail("%s", missing) == CLI_GOOD;
 }
 
-bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const char **outcomes)
+bool assistant_answer(Assistant *a, const char *heard, const json_t *calls, Buf *answers,
+                      const char **outcomes)
 {
     (void)a;
+    (void)heard;
     (void)answers;
     for (size_t i = 0; i < json_array_size(calls); i++) outcomes[i] = "failed";
     cli_fail("%s", missing);
@@ -228,9 +249,10 @@ void assistant_due(Assistant *a, bool faults)
     (void)faults;
 }
 
-void assistant_hears(const char *text, Buf *out)
+bool assistant_hears(const char *text, Buf *out)
 {
     buf_text(out, text);
+    return true;
 }
 
 void assistant_ring(Assistant *a, LineInput *input)

@@ -23,17 +23,23 @@ bool assistant_is(const bt_model *model);
  * an exit code after a message. */
 int assistant_open(const Cli *cli, const char *folder, int n_models, Assistant **out);
 /* What was typed as the model is to see it: a line of UTF-8 without control characters, appended.
- */
-void assistant_hears(const char *text, Buf *out);
+ * False after a message: it is more than such a model takes in. */
+bool assistant_hears(const char *text, Buf *out);
+/* Says that an answer made no sense. */
+int assistant_lost(void);
+/* Tokens of an answer at most: calls are short. */
+#define ASSISTANT_TOKENS 256
 void assistant_close(Assistant **assistant);
 /* Into `out` (cleared first): the tools that its calls are held to, a JSON array, bound to what the
  * user said in the conversation (text/copied.h). False after a message. */
 bool assistant_bind(const bt_message *messages, size_t n, Buf *out);
 
-/* Carries out `calls` (as the OpenAI API has them) in order; each answer is appended to `answers`,
+/* Carries out `calls` (as the OpenAI API has them) in order, `heard` being what the user said last;
+ * each answer is appended to `answers`,
  * lines with their breaks, and outcomes[i] is what the model is to be told. False after a message:
  * what is kept could not be read or written; the outcomes from there on are "failed". */
-bool assistant_answer(Assistant *a, const json_t *calls, Buf *answers, const char **outcomes);
+bool assistant_answer(Assistant *a, const char *heard, const json_t *calls, Buf *answers,
+                      const char **outcomes);
 
 /* What is due is told on standard error, and with `faults` why nothing can be told. */
 void assistant_due(Assistant *a, bool faults);

@@ -109,10 +109,9 @@ static bool carry_out(Chat *c)
     size_t n = json_array_size(c->view.calls), before = c->messages.n;
     const char **outcomes = mem_zalloc(n + 1, sizeof *outcomes);
     Buf answers = {0};
-    bool kept =
-        outcomes && messages_add_calls(&c->messages, kept_text(&c->view.text), c->view.calls);
+    bool kept = outcomes && messages_add_calls(&c->messages, "", c->view.calls);
     if (kept) {
-        assistant_answer(r->assistant, c->view.calls, &answers, outcomes);
+        assistant_answer(r->assistant, c->heard.data, c->view.calls, &answers, outcomes);
         for (size_t i = 0; i < n && kept; i++)
             kept = messages_add(&c->messages, "tool", outcomes[i]);
         if (answers.data) fwrite(answers.data, 1, answers.size, stdout);
@@ -127,12 +126,24 @@ static bool carry_out(Chat *c)
     return kept;
 }
 
+/* The assistant's words are shown once they are whole. END_FAILED: they are not. */
+static TalkEnd say(Chat *c, TalkEnd end)
+{
+    if (end != END_STOP && end != END_LENGTH && end != END_CONTEXT) return end;
+    if (end == END_STOP && c->view.text.size) {
+        printf("%s\n", kept_text(&c->view.text));
+        return end;
+    }
+    assistant_lost();
+    return END_FAILED;
+}
+
 /* Answers the last message, which is the user's. False: the message is to be forgotten. */
 static bool answer(Chat *c)
 {
     Run *r = c->r;
     Ids ids = {0};
-    view_begin(&c->view, r->cli, false);
+    view_begin(&c->view, r->cli, r->assistant != NULL);
     c->view.carried = r->assistant != NULL;
     const char *last = c->messages.list[c->messages.n - 1].content;
     bool raw = opts_flag(&r->cli->opts, OPT_RAW), kept = false;
@@ -149,8 +160,10 @@ static bool answer(Chat *c)
     bool calls = r->assistant && end == END_STOP && json_array_size(c->view.calls);
     if (end != END_FAILED && end != END_CLOSED) view_end(&c->view, !calls);
     if (calls) kept = carry_out(c);
+    if (r->assistant && !calls && end != END_FAILED) end = say(c, end);
     fflush(stdout);
-    if (!calls && (c->view.text.size || end == END_STOP || end == END_LENGTH)) {
+    if (!calls && end != END_FAILED &&
+        (c->view.text.size || end == END_STOP || end == END_LENGTH)) {
         kept = messages_add(&c->messages, "assistant", kept_text(&c->view.text));
         if (!kept) cli_fail("not enough memory for the conversation");
     }
@@ -165,7 +178,7 @@ static void ask(Chat *c, const char *text)
 {
     if (c->r->assistant) {
         buf_clear(&c->heard);
-        assistant_hears(text, &c->heard);
+        if (!assistant_hears(text, &c->heard)) return;
         if (!c->heard.size && !c->heard.failed) return;
         text = c->heard.failed ? "" : c->heard.data;
     }

@@ -129,17 +129,20 @@ static int print_object(const Run *r, const AnswerView *a, TalkEnd end)
 }
 
 /* The assistant's calls are carried out; what it then says is the answer. False after a message. */
-static bool carry_out(Run *r, AnswerView *a, bool json)
+static bool carry_out(Run *r, const char *heard, AnswerView *a, bool json)
 {
     size_t n = json_array_size(a->calls);
     const char **outcomes = mem_zalloc(n + 1, sizeof *outcomes);
     Buf answers = {0};
-    bool good = outcomes && assistant_answer(r->assistant, a->calls, &answers, outcomes);
+    bool good = outcomes && assistant_answer(r->assistant, heard, a->calls, &answers, outcomes);
     if (!outcomes || answers.failed)
         good = cli_fail("not enough memory for the answer") == CLI_GOOD;
-    if (!json && answers.data) fwrite(answers.data, 1, answers.size, stdout);
-    if (a->text.size && answers.size) buf_char(&a->text, '\n');
-    buf_add(&a->text, answers.data, answers.size);
+    if (n) { /* it says nothing beside its calls */
+        buf_clear(&a->text);
+        buf_add(&a->text, answers.data, answers.size);
+    }
+    if (!json && a->text.size) fwrite(a->text.data, 1, a->text.size, stdout);
+    if (!json && a->text.size && !n) putchar('\n');
     buf_close(&answers);
     mem_free(outcomes);
     return good && !a->text.failed;
@@ -188,7 +191,7 @@ static int answer_once(Run *r, Buf *text)
     AnswerView a = {0};
     Ids ids = {0};
     int code = CLI_FAILED;
-    view_begin(&a, r->cli, json);
+    view_begin(&a, r->cli, json || r->assistant);
     a.carried = r->assistant != NULL;
     r->talk.show = show_piece;
     r->talk.event = view_event;
@@ -198,10 +201,10 @@ static int answer_once(Run *r, Buf *text)
     if (!run_answer(r, &(bt_message){"user", text->data}, 1)) goto done;
     TalkEnd end = talk_answer(&r->talk, ids.ids, ids.n);
     bool carried = true;
-    if (r->assistant && end == END_STOP) {
-        if (!json) view_end(&a, false);
-        carried = carry_out(r, &a, json);
-    }
+    if (r->assistant && end == END_STOP) carried = carry_out(r, text->data, &a, json);
+    bool lost = r->assistant && carried &&
+                (end == END_LENGTH || end == END_CONTEXT || (end == END_STOP && !a.text.size));
+    if (lost) end = END_LENGTH;
     if (json && end != END_FAILED) {
         code = print_object(r, &a, end);
         if (code == CLI_GOOD) code = end_code(r, end);
@@ -210,7 +213,9 @@ static int answer_once(Run *r, Buf *text)
         code = end_code(r, end);
     }
     if (!carried) code = CLI_FAILED;
-    if (!r->talk.complete && (end == END_STOP || end == END_LENGTH || end == END_CONTEXT))
+    if (lost)
+        code = assistant_lost();
+    else if (!r->talk.complete && (end == END_STOP || end == END_LENGTH || end == END_CONTEXT))
         cli_say(r->cli, "bantam: the answer ended before it was whole by %s%s",
                 r->constraint.name ? r->constraint.name : "--tools",
                 end == END_LENGTH ? "; --max-tokens is too small for it" : "");
@@ -248,6 +253,8 @@ static int open_assistant(Run *r)
     int code = assistant_open(r->cli, r->folder, r->n_others, &r->assistant);
     if (code == CLI_GOOD && o->value[OPT_TEMP].source == FROM_DEFAULT)
         r->talk.sampling.greedy = true;
+    if (code == CLI_GOOD && o->value[OPT_MAX_TOKENS].source == FROM_DEFAULT)
+        r->answer_tokens = ASSISTANT_TOKENS;
     if (code == CLI_GOOD && opts_text(o, OPT_SYSTEM))
         cli_say(r->cli, "(the assistant takes no system message: --system changes nothing)");
     return code;
@@ -272,7 +279,7 @@ static int open_all(Run *r, bt_logit_bias **bias)
     r->talk.m = &r->m;
     r->talk.session = r->session;
     r->talk.grammar = r->constraint.grammar;
-    r->talk.max_tokens = opts_int(&cli->opts, OPT_MAX_TOKENS);
+    r->talk.max_tokens = r->answer_tokens ? r->answer_tokens : opts_int(&cli->opts, OPT_MAX_TOKENS);
     r->talk.context_shift = opts_flag(&cli->opts, OPT_CONTEXT_SHIFT);
     r->talk.keep = r->m.info.add_bos ? 1 : 0;
     run_describe(r);
@@ -283,9 +290,10 @@ static int open_all(Run *r, bt_logit_bias **bias)
 static int hear(Run *r, Buf *text)
 {
     Buf heard = {0};
-    assistant_hears(text->data, &heard);
+    bool good = assistant_hears(text->data, &heard);
     buf_close(text);
     *text = heard;
+    if (!good) return CLI_FAILED;
     if (heard.failed) return cli_fail("not enough memory for the prompt");
     return heard.size ? CLI_GOOD : cli_usage(r->cli, "there is nothing to read in that prompt");
 }

@@ -23,6 +23,7 @@ typedef struct Run {
     bt_grammar *calls; /* of --tools, unless another constraint was asked for */
     Buf bound;         /* the assistant's tools, bound to what was said */
     Constraint constraint;
+    int answer_tokens;    /* of the assistant's answers at most; 0: as asked */
     int n_others;         /* models here, where the one in the program was chosen; else -1 */
     char *folder;         /* of what the assistant keeps */
     Assistant *assistant; /* NULL: the model is none */

@@ -335,6 +335,24 @@ static void test_entries_are_told(void **state)
     assert_string_equal(rings(clock_at(day + 3, 18 * 60)), "");
 }
 
+static void test_long_notes_are_whole(void **state)
+{
+    static const char heard[] = "please note a b c d e f g h i j k l m n o p q r s t u v w x y. z!";
+    char call_text[100], wide[400] = "note ", *at = wide + 5;
+    (void)state;
+    agent_hear(agent, heard);
+    snprintf(call_text, sizeof call_text, "{\"text\": \"%.47s\"}", heard + 12); /* 24 words */
+    answers("note", call_text, "Noted: a b c d e f g h i j k l m n o p q r s t u v w x y. z!");
+    answers("note", "{\"text\": \"c d\"}", "Noted: c d");
+    answers("note", "{\"text\": \"not said\"}", "Noted: not said");
+    for (int i = 0; i < 100; i++) at += snprintf(at, 4, "%s", i == 99 ? " b" : "\xc3\xa4");
+    agent_hear(agent, wide); /* 99 characters and one more word: far from the bound */
+    snprintf(call_text, sizeof call_text, "{\"text\": \"%s\"}", "\xc3\xa4");
+    answers("note", call_text, "Noted: \xc3\xa4");
+    agent_hear(agent, NULL);
+    answers("note", "{\"text\": \"alone\"}", "Noted: alone");
+}
+
 /* A clock that is wrong by centuries, or jumps, gives no nonsense. */
 static void test_odd_clocks(void **state)
 {
@@ -620,6 +638,7 @@ int main(void)
         FRESH(test_calls_without_sense),
         FRESH(test_ringing),
         FRESH(test_entries_are_told),
+        FRESH(test_long_notes_are_whole),
         FRESH(test_odd_clocks),
         FRESH(test_icalendar),
         FRESH(test_icalendar_folds_lines),

@@ -124,15 +124,27 @@ END
     [ "$(only "$bantam" run n.gguf -p $'note\e \001red\a\xff')" = 'Noted: red' ]
     run "$bantam" run n.gguf -p $' \001\n '
     [ "$status" -eq 2 ]
+    run "$bantam" run n.gguf -p "note $(seq -s ' ' 60)" -q
+    [ "$status" -eq 1 ]
+    [[ $output == *"60 words at a time"* ]]
+    [ "$("$bantam" due --ics | grep -c SUMMARY)" -eq 0 ]
+}
+
+@test "half an answer is none" {
+    says n.gguf note '{"text": "red"}'
+    run "$bantam" run n.gguf -p 'note red' -q -n 2
+    [ "$status" -eq 1 ]
+    [ "$output" = "bantam: the assistant did not understand that; say it in other words" ]
+    run "$bantam" run n.gguf -p 'note red' -q
+    [ "$output" = 'Noted: red' ]
 }
 
 @test "the hand-written test set is read by eval" {
     says l.gguf list '{"kind": "all"}'
     set="$BANTAM_SOURCE/models.d/hatchling"
     for half in dev final; do
-        only "$bantam" eval l.gguf --tasks "$set/$half.jsonl" --hold "$set/tools.json" > out
-        grep -Eq '^all +22[78] ' out
+        only "$bantam" eval l.gguf --tasks "$set/$half.jsonl" --hold "$set/tools.json" > $half
+        grep -Eq '^all +22[78] ' $half
     done
-    only "$bantam" eval l.gguf --tasks "$set/dev.jsonl" --hold "$set/tools.json" > out
-    grep -Eq '^list +15 +6.67 %' out
+    grep -Eq '^list +15 +6.67 %' dev
 }
