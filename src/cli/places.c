@@ -88,7 +88,8 @@ static int named(const char *name, char **path)
         return cli_fail("there is no model in this program: it was built without (from a source "
                         "tree without models.d/hatchling/hatchling.gguf, without SQLite, or with "
                         "-Dhatchling=false); give a GGUF file");
-    return cli_fail("%s", err.text);
+    bool sentence = strchr(name, ' ') && !strchr(name, '/');
+    return cli_fail("%s%s", err.text, sentence ? " (a prompt is given with -p)" : "");
 }
 
 int model_find(Cli *cli, char **path)

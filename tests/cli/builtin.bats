@@ -43,6 +43,12 @@ with_model() {
     grep -q '(llama, ' err
 }
 
+@test "a prompt in a model's place is told where it belongs" {
+    run "$bantam" info "what is 2+2"
+    [ "$status" -eq 1 ]
+    [[ $output == *"(a prompt is given with -p)" ]]
+}
+
 @test "an answer in words ends with one line break" {
     with_model
     only "$bantam" run -p hello > out
