@@ -1,0 +1,243 @@
+/* The life of requests when things go wrong, or many at once: every allocation fails in turn,
+ * clients vanish at every piece of an answer, 64 stream at once from other threads. Each request
+ * gets exactly one end, what is sent is whole, and nothing stays behind. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "desk.h"
+#include "support/scratch.h"
+
+#define ASK "[{\"role\": \"user\", \"content\": \"Say something, please\"}]"
+
+static const struct {
+    const char *path, *body;
+} lives[] = {
+    {"/v1/chat/completions", "{\"messages\": " ASK ", \"max_tokens\": 6, \"seed\": 1, \"n\": 2, "
+                             "\"stop\": [\"zz\"], \"logprobs\": true, \"top_logprobs\": 2}"},
+    {"/v1/chat/completions",
+     "{\"messages\": " ASK ", \"max_tokens\": 40, \"seed\": 1, \"stream\": true, \"tool_choice\": "
+     "\"required\", \"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", "
+     "\"parameters\": {\"type\": \"object\", \"properties\": {\"a\": {\"enum\": [1, 2]}}}}}]}"},
+    {"/v1/responses",
+     "{\"input\": \"Hi\", \"max_output_tokens\": 4, \"seed\": 1, \"stream\": true}"},
+    {"/v1/messages",
+     "{\"model\": \"m\", \"messages\": " ASK ", \"max_tokens\": 4, \"stream\": true}"},
+    {"/api/chat", "{\"model\": \"m\", \"messages\": " ASK ", \"options\": {\"num_predict\": 4}}"},
+    {"/v1/completions", "{\"prompt\": [\"a\", \"b\"], \"max_tokens\": 4, \"echo\": true}"},
+    {"/v1/embeddings", "{\"input\": [\"a\", \"b\"]}"},
+    {"/tokenize", "{\"content\": \"abc\", \"with_pieces\": true}"},
+};
+enum { LIVES = sizeof lives / sizeof *lives, MOST_TRIES = 120 };
+
+static char path_of_model[1024];
+
+static int setup(void **state)
+{
+    const MakeModel small = {.layers = 1};
+    if (scratch_setup(state)) return -1;
+    snprintf(path_of_model, sizeof path_of_model, "%s", desk_model(&small, "small.gguf"));
+    return 0;
+}
+
+/* One request on a worker of its own with the n-th allocation after opening failing. */
+static void one_life(int which, uint64_t n, uint64_t *counted, int *status)
+{
+    Desk desk;
+    const WorkerModel options = {.one_thread = true, .n_ctx = 256, .n_sequences = 4};
+    desk_open(&desk, path_of_model, &options);
+    uint64_t before = mem_count();
+    mem_fail_at(n);
+    uint64_t id = desk_send(&desk, "POST", lives[which].path, lives[which].body);
+    desk_run(&desk);
+    mem_fail_at(0);
+    *counted = mem_count() - before;
+    DeskAnswer *a = desk_answer(&desk, id);
+    assert_int_equal(a->ends, 1);
+    assert_int_equal(a->heads, 1);
+    *status = a->status;
+    if (n && a->status != 200) assert_true(a->status >= 400);
+    desk_close(&desk);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (int which = 0; which < LIVES; which++) {
+        uint64_t all, ignored;
+        int64_t live = mem_live();
+        int status, refused = 0;
+        one_life(which, 0, &all, &status);
+        assert_int_equal(status, 200);
+        assert_int_equal(mem_live(), live);
+        uint64_t stride = all / MOST_TRIES + 1;
+        for (uint64_t n = 1 + (uint64_t)which % stride; n <= all; n += stride) {
+            one_life(which, n, &ignored, &status);
+            refused += status != 200;
+            if (mem_live() != live)
+                fail_msg("life %d, allocation %u: %d not freed (status %d)", which, (unsigned)n,
+                         (int)(mem_live() - live), status);
+        }
+        assert_true(refused > 0);
+    }
+}
+
+static void cancelled_at_every_piece(void **state)
+{
+    (void)state;
+    Desk desk;
+    const WorkerModel options = {.one_thread = true, .n_ctx = 512, .n_sequences = 4};
+    desk_open(&desk, path_of_model, &options);
+    static const char body[] = "{\"messages\": " ASK ", \"max_tokens\": 12, \"temperature\": 0, "
+                               "\"stream\": true, \"n\": 2}";
+    uint64_t id = desk_send(&desk, "POST", "/v1/chat/completions", body);
+    desk_run(&desk);
+    int pieces = desk_answer(&desk, id)->datas;
+    assert_true(pieces > 10);
+    for (int at = 1; at <= pieces; at++) {
+        desk_clear(&desk);
+        desk.cancel_after = at;
+        id = desk_send(&desk, "POST", "/v1/chat/completions", body);
+        desk_run(&desk);
+        DeskAnswer *a = desk_answer(&desk, id);
+        assert_int_equal(a->ends, 1);
+        assert_in_range(a->datas, at, at + 5); /* that step's other tokens and ends */
+    }
+    desk.cancel_after = 0;
+    /* before it was begun, twice, and one that nobody knows */
+    id = desk_send(&desk, "POST", "/v1/chat/completions", body);
+    worker_cancel(desk.worker, id);
+    worker_cancel(desk.worker, id);
+    worker_cancel(desk.worker, 123456789);
+    desk_run(&desk);
+    assert_int_equal(desk_answer(&desk, id)->ends, 1);
+    Buf stats = {0};
+    worker_stats(desk.worker, &stats);
+    json_t *s = json_loads(stats.data, 0, NULL);
+    assert_int_equal(desk_number(s, "running"), 0);
+    assert_int_equal(desk_number(s, "requests_running"), 0);
+    json_decref(s);
+    buf_close(&stats);
+    desk_close(&desk);
+}
+
+/* What runs when the worker closes gets its end all the same. */
+static void closed_in_the_middle(void **state)
+{
+    (void)state;
+    Desk desk;
+    const WorkerModel options = {.one_thread = true, .n_ctx = 512, .n_sequences = 2};
+    int64_t live = mem_live();
+    bt_error err;
+    bool idle;
+    desk_open(&desk, path_of_model, &options);
+    for (int i = 0; i < 6; i++)
+        desk_send(&desk, "POST", "/v1/chat/completions",
+                  i % 2 ? "{\"messages\": " ASK ", \"stream\": true}" : "{\"messages\": " ASK "}");
+    desk_send(&desk, "POST", "/v1/embeddings", "{\"input\": [\"a\"]}");
+    for (int i = 0; i < 4; i++) assert_int_equal(worker_step(desk.worker, &idle, &err), BT_OK);
+    worker_close(&desk.worker);
+    for (size_t i = 0; i < desk.n; i++) assert_int_equal(desk.list[i].ends, 1);
+    DeskAnswer *stream = &desk.list[1]; /* ends as streams do */
+    assert_non_null(strstr(stream->body.data, "[DONE]"));
+    desk_close(&desk);
+    assert_int_equal(mem_live(), live);
+}
+
+/* ---- many at once ---- */
+
+static atomic_bool over;
+
+static void *step(void *arg)
+{
+    Desk *desk = arg;
+    bt_error err;
+    bool idle;
+    while (!atomic_load(&over)) {
+        if (worker_step(desk->worker, &idle, &err) != BT_OK) break;
+        if (idle) worker_wait(desk->worker, 20);
+    }
+    return NULL;
+}
+
+static void sixty_four_streams(void **state)
+{
+    (void)state;
+    enum { STREAMS = 64 };
+    Desk desk;
+    pthread_t thread;
+    uint64_t ids[STREAMS];
+    char body[256], *large;
+    const WorkerModel options = {.n_ctx = 512, .n_sequences = 16, .n_threads = 2};
+    desk_open(&desk, path_of_model, &options);
+    atomic_store(&over, false);
+    assert_int_equal(pthread_create(&thread, NULL, step, &desk), 0);
+    for (int i = 0; i < STREAMS; i++) {
+        snprintf(body, sizeof body,
+                 "{\"messages\": [{\"role\": \"user\", \"content\": \"Number %d\"}], "
+                 "\"max_tokens\": 16, \"temperature\": 0, \"stream\": true}",
+                 i % 4);
+        ids[i] = desk_send(&desk, "POST", "/v1/chat/completions", body);
+        if (i % 16 == 5) worker_cancel(desk.worker, ids[i]);
+    }
+    large = mem_zalloc(1, 200001); /* read on its own thread, and too long */
+    memset(large, ' ', 200000);
+    memcpy(large, "{\"input\": \"", 11);
+    memset(large + 11, 'x', 180000);
+    memcpy(large + 180011, "\"}", 2);
+    uint64_t too_long = desk_send(&desk, "POST", "/v1/embeddings", large);
+    for (int i = 0; i < 6000 && worker_running(desk.worker); i++) {
+        const struct timespec moment = {0, 10000000};
+        nanosleep(&moment, NULL);
+        Buf stats = {0};
+        worker_stats(desk.worker, &stats);
+        buf_close(&stats);
+    }
+    assert_int_equal(worker_running(desk.worker), 0);
+    atomic_store(&over, true);
+    worker_wake(desk.worker);
+    pthread_join(thread, NULL);
+    assert_int_equal(desk_answer(&desk, too_long)->status, 400);
+    for (int i = 0; i < STREAMS; i++) {
+        DeskAnswer *a = desk_answer(&desk, ids[i]);
+        assert_int_equal(a->ends, 1);
+        if (i % 16 == 5) continue;
+        assert_non_null(strstr(a->body.data, "[DONE]"));
+        if (i < 4) continue;
+        Buf one = {0}, other = {0};
+        const DeskAnswer *both[] = {desk_answer(&desk, ids[i % 4]), a};
+        for (int k = 0; k < 2; k++) {
+            json_t *events = desk_events(both[k]), *event;
+            size_t at;
+            json_array_foreach(events, at, event)
+            {
+                const char *text = json_string_value(desk_at(event, "choices.0.delta.content"));
+                if (text) buf_text(k ? &other : &one, text);
+            }
+            json_decref(events);
+        }
+        assert_string_equal(one.data ? one.data : "", other.data ? other.data : "");
+        buf_close(&one);
+        buf_close(&other);
+    }
+    mem_free(large);
+    desk_close(&desk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(cancelled_at_every_piece),
+        cmocka_unit_test(closed_in_the_middle),
+        cmocka_unit_test(sixty_four_streams),
+    };
+    return cmocka_run_group_tests(tests, setup, scratch_teardown);
+}
