@@ -17,7 +17,7 @@
 #include "cli/serve_state.h"
 #include "serve/config.h"
 
-#if !defined(BANTAM_SERVE) || !__has_include("serve/worker_main.h")
+#ifndef BANTAM_SERVE
 
 int cmd_serve(Cli *cli)
 {
