@@ -1,5 +1,6 @@
 /* The ring between front and worker: order, wrapping, full and empty, bells, resuming; and what it
  * does when the other side writes garbage over everything the two share. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -231,6 +232,50 @@ static void garbage(void **state)
     assert_true(broke > 100 && fine > 1000);
 }
 
+typedef struct Sender {
+    RingPort *port;
+    uint64_t id;
+} Sender;
+
+static void *send_many(void *user)
+{
+    Sender *s = user;
+    for (uint32_t i = 0; i < 2000; i++) {
+        const RingPart part = {&i, sizeof i};
+        if (ring_send_wait(s->port, WIRE_DATA, s->id, &part, 1, 10000) != RING_OK) return s;
+    }
+    return NULL;
+}
+
+/* Two threads of a worker send; each one's messages stay in their order, none is torn. */
+static void two_threads_send(void **state)
+{
+    (void)state;
+    Pair p;
+    RingMessage m;
+    pthread_t thread[2];
+    uint32_t next[2] = {0};
+    open_pair(&p);
+    Sender senders[2] = {{&p.worker, 0}, {&p.worker, 1}};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, send_many, &senders[i]), 0);
+    while (next[0] + next[1] < 4000) {
+        uint32_t value;
+        RingResult r = ring_receive(&p.front, &m);
+        if (r == RING_EMPTY) ring_wait(&p.front, 10000);
+        if (r != RING_OK) continue;
+        assert_true(m.head.id < 2 && m.head.size == sizeof value);
+        memcpy(&value, m.data, sizeof value);
+        assert_int_equal(value, next[m.head.id]++);
+    }
+    for (int i = 0; i < 2; i++) {
+        void *failed;
+        assert_int_equal(pthread_join(thread[i], &failed), 0);
+        assert_null(failed);
+    }
+    close_pair(&p);
+}
+
 static void requests_on_the_wire(void **state)
 {
     (void)state;
@@ -306,6 +351,7 @@ int main(void)
         cmocka_unit_test(full_empty_and_bells),
         cmocka_unit_test(resuming),
         cmocka_unit_test(two_processes),
+        cmocka_unit_test(two_threads_send),
         cmocka_unit_test(garbage),
         cmocka_unit_test(requests_on_the_wire),
         cmocka_unit_test(no_memory),
