@@ -15,6 +15,7 @@
 #include "engine/model.h"
 #include "io/gguf.h"
 #include "text/copied.h"
+#include "text/utf8.h"
 
 struct Assistant {
     const Cli *cli;
@@ -168,11 +169,31 @@ void assistant_due(Assistant *a, bool faults)
     tell(a, false, faults);
 }
 
+/* Letters of other alphabets and none of the Latin one: the model knows English alone, and what it
+ * makes of the rest may be to cancel something. */
+static bool is_foreign(const char *text, size_t n)
+{
+    enum { AFTER_LATIN = 0x250, GENERAL_PUNCTUATION = 0x2000, SYMBOLS_END = 0x2bff };
+    size_t step, others = 0;
+    for (size_t i = 0; i < n; i += step) {
+        uint32_t c = utf8_next(text + i, n - i, &step);
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= 0xc0 && c < AFTER_LATIN))
+            return false;
+        others += c >= AFTER_LATIN && (c < GENERAL_PUNCTUATION || c > SYMBOLS_END);
+    }
+    return others > 0;
+}
+
 /* What a call copies lies in the last words; longer messages were in no model's training. */
 bool assistant_hears(const char *text, Buf *out)
 {
     size_t start = out->size, words = 1;
     clean_text(out, span_of(text));
+    if (!out->failed && is_foreign(out->data + start, out->size - start)) {
+        cli_fail("the assistant understands English alone; larger models know more languages "
+                 "(bantam run MODEL)");
+        return false;
+    }
     for (size_t i = start; i < out->size; i++) words += out->data[i] == ' ';
     if (words <= COPIED_WORDS && out->size - start <= MOST_BYTES) return true;
     cli_fail("that is too long for the assistant, which takes in %d words at a time; larger models "

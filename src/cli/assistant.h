@@ -23,7 +23,7 @@ bool assistant_is(const bt_model *model);
  * an exit code after a message. */
 int assistant_open(const Cli *cli, const char *folder, int n_models, Assistant **out);
 /* What was typed as the model is to see it: a line of UTF-8 without control characters, appended.
- * False after a message: it is more than such a model takes in. */
+ * False after a message: it is more than such a model takes in, or in another script. */
 bool assistant_hears(const char *text, Buf *out);
 /* Says that an answer made no sense. */
 int assistant_lost(void);

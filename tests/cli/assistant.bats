@@ -127,7 +127,12 @@ END
     run "$bantam" run n.gguf -p "note $(seq -s ' ' 60)" -q
     [ "$status" -eq 1 ]
     [[ $output == *"60 words at a time"* ]]
-    [ "$("$bantam" due --ics | grep -c SUMMARY)" -eq 0 ]
+    for foreign in 'Привет' '明天5点' 'مرحبا 12'; do
+        run "$bantam" run n.gguf -p "$foreign" -q
+        [ "$status" -eq 1 ]
+        [[ $output == *"understands English alone"* ]]
+    done
+    [ "$(only "$bantam" run n.gguf -p 'red Привет é')" = 'Noted: red' ]
 }
 
 @test "half an answer is none" {

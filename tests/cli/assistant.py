@@ -115,6 +115,8 @@ def the_one_in_the_program():
         t.line(line)
         t.wait_product(answer)
         t.prompt()
+    t.line("牛奶")
+    t.wait("understands English alone")
     t.line("")
     for number in range(60):
         t.line(f"what is {number} + 1")
