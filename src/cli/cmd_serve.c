@@ -31,7 +31,7 @@ int cmd_serve(Cli *cli)
 #include "serve/supervisor.h"
 #include "serve/worker_main.h"
 
-enum { PORT = 9931, PORTS = 100 };
+enum { PORT = 9931, PORTS = 100, WAITING = 4096 };
 
 typedef struct Serve {
     Cli *cli;
@@ -159,6 +159,7 @@ static void worker_model(const Serve *s, const ServeModel *m, int index, WorkerA
                          .n_batch = s->session.n_batch,
                          .kv = s->session.kv,
                          .memory_limit = s->session.memory_limit,
+                         .n_queue = WAITING,
                          .spill_dir = s->spill_dir,
                          .spill_bytes = o->value[OPT_SPILL].count,
                          .template_name = m->template_name,
