@@ -363,6 +363,27 @@ static bool make_string(GrammarMask *m, Places *p, const PlaceString *s, uint32_
     return walk_after(p, &set->close, 0, s->after, s->closes & within, out);
 }
 
+static bool is_control(Span bytes)
+{
+    return bytes.size && (unsigned char)bytes.data[0] == GRAMMAR_CONTROL;
+}
+
+/* Of the tokens 64 * word on in `bits`: those that end an answer though it is not whole with them
+ * either. Free text takes any control token, and so it would take these. */
+static uint64_t wrong_ends(GrammarMask *m, uint32_t config, size_t word, uint64_t bits)
+{
+    uint64_t wrong = 0;
+    for (bits &= m->set->ends[word]; bits; bits &= bits - 1) {
+        uint32_t id = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits), at = config;
+        Span bytes = token_set_text(m->set, id);
+        if (!is_control(bytes)) continue;
+        for (size_t i = 0; i < bytes.size && at != RUN_DEAD; i++)
+            at = run_step(m->run, at, (unsigned char)bytes.data[i]);
+        if (at == RUN_DEAD || !run_ends(m->run, at)) wrong |= bits & -bits;
+    }
+    return wrong;
+}
+
 /* False: it takes more than `left` nodes. */
 static bool make(GrammarMask *m, uint32_t config, uint32_t left, uint64_t *out)
 {
@@ -394,8 +415,9 @@ static bool make(GrammarMask *m, uint32_t config, uint32_t left, uint64_t *out)
     }
     if (p.cut) m->n_cut++;
     if (!done) return false;
-    if (run_ends(m->run, config))
-        for (size_t i = 0; i < set->words; i++) out[i] |= set->ends[i];
+    bool ends = run_ends(m->run, config);
+    for (size_t i = 0; i < set->words; i++)
+        out[i] = ends ? out[i] | set->ends[i] : out[i] & ~wrong_ends(m, config, i, out[i]);
     m->n_made++;
     return true;
 }
@@ -490,7 +512,8 @@ int grammar_mask_allows(GrammarMask *m, RunState *state, uint32_t id)
         config = run_step(run, config, (unsigned char)bytes.data[i]);
         if (run->full || run->visits > most) return -1;
     }
-    return config != RUN_DEAD;
+    if (config == RUN_DEAD) return 0;
+    return !token_set_has(m->set->ends, id) || !is_control(bytes) || run_ends(run, config);
 }
 
 bool grammar_mask_accept_bytes(GrammarMask *m, RunState *state, Span bytes)
