@@ -1,6 +1,7 @@
 /* A worker's core opened and closed (see worker.h). */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/os.h"
@@ -16,7 +17,7 @@ static bt_status open_model(Worker *w, const WorkerModel *m, bt_error *err)
 {
     const bt_model_options options = {.n_threads = m->n_threads,
                                       .cache_dir = m->cache_dir,
-                                      .no_cache = !m->cache_dir,
+                                      .no_cache = !m->cache_dir || access(m->path, F_OK) != 0,
                                       .progress = m->progress,
                                       .progress_user = m->progress_user};
     bt_status status = bt_model_open(m->path, &options, &w->model, err);
