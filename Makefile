@@ -9,7 +9,7 @@ TIME   ?= 60
 PYTHON ?= python3
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test hatchling hatchling-study bench bench-peers asan tsan test-arm macos-check test-clients test-schemas fuzz install uninstall tidy lint format clean
+.PHONY: help setup build run test hatchling hatchling-study bench bench-peers asan tsan test-arm macos-check test-clients test-api-clients test-schemas fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -97,6 +97,9 @@ test-clients: build ## held against the reference implementations in Python; TOK
 	    $(PYTHON) tests/clients/compare_unigram.py $(BUILD); }; }; \
 	elif [ -n "$(PRE)" ]; then $(PYTHON) tests/clients/compare_tokenizers.py $(BUILD) "$(TOKENIZER)" "$(PRE)" $(ARGS); \
 	else $(PYTHON) tests/clients/compare_folders.py $(BUILD) "$(TOKENIZER)" $(ARGS); fi
+
+test-api-clients: build ## the server asked by its clients' own packages (npm, PyPI: installs them)
+	@$(PYTHON) tests/clients/serve.py $(BUILD)
 
 test-schemas: build ## our schemas against the Python package jsonschema (ARGS='-n 200')
 	@$(PYTHON) -c 'import jsonschema' 2>/dev/null || \

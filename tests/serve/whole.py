@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""`bantam serve` whole, from outside: front, supervisor and real workers over loopback.
+
+    whole.py BUILD [NAME ...]     runs the cases (or those named), prints TAP
+"""
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BUILD = os.path.abspath(sys.argv[1])
+SANITIZED = os.environ.get("ASAN_OPTIONS") is not None or os.environ.get("TSAN_OPTIONS") is not None
+PATIENCE = 120 if SANITIZED else 60
+ASK = [{"role": "user", "content": "Say something, please"}]
+# Tokens that end an answer, in the vocabulary of made-up models.
+ENDERS = {str(n): -100 for n in range(311, 320)}
+
+
+CALL = '{"name": "remind", "arguments": {"text": "feed the cat", "day": "tomorrow", "time": "5"}}'
+
+
+class Server:
+    def __init__(self, *arguments):
+        self.folder = tempfile.mkdtemp(prefix="bantam-serve-")
+        make = os.path.join(BUILD, "tests", "support", "mkmodel")
+        models = [os.path.join(self.folder, name) for name in ("made.gguf", "embed.gguf")]
+        subprocess.run([make, "llama", models[0], "--template", "chatml", "--ctx", "2048"],
+                       check=True)
+        subprocess.run([make, "bert", models[1], "--ctx", "64"], check=True)
+        models.append(os.path.join(self.folder, "assist.gguf"))
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli",
+                              "scripted_model.py")
+        subprocess.run([sys.executable, script, models[2], "<tool_call>", CALL, "</tool_call>"],
+                       check=True)
+        names = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
+        environment = dict(os.environ, **{name: self.folder for name in names})
+        self.process = subprocess.Popen(
+            [os.path.join(BUILD, "bantam"), "serve", "--port", "0", "--threads", "1"]
+            + [word for model in models for word in ("-m", model)] + list(arguments),
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+        for line in self.process.stdout:
+            found = re.search(r"http://[^\s/]+:(\d+)", line)
+            if found:
+                self.port = int(found.group(1))
+                return
+        raise AssertionError("it did not start")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask(self, path, body=None):
+        """Status and body."""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
+        c.request("GET" if body is None else "POST", path, data)
+        r = c.getresponse()
+        text = r.read().decode()
+        c.close()
+        return r.status, text
+
+    def good(self, path, body=None):
+        status, text = self.ask(path, body)
+        assert status == 200, (status, text[:500])
+        return json.loads(text)
+
+    def open_stream(self, n):
+        """A socket on which a stream has begun."""
+        s = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        body = json.dumps({"model": "made", "messages": ASK, "stream": True, "max_tokens": n,
+                           "logit_bias": ENDERS})
+        s.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                  f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        assert b"200" in s.recv(20)
+        return s
+
+    def workers(self):
+        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)],
+                               capture_output=True, text=True, check=False).stdout.split()
+        return [int(pid) for pid in found]
+
+
+def all_of(s):
+    text = b""
+    while True:
+        piece = s.recv(65536)
+        if not piece:
+            return text.decode("utf-8", "replace")
+        text += piece
+
+
+def four_apis_say_the_same(server):
+    a = server.good("/v1/chat/completions", {"model": "made", "messages": ASK, "max_tokens": 9,
+                                             "temperature": 0})
+    want = a["choices"][0]["message"]["content"]
+    b = server.good("/v1/messages", {"model": "made", "messages": ASK, "max_tokens": 9,
+                                     "temperature": 0})
+    c = server.good("/api/chat", {"model": "made", "messages": ASK, "stream": False,
+                                  "options": {"temperature": 0, "num_predict": 9}})
+    prompt = server.good("/apply-template", {"model": "made", "messages": ASK})["prompt"]
+    d = server.good("/completion", {"model": "made", "prompt": prompt, "n_predict": 9,
+                                    "temperature": 0})
+    assert want == b["content"][0]["text"] == c["message"]["content"] == d["content"]
+    vectors = server.good("/v1/embeddings", {"model": "embed", "input": ["a cat", "a dog"]})
+    assert len(vectors["data"]) == 2
+
+
+def an_assistant_calls_and_nothing_is_done(server):
+    """Its calls are the client's to carry out."""
+    said = [{"role": "user", "content": "remind me to feed the cat tomorrow at 5"}]
+    a = server.good("/v1/chat/completions", {"model": "assist", "messages": said})
+    call = a["choices"][0]["message"]["tool_calls"][0]["function"]
+    assert a["choices"][0]["finish_reason"] == "tool_calls" and call["name"] == "remind", a
+    assert json.loads(call["arguments"])["text"] == "feed the cat"
+    assert not [name for _, _, names in os.walk(server.folder) for name in names
+                if name.endswith(".db")]
+
+
+def forty_streams_at_once(server):
+    ends = []
+
+    def one():
+        text = all_of(server.open_stream(30))
+        ends.append("[DONE]" in text)
+
+    threads = [threading.Thread(target=one) for _ in range(40)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(PATIENCE)
+    assert len(ends) == 40 and all(ends), ends
+
+
+def idle(server):
+    end = time.time() + PATIENCE
+    while time.time() < end:
+        if not any(s["is_processing"] for s in server.good("/slots?model=made")):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def clients_that_vanish(server):
+    for _ in range(60):
+        s = server.open_stream(1500)
+        s.recv(200)
+        s.close()
+    assert idle(server)
+    four_apis_say_the_same(server)
+
+
+class Skip(Exception):
+    pass
+
+
+def is_worker(pid):
+    """It holds no socket."""
+    try:
+        return not any(os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
+                       for fd in os.listdir(f"/proc/{pid}/fd"))
+    except PermissionError as error:  # they do not let others of the user look into them
+        raise Skip("needs root to tell the processes apart") from error
+
+
+def a_worker_that_is_killed(server):
+    workers = [pid for pid in server.workers() if is_worker(pid)]
+    assert workers
+    s = server.open_stream(1900)
+    s.recv(100)
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    text = all_of(s)
+    assert "error" in text, text[-300:]
+    four_apis_say_the_same(server)
+
+
+def bodies_that_mean_harm(server):
+    hostile = [b"[" * 10_000_000, b'{"model": "made", "messages": ' + b"[" * 5_000_000,
+               b'{"model": "made", "messages": [{"role": "user", "content": "\xff\xfe"}]}',
+               b'{"model": "made", "prompt": "x", "grammar": "root ::= ' + b"(" * 50_000 + b'"}',
+               b'{"model": "made", "messages": [{"role": "user", "content": "'
+               + b"Q" * 3_000_000 + b'"}]}']
+    for body in hostile:
+        status, text = server.ask("/v1/chat/completions", body)
+        assert 400 <= status < 500, (status, text[:300])
+        assert "error" in json.loads(text)
+    four_apis_say_the_same(server)
+
+
+def ends_what_runs(server):
+    s = server.open_stream(60)
+    server.process.send_signal(signal.SIGTERM)
+    assert "[DONE]" in all_of(s)
+    assert server.process.wait(PATIENCE) == 0
+
+
+CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, forty_streams_at_once,
+         clients_that_vanish, a_worker_that_is_killed, bodies_that_mean_harm, ends_what_runs]
+
+
+def main():
+    cases = [c for c in CASES if not sys.argv[2:] or c.__name__ in sys.argv[2:]]
+    print(f"1..{len(cases)}", flush=True)
+    failed = 0
+    with Server("-c", "2048") as server:
+        for i, case in enumerate(cases, 1):
+            name = case.__name__.replace("_", " ")
+            try:
+                case(server)
+                print(f"ok {i} - {name}", flush=True)
+            except Skip as why:
+                print(f"ok {i} - {name} # SKIP {why}", flush=True)
+            except Exception as error:  # all that goes wrong is a failure of its case
+                failed = 1
+                print(f"not ok {i} - {name}\n# {type(error).__name__}: {str(error)[:600]}",
+                      flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
