@@ -22,8 +22,18 @@ KINDS = {
     "event": ("appointment", "appointments"),
     "note": ("note", "notes"),
 }
+ORDERS = """write fix debug explain translate make create plan book play show draw solve find call
+send tell recommend suggest order buy turn open read describe summarise generate give review
+refactor test check correct improve teach build program compose draft compute prove sing search
+text email post print organise calculate rewrite shorten reserve set put close take""".split()
+ASKED = ["can you", "can you", "could you", "would you", "will you", "please", "can you please"]
+ASKED += ["could you please", "I want you to", "I need you to", "I'd like you to"]
 OCCASIONS = """birthday wedding holiday exam trip party flight move interview anniversary vacation
 match concert deadline term operation retirement graduation visit""".split()
+SNIPPETS = """^ $ [a-z] \\d + * ( ) { } [ ] ; = == / <div> </p> x y i 0 1 for if def print
+select from where && | \" # -> .py $x""".split() + [" ", " "]
+OWN = """reminder timer alarm note calendar appointment meeting event date time number sum day
+calculator dentist birthday wedding tomorrow breakfast notebook clock hour minute mile""".split()
 KEYS = "qwertyuiop asdfghjkl zxcvbnm"
 ABBREVIATED = {
     "please": ["pls", "plz", "plss"],
@@ -171,6 +181,7 @@ class Maker(Texts):
         lower = rng.random() < 0.5
         shout = not lower and rng.random() < 0.02
         abbreviate = rng.random() < 0.18
+        soon = rng.random() < 0.12  # a day abbreviated, the rest not
         slips = 0 if rng.random() < 0.84 else 1 + (rng.random() < 0.3)
         before = ""
         for segment in segments:
@@ -187,6 +198,10 @@ class Maker(Texts):
                     )
                     for x in text.split(" ")
                 )
+            if soon and key is False:
+                for day in ("tomorrow", "today", "tonight"):
+                    if day in text:
+                        text = text.replace(day, self.pick(ABBREVIATED[day]), 1)
             if lower:
                 text = text.lower()
             elif shout:
@@ -214,6 +229,8 @@ class Maker(Texts):
                     self.pick(
                         [
                             "um ",
+                            "please ",
+                            "please ",
                             "uh ",
                             "so ",
                             "well ",
@@ -395,12 +412,19 @@ class Maker(Texts):
             return self.moment_slots(name)
 
         segments, arguments = self.fill(parts, slots)
-        if "book" in segments[0][0] and any(
-            key and text.startswith(("train", "flight")) for text, key in segments
-        ):
-            raise Again  # tickets are bought elsewhere
+        self.no_travel(segments)
         text, arguments = self.finish(segments, arguments)
         return text, [call("event", **arguments)]
+
+    @staticmethod
+    def no_travel(segments):
+        """Journeys are planned and tickets bought elsewhere."""
+        verbs = ("book", "plan", "arrange", "organise", "get me", "reserve")
+        named = ("train", "flight", "trip", "holiday", "vacation", "weekend in", "city", "ski trip")
+        if any(v in segments[0][0].lower() for v in verbs) and any(
+            key and text.lower().startswith(named) for text, key in segments
+        ):
+            raise Again
 
     def note(self):
         parts, _ = self.phrase(p.NOTE)
@@ -469,7 +493,10 @@ class Maker(Texts):
             return self.entry()
         if r < 0.7:
             thing = self.text(
-                self.pick(["{v}", "{v} {t}", "{v} {v}", "{n}'s {v}", "{j} {v}", "{v}s"])
+                self.pick(
+                    ["{v}", "{v} {t}", "{v} {v}", "{v} {v}", "{w} {v}", "{n}'s {v}", "{j} {v}"]
+                    + ["{v}s", "{v} {v} {v}", "{v} of the {v}", "{v} {r}"]
+                )
             )
         else:
             thing = self.thing()
@@ -519,7 +546,7 @@ class Maker(Texts):
     def cancel(self):
         r = self.rng.random()
         kind = self.pick(list(p.CANCEL))
-        if r < 0.55:
+        if r < 0.5:
             parts, _ = self.phrase(p.CANCEL[kind])
             segments, arguments = self.fill(parts, self.query_slots(kind))
         elif r < 0.65:
@@ -529,7 +556,7 @@ class Maker(Texts):
         elif r < 0.68:
             kind = self.pick(["event", "event", "reminder", "timer"])
             several = kind != "timer" and self.rng.random() < 0.5
-            one = self.pick({"event": ["appointment", "meeting", "event"]}.get(kind, [kind]))
+            one = self.pick({"event": ["appointment", "event"]}.get(kind, [kind]))
             parts, _ = self.phrase(
                 (p.CANCEL_ALL_WHEN if several else p.CANCEL_WHEN)
                 if kind != "timer"
@@ -744,6 +771,13 @@ class Maker(Texts):
             return self.pick(LISTS[name])
         if name == "num":
             return self.s.number(False)[0]
+        if name == "own":
+            return self.pick(OWN)
+        if name == "few":
+            return self.m.said(2 + self.m.some(12))
+        if name == "snippet":
+            n = 3 + self.m.some(9)
+            return "".join(self.pick(SNIPPETS) for _ in range(n)).strip()
         if name == "year":
             return str(1100 + int(self.rng.random() * 920))
         if name == "k_":
@@ -799,7 +833,11 @@ class Maker(Texts):
             ]
         )
         parts, _ = self.phrase(beyond.ESCALATE[reason])
-        text, _ = self.finish(self.fill(parts, self.beyond_slots)[0])
+        segments, _ = self.fill(parts, self.beyond_slots)
+        first = segments[0][0].split(" ")[0]
+        if first in ORDERS and segments[0][1] is None and self.rng.random() < 0.25:
+            segments.insert(0, [self.pick(ASKED) + " ", None])
+        text, _ = self.finish(segments)
         return text, [call("escalate", reason=reason)]
 
     def talk(self):

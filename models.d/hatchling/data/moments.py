@@ -223,6 +223,7 @@ class Moments:
                 f"{day} {name}",
                 f"{day} {name}",
                 f"{name} {nth}",
+                f"{name} {ordinal(day)}",
                 f"{name} the {nth}",
                 f"the {nth} of {name}",
                 f"{nth} of {name}",
@@ -846,6 +847,8 @@ class Moments:
                     f"on the {nth} of every month",
                     f"every month on the {nth}",
                     f"every {nth} of the month",
+                    f"the {nth} of every month",
+                    f"every month the {nth}",
                     f"the {nth} of each month",
                     f"monthly on the {nth}",
                 ]

@@ -19,9 +19,9 @@ WEIGHTS = [
     ("dates", 12),
     ("calculate", 16),
     ("convert", 12),
-    ("help", 8),
+    ("help", 10),
     ("talk", 8),
-    ("escalate", 34),
+    ("escalate", 44),
     ("reminders", 1.5),
 ]
 NAMES = [name for name, weight in WEIGHTS for _ in range(int(weight * 2))]
@@ -130,6 +130,7 @@ class Talks:
 
         parts, _ = k.phrase(block)
         segments, arguments = k.fill(parts, slots)
+        k.no_travel(segments)
         text, arguments = k.finish(segments, arguments)
         out = [user(text), says(question)]
         r = self.rng.random()
@@ -198,6 +199,8 @@ class Talks:
 
     def ask_note(self, _text, _arguments, _):
         note = self.k.note_text()
+        if self.rng.random() < 0.3:  # it sounds like an entry, and is what was asked for
+            note = f"{self.k.event_text()} {self.k.m.when()[0]}"
         segments = [[note, "text"]]
         if self.rng.random() < 0.25:
             segments.insert(0, ["that ", None])
@@ -314,8 +317,8 @@ class Talks:
             r = self.rng.random()
             part = (
                 self.asked
-                if r < 0.13
-                else self.follow if r < 0.23 else self.numbered if r < 0.25 else self.exchange
+                if r < 0.16
+                else self.follow if r < 0.26 else self.numbered if r < 0.28 else self.exchange
             )
             try:
                 out += part()

@@ -154,7 +154,11 @@ class Texts:
             return self.pick(["the ", "my ", "the ", "", "our "]) + name
         if r < 0.75:
             return self.clause()
-        if r < 0.83:
+        if r < 0.79:
+            return self.text(self.pick(["{v}s", "{v}", "{g}", "{j} {v}", "{w}"])) + (
+                " " + self.pick(w.PARTICLES)
+            )
+        if r < 0.85:
             return ", ".join(self.text("{g}") for _ in range(2 + int(self.rng.random() * 2)))
         return self.text(
             self.pick(["{w}", "the {w}", "{g}", "{n}'s {w}", "my {w}", "{v}", "{v} {v}", "{j} {v}"])
@@ -218,6 +222,13 @@ class Texts:
                     "school is out",
                     "rent is due",
                     "{d} must go back",
+                    "the {v} of the {v} ends",
+                    "the {v} on the {v} runs out",
+                    "the {j} {v} is due",
+                    "{n}'s {v} expires",
+                    "my {v} is up for renewal",
+                    "the {v} needs {d}",
+                    "the {v} and the {v} are {j}",
                     "we are out of {g}",
                     "there is no {g} left",
                     "I should {w}",

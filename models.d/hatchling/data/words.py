@@ -52,7 +52,9 @@ oat_milk""".split()
 GROCERIES = [g.replace("_", " ") for g in GROCERIES]
 
 # "{o}" an office, "{n}" a name, "{k}" kin, "{g}" groceries, "{d}" a thing, "{w}" an unusual word
-VERB_PHRASES = """call the {o}|call {n}|call {k}|phone {n}|ring {k}|ring the {o}|call {n} back|
+VERB_PHRASES = """say {w} to {n}|say goodbye to {k}|give {n} the {v}|tell {n} to {y}|
+ask {n} to {y} the {v}|ask {k} to bring the {v}|show {n} {d}|explain the {v} to {n}|
+call the {o}|call {n}|call {k}|phone {n}|ring {k}|ring the {o}|call {n} back|
 email {n}|email the {o}|write to {n}|text {k}|text {n}|message {n} about {d}|answer {n}'s email|
 reply to {n}|reply to the {o}|send {n} {d}|send {d} to the {o}|send {d} to {n}|buy {g}|
 buy {g} and {g}|
@@ -319,7 +321,7 @@ visit walk ride run race tournament match game festival fair market concert show
 launch presentation defence exam test appraisal consultation treatment scan jab surgery delivery
 pickup collection handover viewing installation repair service cleaning ceremony reception meetup
 get-together reunion camp retreat excursion talk lecture seminar conference committee briefing
-deadline submission quiz picnic barbecue workout kickoff demo hike day week weekend
+deadline submission quiz picnic barbecue workout kickoff demo hike chat day week weekend
 celebration group club raffle auction premiere screening tasting""".split()
 EVENT_TAILS = """with {n}|with {k}|with the {o}|at {n}'s|at {k}'s place|in {c}|for {n}|at the {o}|
 with {n} and {n}|at the {v}|in the {v}|with my {v} group|w/ {n}|with {n} {u}|for the {v}|
@@ -333,8 +335,8 @@ on call|housework|laundry|groceries|shopping|exercise|meditation|running|swimmin
 my thesis|the {v} project|{l} homework|practising {m}|learning {l}|working on {d}|sorting {d}|
 cleaning {d}|fixing {d}|building the {v}|tidying the {p}|driving to {c}|visiting {k}|
 moving house|house hunting|bird watching|wine tasting|apple picking|dog training|date night|
-lunch break|quiet time|the dentist|the plumber|the electrician|the surveyor|
-the inspector""".replace(
+lunch break|quiet time|surveyor|
+inspector""".replace(
     "\n", ""
 ).split("|")
 HAPPENINGS = """{n} arriving|{k} visiting|{n} and {n} visiting|{n} in town|{n} comes over|
@@ -373,7 +375,8 @@ of the {v}|by {n}|by post|in {c}|for {i} people|and {i} {v}s""".replace(
 ).split("|")
 
 # notes put together
-OPEN_NOTES = """the {j} {v} is in the {p}|the {v} is under the {v}|the {v} key is {a_p} the {v}|
+OPEN_NOTES = """{v} {i} {v}s, not {i}|size {i} {v}s, not {i}|{j} {v}, not {j}|{n}, not {n}, has {d}|
+the {j} {v} is in the {p}|the {v} is under the {v}|the {v} key is {a_p} the {v}|
 {n} wants {d}|{n} prefers {j} {v}s|the {v} costs {i} euros|never {y} the {j} {v} again|
 always {y} the {v} first|{y} the {v} before the {v}|I put the {v} in the {p}|I left {d} at {n}'s|
 I hid the {v} in the {p}|I gave {d} to {n}|{v} {i} by {i}|{v}s {i} by {i} cm|{v}: {g}, {g} and {g}|
@@ -395,4 +398,5 @@ I need a {j} {v}|I should {y} more|my {v} weighs {i} kg|quote: {w} {y}s the {v}|
 the {v} needs {i} hours to dry|the {v} for the {v} is {r}|{w}'s {v} is {r}""".replace(
     "\n", ""
 ).split("|")
+PARTICLES = "out in off up back down away over on upstairs outside home".split()
 NOTE_PREPOSITIONS = "under behind in on above inside beside below".split()
