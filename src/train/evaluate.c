@@ -262,14 +262,14 @@ static void judge_answer(const Eval *e, const Task *t, TaskResult *r)
 static bt_status choose(Eval *e, const Task *t, TaskResult *r)
 {
     double least = INFINITY, least_by_byte = INFINITY;
-    bt_token *prompt;
-    size_t n_prompt, n = json_array_size(t->choices);
+    bt_token *prompt = NULL;
+    size_t n_prompt = 0, n = json_array_size(t->choices);
     bt_status status = prompt_ids(e, t, (Span){"", 0}, &prompt, &n_prompt);
     for (size_t i = 0; i < n && !status; i++) {
         const json_t *choice = json_array_get(t->choices, i);
         Span text = {json_string_value(choice), json_string_length(choice)};
         bt_token *ids = NULL;
-        size_t n_ids, from = 0;
+        size_t n_ids = 0, from = 0;
         double sum = 0;
         uint64_t scored = 0;
         status = text.size ? prompt_ids(e, t, text, &ids, &n_ids)

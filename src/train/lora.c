@@ -238,7 +238,7 @@ static bt_status make_params(LoraParams *l, bool dora, const Lora *from, Params 
     char(*names)[LORA_NAME + 24] = mem_zalloc(3 * l->n + 1, sizeof *names);
     bt_status status =
         shapes && names ? BT_OK : bt_fail_memory(err, "an adapter", l->n * 3 * sizeof *shapes);
-    for (size_t i = 0; i < l->n && !status; i++) {
+    for (size_t i = 0; i < l->n && shapes && names && !status; i++) {
         Target *t = &l->targets[i];
         const LoraMatrix *x = from ? lora_find(from, t->name) : NULL;
         bool lengths = x ? x->magnitude != NULL : dora;
@@ -396,7 +396,7 @@ bt_status lora_params_open(const char *model, const LoraOptions *o, const Params
     if (!l && !status) status = bt_fail_memory(err, "an adapter", sizeof *l);
     if (!status && o->from) status = adapter_read(o->from, m, &from, err);
     if (!status && from) status = adapter_check(m, from, o->from, o->any_base, false, err);
-    if (!status) status = open_parts(m, from, o, l, &p, err);
+    if (l && !status) status = open_parts(m, from, o, l, &p, err);
     if (p) { /* what was taken goes with it from here on */
         p->model = m;
         p->extra = l;
@@ -423,7 +423,7 @@ bt_status lora_params_save(const Params *p, const char *path, bt_error *err)
     size_t n = strlen(path);
     Lora *out = lora_new();
     bt_status status = out ? BT_OK : bt_fail_memory(err, path, sizeof *out);
-    if (!status) {
+    if (out) {
         out->arch = mem_strdup(p->model->architecture);
         out->base = name && *name ? mem_strdup(name) : NULL;
         out->fingerprint = lora_fingerprint(p->model->gguf);

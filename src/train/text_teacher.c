@@ -99,10 +99,10 @@ bt_status text_teacher_open(bt_model *teacher, const bt_model *student, int32_t 
     t->rows = mem_zalloc(STEP, sizeof *t->rows);
     t->p = mem_alloc((size_t)t->own_vocab * sizeof *t->p);
     t->room = mem_alloc((size_t)t->n_room * (size_t)t->n_vocab * sizeof *t->room);
-    if (!status && (!t->to_student || !t->matched || !t->said || !t->parts || !t->start ||
-                    !t->rows || !t->p || !t->room))
-        status = bt_fail_memory(err, "a teacher", n * sizeof *t->said);
-    if (!status) status = match(t, err);
+    bool room = t->to_student && t->matched && t->said && t->parts && t->start && t->rows && t->p &&
+                t->room;
+    if (!status && !room) status = bt_fail_memory(err, "a teacher", n * sizeof *t->said);
+    if (!status && room) status = match(t, err);
     if (status) text_teacher_close(out);
     return status;
 }
