@@ -127,6 +127,11 @@ END
     [ "$(json template < out)" = chatml ]
     [ "$(json memory.0.ctx < out)" = 512 ]
     [ "$(json sizes.layers < out)" = 2 ]
+    mkdir -p "$HOME/.local/share/bantam/models"
+    cp m.gguf "$HOME/.local/share/bantam/models/one.gguf"
+    "$bantam" info | grep -q '^file .*one.gguf' # the only one there is
+    cp m.gguf "$HOME/.local/share/bantam/models/two.gguf"
     run "$bantam" info
     [ "$status" -eq 2 ]
+    [[ $output == *"which model?"* ]]
 }
