@@ -92,7 +92,8 @@ RingResult ring_receive(RingPort *port, RingMessage *out);
 bool ring_arm(RingPort *port);
 /* The other side rings the next time it has read something. */
 void ring_want_room(RingPort *port);
-/* Sleeps until there is something to read, at most `ms` (-1: for ever). True: there is. */
+/* Sleeps until there is something to read, at most `ms` (-1: for ever). True: there is. False may
+ * come earlier: a bell can be late, of something that was read already, or of ring_wake_mine. */
 bool ring_wait(RingPort *port, int ms);
 int ring_bell(const RingPort *port);        /* poll it for reading */
 void ring_bell_clear(const RingPort *port); /* after it was heard, before ring_receive */
