@@ -163,7 +163,9 @@ static void a_working_life(void **state)
     while (m.head.kind != WIRE_REPORT);
     if (sandbox_probe().seccomp) {
         assert_true(m.head.size > 100);
+#ifndef BANTAM_SANITIZED /* whose filter is wider */
         assert_null(strstr((const char *)m.data, "\nopen\t"));
+#endif
     }
     /* what runs is finished, what comes is refused, and it goes */
     ask(&f, 12, "/v1/chat/completions", ASK "\"max_tokens\": 20, \"stream\": true}");
