@@ -132,6 +132,10 @@ static void describe_ended(Supervisor *s)
     } else if (text->data && strncmp(text->data, "error: ", 7) == 0 && !row->error[0]) {
         const size_t n = end ? (size_t)(end - text->data) : text->size;
         snprintf(row->error, sizeof row->error, "%.*s", (int)(n - 7), text->data + 7);
+        for (char *c = row->error; *c; c++) /* it goes to a terminal */
+            if ((unsigned char)*c < 32 || *c == 127) *c = ' ';
+        log_line(BT_LOG_WARN, "%s cannot be served: %s",
+                 s->o->catalogue->models[s->describe_model].name, row->error);
     }
     front_tell_model(s, s->describe_model);
 }

@@ -93,9 +93,16 @@ class Server:
         return s
 
     def workers(self):
-        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)],
-                               capture_output=True, text=True, check=False).stdout.split()
-        return [int(pid) for pid in found]
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as stat:
+                    parent = stat.read().rsplit(")", 1)[1].split()[1]
+            except OSError:  # it has gone meanwhile
+                continue
+            if parent == str(self.process.pid):
+                found.append(int(pid))
+        return found
 
 
 def all_of(s):
