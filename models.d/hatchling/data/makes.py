@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import words as w
 from grammar import draw, parsed, phrases, shares
@@ -32,6 +33,22 @@ OCCASIONS = """birthday wedding holiday exam trip party flight move interview an
 match concert deadline term operation retirement graduation visit""".split()
 SNIPPETS = """^ $ [a-z] \\d + * ( ) { } [ ] ; = == / <div> </p> x y i 0 1 for if def print
 select from where && | \" # -> .py $x""".split() + [" ", " "]
+PASTED = """Dear customer, your {noun} will arrive {when}.|Hi {n}, are we still on {when}?|
+Dear {n}, thank you for your message. The {noun} is {adj}.|
+Hello {n}, I'll be {adj} {when}. Best, {n}|
+Your appointment at the {o} is confirmed. Reply STOP to opt out.|Your order {num} has been shipped.|
+Dear parents, the {noun} closes {when}.|Your invoice {num} is overdue. Pay now at {w}.com|
+From: {n} To: {n} Subject: {event} {when}|RE: {event} - please find the {noun} attached|
+[{clock}] {n}: see you later!|{n}: are you coming? {n}: yes, {when}|Kind regards, {n}|
+Hi {n}, could you send me the {noun} {when}? Thanks, {n}|The store opens {when}. T&Cs apply.|
+{n} wrote: the {noun} is {adj} and the {noun} {verb}s|We are closed {on}.|
+Train {num} to {c} is delayed.|
+BREAKING: {noun} found in {country}|Chapter {num}. The {adj} {noun}.|
+Tickets {num} each, doors {clock}""".replace(
+    "\n", ""
+).split(
+    "|"
+)
 OWN = """reminder timer alarm note calendar appointment meeting event date time number sum day
 calculator dentist birthday wedding tomorrow breakfast notebook clock hour minute mile""".split()
 KEYS = "qwertyuiop asdfghjkl zxcvbnm"
@@ -136,6 +153,9 @@ class Maker(Texts):
             return m.every()
         if name == "range":
             return m.range()
+        if name == "mondays":
+            day = self.pick(DAYS)
+            return day + "s", {"every": day}
         if name == "food":
             return self.pick(w.FOODS + TIMER_NAMES)
         if name == "occasion":
@@ -246,6 +266,10 @@ class Maker(Texts):
                             "oh, ",
                             "so um ",
                             "and ",
+                            "so yeah ",
+                            "maybe ",
+                            "umm ",
+                            "yeah ",
                         ]
                     ),
                     None,
@@ -328,6 +352,14 @@ class Maker(Texts):
         """Two at once."""
         first, second = self.do(), self.do()
         (a, x), (b, y) = self.m.when(0.1), self.m.when(0.1)
+        if self.rng.random() < 0.3:  # the same thing twice
+            if self.rng.random() < 0.6:
+                (a, x), (b, y) = self.m.clock(), self.m.clock()
+                a, b, x, y = f"at {a}", f"at {b}", {"time": x}, {"time": y}
+            link = self.pick([" and ", " and ", " and again ", " and then again "])
+            segments = [["remind me to ", None], [first, "a"], [f" {a}{link}{b}", None]]
+            text, arguments = self.finish(segments)
+            return text, [call("remind", text=arguments["a"], **moment) for moment in (x, y)]
         segments = [
             ["remind me to ", None],
             [first, "a"],
@@ -521,6 +553,11 @@ class Maker(Texts):
                 return "copy", self.entry()
             if name == "person":
                 return "copy", self.person()
+            if name == "office":
+                return "copy", self.text(self.pick(["{o}", "{o}", "{v}", "{w}", "{u}", "{n}"]))
+            if name == "journey":
+                journeys = ["flight", "train", "ferry", "plane", "bus", "coach", "boat"]
+                return "copy", self.pick(journeys)
             if name == "name":
                 return "copy", self.timer_name()
             if name == "on_s":
@@ -767,12 +804,20 @@ class Maker(Texts):
         return text, [call("help", topic=topic)]
 
     def beyond_slots(self, name):
-        if name in LISTS:
-            return self.pick(LISTS[name])
+        if name in LISTS:  # a word of a list may have slots, but no choices: code has brackets
+            word = self.pick(LISTS[name])
+            return re.sub(r"\{(\w+)\}", lambda slot: self.beyond_slots(slot[1]), word)
         if name == "num":
             return self.s.number(False)[0]
         if name == "own":
             return self.pick(OWN)
+        if name == "mo_":
+            return self.pick(w.MONTHS)
+        if name in ("when", "bare", "clock", "on"):  # times in what is not for the tools
+            return self.moment_slots(name)[0]
+        if name == "pasted":  # a message that says when, from somebody to somebody
+            form = self.pick(PASTED)
+            return re.sub(r"\{(\w+)\}", lambda slot: self.beyond_slots(slot[1]), form)
         if name == "few":
             return self.m.said(2 + self.m.some(12))
         if name == "snippet":
@@ -829,6 +874,8 @@ class Maker(Texts):
                 "advice",
                 "action",
                 "action",
+                "action",
+                "other",
                 "other",
             ]
         )

@@ -135,7 +135,7 @@ class Sums:
             n = int(rng.random() * 1000)
         elif r < 0.84 and large:
             n = int(rng.random() * 20000)
-            if n > 999 and rng.random() < 0.3:
+            if n > 999 and rng.random() < 0.45:
                 return f"{n:,}", str(n)
             if rng.random() < 0.15:
                 n = self.pick([100, 200, 500, 1000, 1500, 2000, 2500, 5000, 10000, 100000, 1000000])
@@ -144,7 +144,7 @@ class Sums:
             return str(n), str(n)
         else:
             text = f"{rng.random() * self.pick([10, 100, 1000]):.{self.pick([1, 2, 2])}f}"
-            if rng.random() < 0.1:
+            if rng.random() < 0.2:
                 return text.replace(".", ","), text
             return text, text
         return (number_words(n) if rng.random() < 0.25 else str(n)), str(n)
@@ -171,13 +171,24 @@ class Sums:
     def small(self):
         """A number of everyday sums: (said, digits)."""
         r = self.rng.random()
-        if r < 0.6:
+        if r < 0.55:
             n = 1 + int(self.rng.random() * self.pick([9, 12, 20, 100]))
+        elif r < 0.65:
+            price = self.price()
+            return price, price
         elif r < 0.85:
             n = int(self.rng.random() * 1000)
         else:
             return self.number()
         return str(n), str(n)
+
+    def price(self):
+        """What something costs: 12.50, 3.99, 8."""
+        n = int(self.rng.random() * self.pick([10, 20, 100]))
+        cents = self.pick(["00", "10", "20", "25", "40", "50", "75", "80", "90", "95", "99", None])
+        if cents is None:
+            cents = f"{int(self.rng.random() * 100):02d}"
+        return f"{n}.{cents}"
 
     def typed_number(self):
         said, digits = self.small()
@@ -250,7 +261,10 @@ class Sums:
     def several(self, most=5):
         """Numbers in a row: (said, digits of each)."""
         numbers = [self.small() for _ in range(2 + int(self.rng.random() * (most - 1)))]
-        if self.rng.random() < 0.2:
+        if self.rng.random() < 0.3:  # a bill
+            prices = [self.price() for _ in numbers]
+            numbers = [(price, price) for price in prices]
+        elif self.rng.random() < 0.2:
             numbers = [(number_words(int(d)) if d.isdigit() else s, d) for s, d in numbers]
         digits = [d for _, d in numbers]
         said = [s for s, _ in numbers] if not any("," in s for s, _ in numbers) else digits
@@ -352,6 +366,43 @@ class Sums:
                 ("what remains of {0} if I take {1}", "{0} - {1}"),
                 ("how much is left of {0} after {1}", "{0} - {1}"),
                 ("how many times does {2} go into {0}", "{0} / {2}"),
+                ("what does each of us pay if {2} of us split {0} {m}", "{0} / {2}"),
+                ("how much per person if {2} people share {0} {m}", "{0} / {2}"),
+                ("if {2} of us share {0}, how much is it each", "{0} / {2}"),
+                ("how much is each share when {2} friends split {0}", "{0} / {2}"),
+                ("{2} of us share {0} {m}, what does everyone pay", "{0} / {2}"),
+                ("what's my part of {0} {m} if we are {2}", "{0} / {2}"),
+                ("divide the bill of {0} by {2}", "{0} / {2}"),
+                ("split the {0} {m} bill {2} ways", "{0} / {2}"),
+                ("share {0} {m} equally among {2} kids", "{0} / {2}"),
+                ("plus {2} percent on {0}", "{0} + {2}%"),
+                ("plus {2}% on {0} {m}", "{0} + {2}%"),
+                ("plus {2} percent tax on {0}", "{0} + {2}%"),
+                ("minus {2} percent on {0}", "{0} - {2}%"),
+                ("{0} {m} with a {2} percent tip on top", "{0} + {2}%"),
+                ("what's the total of {0} with {2}% tip", "{0} + {2}%"),
+                ("{0} and then {2} percent on top", "{0} + {2}%"),
+                ("{0} raised by {2} percent", "{0} + {2}%"),
+                ("increase {0} by {2} percent", "{0} + {2}%"),
+                ("{0} reduced by {2}%", "{0} - {2}%"),
+                ("reduce {0} by {2} percent", "{0} - {2}%"),
+                ("lower {0} by {2}%", "{0} - {2}%"),
+                ("{t} for {0} {m} reduced by {2}%", "{0} - {2}%"),
+                ("{2}% discount on {t} for {0}", "{0} - {2}%"),
+                ("the {t} cost {0} but are {2}% off", "{0} - {2}%"),
+                ("a {0} {m} bill with {2} percent service", "{0} + {2}%"),
+                ("{0} {m} for {2} {t}, how much is one", "{0} / {2}"),
+                ("if one costs {0}, what do {2} cost", "{2} * {0}"),
+                ("{2} times {0} {m} plus {1}", "{2} * {0} + {1}"),
+                ("I pay {0} and {1}, what's the total", "{0} + {1}"),
+                ("{0} for the {t} and {1} for the rest, total please", "{0} + {1}"),
+                ("what change do I get from {0} for {1}", "{0} - {1}"),
+                ("I give {0} {m} for something that costs {1}, how much back", "{0} - {1}"),
+                ("{2} weeks at {0} a week", "{2} * {0}"),
+                ("{2} hours at {0} an hour", "{2} * {0}"),
+                ("how much is {0} a year per month", "{0} / 12"),
+                ("{0} per day for {2} days", "{0} * {2}"),
+                ("what is {0} cubed divided by {2}", "{0} ^ 3 / {2}"),
                 ("how often does {2} fit in {0}", "{0} / {2}"),
                 ("what do {2} {t} cost at {0} each", "{2} * {0}"),
                 ("{2} {t} at {0} {m} each", "{2} * {0}"),
@@ -590,6 +641,39 @@ class Sums:
                 ("{0} times {1} minus {2}", "{0} * {1} - {2}"),
                 ("{0} plus {1} divided by {2}", "{0} + {1} / {2}"),
                 ("minus {0} times {2}", "-{0} * {2}"),
+                ("minus {0} divided by {2}", "-{0} / {2}"),
+                ("negative {0} plus {1}", "-{0} + {1}"),
+                ("-{0} plus {1}", "-{0} + {1}"),
+                ("-{0} times {1}", "-{0} * {1}"),
+                ("{0} minus -{1}", "{0} - -{1}"),
+                ("{0} times minus {1}", "{0} * -{1}"),
+                ("{0} squared minus {1}", "{0} ^ 2 - {1}"),
+                ("{0} squared times {2}", "{0} ^ 2 * {2}"),
+                ("{0} cubed plus {1}", "{0} ^ 3 + {1}"),
+                ("{0} to the power of {2} minus {1}", "{0} ^ {2} - {1}"),
+                ("root of {0} times {2}", "sqrt({0}) * {2}"),
+                ("{2} times the square root of {0}", "{2} * sqrt({0})"),
+                ("sqrt({0}) + sqrt({1})", "sqrt({0}) + sqrt({1})"),
+                ("sqrt({0}+{1})", "sqrt({0} + {1})"),
+                ("sqrt {0} minus {1}", "sqrt({0}) - {1}"),
+                ("{0} x {1} x {2}", "{0} * {1} * {2}"),
+                ("{0} x {1} - {2}", "{0} * {1} - {2}"),
+                ("{0}*{1}/{2}", "{0} * {1} / {2}"),
+                ("{0}/{1}*{2}", "{0} / {1} * {2}"),
+                ("{0} times {1} divided by {2}", "{0} * {1} / {2}"),
+                ("{0} divided by {1} divided by {2}", "{0} / {1} / {2}"),
+                ("({0} + {1}) / {2}", "({0} + {1}) / {2}"),
+                ("{2}({0} + {1})", "{2} * ({0} + {1})"),
+                ("{0} - ({1} - {2})", "{0} - ({1} - {2})"),
+                ("({0} - {1})^2", "({0} - {1}) ^ 2"),
+                ("{2}*({0}-{1})^2", "{2} * ({0} - {1}) ^ 2"),
+                ("({0} + {1}) squared", "({0} + {1}) ^ 2"),
+                ("two thirds of {0}", "{0} * 2 / 3"),
+                ("three quarters of {0}", "{0} * 3 / 4"),
+                ("{2} percent of {0} plus {1}", "{2}% of {0} + {1}"),
+                ("{0} plus {1} less {2}", "{0} + {1} - {2}"),
+                ("{0}, {1} and {2} together", "{0} + {1} + {2}"),
+                ("{0} plus {1} plus {2} all together", "{0} + {1} + {2}"),
             ]
         )
         n = str(2 + int(rng.random() * 10))

@@ -170,7 +170,19 @@ Boston Chicago Denver Austin Seattle Toronto Lima Nairobi Delhi Mumbai Sydney"""
 )
 
 # "{r}" a number or code
-NOTES = """the {t} is {r}|{n}'s {t} is {r}|{t} {r}|{t}: {r}|the {t} for the {o} is {r}|
+NOTES = """the {v} ends in {mo}|the {v} starts in {mo}|the {v} runs until {mo}|{n} is away in {mo}|
+the {v} renews in {mo}|{n} retires in {mo}|the {o} moves in {mo}|{v}s are cheapest in {mo}|
+{v}s to {y}: {w}, {w}|{v}s to {y} - {w}, {w}|{g}, {g}, {g} and {v}s|to {y}: {v}, {v}, {v}|
+books for {n} - {w}, {w} and {w}|{n}: {r}|{n} - {r}|ideas - {v}, {w}|{v} list: {v}, {g}, {w}|
+phone {n} {r} {r}|mobile {r} {r} {r}|tel {r} {r}|ring back on {r} {r}|{n}'s mobile is {r} {r}|
+{v} {r}|{v} {v} {r}|{v} reading {r}|{w}: {r}/{r}|{j} {v} = {r}|{r} = {v}|{w}@{w}.com|www.{w}.com|
+{v} at {r}, {v} at {r}|{n} prefers {v}|{n} can't stand {v}s|{n} works on {dy}s|{n} moved to {c}|
+the {j} {v} belongs to {n}|the {v} comes every second {dy}|{v} goes out on {dy}s|
+ask {n} why {v}s {y}|
+{y} the {v} before you {y} it|never {y} the {j} {v}|{v} & {v}|{v}: {j}, {v}: {j}|
+{v} {i} x {i} cm|{i} {v}s at {r}|{v} needs {i} more {v}s|page {i}, line {i}|{dy}s {v}, {dy}s {v}|
+{w} costs {r} at the {o}|the {o} is closed on {dy}s|dream about a {j} {v}|{n} said the {v} is {j}|
+the {t} is {r}|{n}'s {t} is {r}|{t} {r}|{t}: {r}|the {t} for the {o} is {r}|
 {n} likes {g}|
 {n} hates {g}|{n} is allergic to {g}|{n} doesn't eat {g}|{n} owes me {r} euros|
 I owe {n} {r} dollars|
@@ -322,7 +334,9 @@ launch presentation defence exam test appraisal consultation treatment scan jab 
 pickup collection handover viewing installation repair service cleaning ceremony reception meetup
 get-together reunion camp retreat excursion talk lecture seminar conference committee briefing
 deadline submission quiz picnic barbecue workout kickoff demo hike chat day week weekend
-celebration group club raffle auction premiere screening tasting""".split()
+celebration group club raffle auction premiere screening tasting play recital gig sleepover
+bazaar assembly
+pageant musical derby regatta""".split()
 EVENT_TAILS = """with {n}|with {k}|with the {o}|at {n}'s|at {k}'s place|in {c}|for {n}|at the {o}|
 with {n} and {n}|at the {v}|in the {v}|with my {v} group|w/ {n}|with {n} {u}|for the {v}|
 with the {v} people""".replace(
