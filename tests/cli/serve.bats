@@ -3,6 +3,7 @@ load helpers
 
 start() { # arguments; sets url, and pid for teardown
     export XDG_RUNTIME_DIR= OLLAMA_MODELS=$PWD/none HF_HUB_CACHE=$PWD/none
+    : > out # not the last server's
     "$bantam" serve "$@" > out 2> err 3>&- &
     pid=$!
     for _ in $(seq 300); do
