@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 #include "text/schema.h"
 #include "text/utf8.h"
@@ -145,12 +146,9 @@ static bool read_hex(Gbnf *g, int digits, uint32_t *out)
 {
     *out = 0;
     for (int i = 0; i < digits; i++) {
-        static const char hex[] = "0123456789abcdef";
-        char c = g->p < g->end ? *g->p : 0;
-        if (c >= 'A' && c <= 'F') c = (char)(c - 'A' + 'a');
-        const char *found = c ? strchr(hex, c) : NULL;
-        if (!found) return fail_at(g, g->p, "a hexadecimal digit is missing");
-        *out = *out << 4 | (uint32_t)(found - hex);
+        int d = g->p < g->end ? hex_digit(*g->p) : -1;
+        if (d < 0) return fail_at(g, g->p, "a hexadecimal digit is missing");
+        *out = *out << 4 | (uint32_t)d;
         g->p++;
     }
     if (*out > 0x10FFFF || (*out >= 0xD800 && *out <= 0xDFFF))

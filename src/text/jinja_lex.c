@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "text/jinja_code.h"
 #include "text/utf8.h"
 
@@ -179,8 +180,7 @@ static uint32_t hex(JLexer *lex, size_t *at, size_t digits, size_t end)
 {
     uint32_t value = 0;
     for (size_t i = 0; i < digits; i++, ++*at) {
-        char c = *at < end ? lex->source.data[*at] : '\0';
-        int n = digit(c) ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int n = *at < end ? hex_digit(lex->source.data[*at]) : -1;
         if (n < 0) wrong(lex, *at, "this escape needs more hexadecimal digits");
         value = value * 16 + (uint32_t)n;
     }

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/hex.h"
 #include "text/utf8.h"
 
 enum {
@@ -44,14 +45,6 @@ static void put_unit(Buf *out, unsigned unit)
 static bool digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-static int hex(char c)
-{
-    if (digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
 }
 
 static bool in_object(const JsonScan *s)
@@ -182,7 +175,7 @@ static ScanResult string_state(JsonScan *s, char c, Buf *out)
         s->state = S_ESCAPE;
         break;
     case S_HEX: {
-        int value = hex(c);
+        int value = hex_digit(c);
         if (value < 0) return SCAN_BAD;
         s->unit = (uint16_t)(s->unit << 4 | value);
         return --s->digits ? SCAN_MORE : end_hex(s, out);
@@ -289,7 +282,7 @@ static bool read_unit(const char **at, const char *end, uint32_t *unit)
     *unit = 0;
     if (end - *at < 4) return false;
     for (int i = 0; i < 4; i++) {
-        int value = hex(*(*at)++);
+        int value = hex_digit(*(*at)++);
         if (value < 0) return false;
         *unit = *unit << 4 | (uint32_t)value;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "text/utf8.h"
 
@@ -42,13 +43,9 @@ static bool hex4(Reader *r, uint32_t *out)
     *out = 0;
     if (r->end - r->p < 4) return fail_at(r, r->p, "\\u needs four hexadecimal digits");
     for (int i = 0; i < 4; i++, r->p++) {
-        char c = *r->p;
-        uint32_t d = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
-                     : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10)
-                     : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10)
-                                            : 16;
-        if (d > 15) return fail_at(r, r->p, "\\u needs four hexadecimal digits");
-        *out = *out << 4 | d;
+        int d = hex_digit(*r->p);
+        if (d < 0) return fail_at(r, r->p, "\\u needs four hexadecimal digits");
+        *out = *out << 4 | (uint32_t)d;
     }
     return true;
 }

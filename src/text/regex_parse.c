@@ -6,6 +6,7 @@
  * engines agree, so that what is written under the pattern passes either. NUL is in no class. */
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 #include "text/regex_term.h"
 #include "text/unicode.h"
@@ -173,13 +174,9 @@ static bool read_hex(Parser *p, int least, int most, uint32_t *out)
     int n = 0;
     *out = 0;
     for (; n < most && p->p < p->end; n++, p->p++) {
-        char c = *p->p;
-        uint32_t d = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
-                     : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10)
-                     : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10)
-                                            : 16;
-        if (d > 15) break;
-        *out = *out << 4 | d;
+        int d = hex_digit(*p->p);
+        if (d < 0) break;
+        *out = *out << 4 | (uint32_t)d;
     }
     return n >= least || wrong(p, "hexadecimal digits are missing");
 }

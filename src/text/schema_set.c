@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "text/schema_parts.h"
 
@@ -28,14 +29,6 @@ void atoms_close(AtomList *list)
 }
 
 /* ---- references ------------------------------------------------------------------- */
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
 
 /* One step of a JSON pointer (RFC 6901) in a fragment: %XX, then ~1 and ~0. */
 static Span pointer_step(Span step, char *out, size_t capacity)

@@ -5,18 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 #include "text/token_set.h"
 #include "text/utf8.h"
-
-/* The hexadecimal digit of a character, 16: it is none. */
-static unsigned hex(char c)
-{
-    return c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-           : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
-           : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10)
-                                  : 16;
-}
 
 /* Bytes of the four digits after \u that are there, their value in *code (the missing ones 0); 5:
  * others stand among them. */
@@ -25,9 +17,9 @@ static size_t digits(Span text, unsigned *code)
     size_t n = 0;
     *code = 0;
     for (; n < 4 && n < text.size; n++) {
-        unsigned digit = hex(text.data[n]);
-        if (digit > 15) return 5;
-        *code |= digit << (12 - 4 * n);
+        int digit = hex_digit(text.data[n]);
+        if (digit < 0) return 5;
+        *code |= (unsigned)digit << (12 - 4 * n);
     }
     return n;
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 
 #define UNLIKELY (-1000.0) /* servers write -9999 for "unlikely" */
@@ -58,14 +59,6 @@ static bool probability(const json_t *value, float *p)
     if (!(log_p <= ROUNDING)) return false;
     *p = log_p <= UNLIKELY ? 0 : (float)exp(log_p < 0 ? log_p : 0);
     return true;
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
 }
 
 /* Pairs of hex digits, each behind `mark` (may be ""). False: they are none. */
