@@ -35,7 +35,8 @@ static void escape(Buf *out, unsigned char c)
         buf_printf(out, "\\u%04x", c);
 }
 
-void jout_inside(Buf *out, const char *text, size_t n)
+/* The inside of a string, without quotes. */
+static void inside(Buf *out, const char *text, size_t n)
 {
     size_t from = 0; /* of the bytes that go out as they are */
     for (size_t at = 0; at < n;) {
@@ -64,7 +65,7 @@ void jout_text(JsonOut *j, const char *text, size_t n)
 {
     comma(j);
     buf_char(j->buf, '"');
-    jout_inside(j->buf, text, n);
+    inside(j->buf, text, n);
     buf_char(j->buf, '"');
 }
 

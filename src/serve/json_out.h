@@ -37,7 +37,4 @@ void jout_put_bool(JsonOut *j, const char *key, bool value);
 void jout_put_null(JsonOut *j, const char *key);
 void jout_put_open(JsonOut *j, const char *key, char bracket);
 
-/* The inside of a string, without quotes. */
-void jout_inside(Buf *out, const char *text, size_t n);
-
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "serve/reply_parts.h"
+#include "text/utf8.h"
 
 /* ---- vectors ------------------------------------------------------------------------- */
 
@@ -131,16 +132,6 @@ bt_status api_reply_rerank(const ApiCall *call, const ApiInfo *info, const float
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
 /* A piece that is no UTF-8 by itself goes out as its bytes, as llama.cpp does. */
-static bool is_utf8(const ApiText *piece)
-{
-    Buf probe = {0};
-    jout_inside(&probe, piece->text, piece->size);
-    bool good =
-        !(probe.data && strstr(probe.data, "\xEF\xBF\xBD")) || strstr(piece->text, "\xEF\xBF\xBD");
-    buf_close(&probe);
-    return good;
-}
-
 void api_reply_tokens(const ApiCall *call, const bt_token *ids, const ApiText *pieces, size_t n,
                       Buf *out)
 {
@@ -155,7 +146,7 @@ void api_reply_tokens(const ApiCall *call, const bt_token *ids, const ApiText *p
         jout_open(&j, '{');
         jout_put_int(&j, "id", ids[i]);
         jout_key(&j, "piece");
-        if (is_utf8(&pieces[i])) {
+        if (utf8_valid(pieces[i].text, pieces[i].size)) {
             jout_text(&j, pieces[i].text, pieces[i].size);
         } else {
             jout_open(&j, '[');

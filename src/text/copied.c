@@ -21,14 +21,6 @@ static bool is_control(unsigned char c)
     return (c < ' ' && !is_blank(c)) || c == 0x7F;
 }
 
-static bool is_utf8(Span text)
-{
-    size_t step;
-    for (size_t i = 0; i < text.size; i += step)
-        if (utf8_next(text.data + i, text.size - i, &step) == UTF8_BAD && step == 1) return false;
-    return true;
-}
-
 /* The mark of the list that the text begins (or ends) with, in bytes; 0: none. */
 static size_t mark_at(Span text, bool end, const char *const *marks)
 {
@@ -71,7 +63,7 @@ size_t copied_words(const Span *texts, size_t n, CopiedWord words[COPIED_WORDS])
                    !is_control((unsigned char)data[at - 1]))
                 at--;
             Span text = {data + at, end - at};
-            bool good = text.size <= COPIED_WORD_BYTES && is_utf8(text);
+            bool good = text.size <= COPIED_WORD_BYTES && utf8_valid(text.data, text.size);
             if (first < COPIED_WORDS) words[first].joins = next_joins && good;
             if (good) words[--first] = word_of(text);
             next_joins = good;

@@ -38,6 +38,14 @@ uint32_t utf8_next(const char *p, size_t n, size_t *length)
     return c;
 }
 
+bool utf8_valid(const char *p, size_t n)
+{
+    size_t step;
+    for (size_t i = 0; i < n; i += step)
+        if (utf8_next(p + i, n - i, &step) == UTF8_BAD && step == 1) return false;
+    return true;
+}
+
 size_t utf8_put(uint32_t c, char *out)
 {
     if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) c = UTF8_BAD;

@@ -20,10 +20,12 @@ static void all_characters_come_back(void **state)
         assert_int_equal(utf8_next(text, n, &length), c);
         assert_int_equal(length, n);
         assert_int_equal(utf8_whole(text, n), n);
+        assert_true(utf8_valid(text, n));
         for (size_t cut = 1; cut < n; cut++) {
             assert_int_equal(utf8_next(text, cut, &length), UTF8_BAD);
             assert_int_equal(length, 1);
             assert_int_equal(utf8_whole(text, cut), 0);
+            assert_false(utf8_valid(text, cut));
         }
     }
 }
