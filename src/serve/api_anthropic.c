@@ -210,31 +210,22 @@ static bool read_message(ApiRead *r, Talk *t, uint32_t message, const char *path
 
 /* ---- tools, thinking ------------------------------------------------------------------ */
 
-static bool write_tools(ApiRead *r, JsonOut *j)
+static bool tool_parts(ApiRead *r, uint32_t tool, ApiToolParts *parts)
 {
-    size_t i = 0;
-    jout_open(j, '[');
-    API_EACH(r, r->raw.tools, tool)
-    {
-        ApiPath path = api_path("tools[%zu]", i++), of_type = api_path("%s.type", path.text);
-        if (api_kind(r, tool) != JSON_KIND_OBJECT)
-            return api_refuse(r, API_E_INVALID, path.text, "%s must be an object", path.text);
-        uint32_t type = api_member(r, tool, "type");
-        if (type && !api_is(r, type, "custom"))
-            return api_refuse(r, API_E_UNSUPPORTED, of_type.text,
-                              "%s: only tools with an input_schema of their own are supported",
-                              of_type.text);
-        ApiToolParts parts = {.name = api_member(r, tool, "name"),
-                              .description = api_member(r, tool, "description"),
-                              .parameters = api_member(r, tool, "input_schema"),
-                              .strict = api_member(r, tool, "strict"),
-                              .schema = "input_schema"};
-        if (!parts.parameters)
-            return api_refuse(r, API_E_INVALID, path.text, "%s.input_schema is missing", path.text);
-        if (!api_write_tool(r, j, &parts, path.text)) return false;
-    }
-    jout_close(j, ']');
-    return true;
+    const char *path = parts->path.text;
+    ApiPath of_type = api_path("%s.type", path);
+    uint32_t type = api_member(r, tool, "type");
+    if (type && !api_is(r, type, "custom"))
+        return api_refuse(r, API_E_UNSUPPORTED, of_type.text,
+                          "%s: only tools with an input_schema of their own are supported",
+                          of_type.text);
+    parts->name = api_member(r, tool, "name");
+    parts->description = api_member(r, tool, "description");
+    parts->parameters = api_member(r, tool, "input_schema");
+    parts->strict = api_member(r, tool, "strict");
+    parts->schema = "input_schema";
+    return parts->parameters ||
+           api_refuse(r, API_E_INVALID, path, "%s.input_schema is missing", path);
 }
 
 static bool read_choice(ApiRead *r)
@@ -251,20 +242,6 @@ static bool read_choice(ApiRead *r)
         return api_choose_tool(r, API_TOOLS_NAMED, api_member(r, node, "name"), "tool_choice");
     return api_refuse(r, API_E_INVALID, "tool_choice.type",
                       "tool_choice.type must be auto, any, tool or none");
-}
-
-static bool read_tools(ApiRead *r)
-{
-    Buf out = {0};
-    JsonOut j = {&out};
-    if (r->raw.tools && r->tree.nodes[r->raw.tools].n) {
-        if (!write_tools(r, &j)) {
-            buf_close(&out);
-            return false;
-        }
-        if (!api_keep(r, &out, &r->call->tools)) return false;
-    }
-    return read_choice(r);
 }
 
 static bool read_thinking(ApiRead *r)
@@ -299,7 +276,8 @@ bool api_read_anthropic(ApiRead *r)
     if (!isnan(r->raw.max_tokens)) call->max_tokens = (int32_t)r->raw.max_tokens;
     if (r->raw.stream == 1) call->stream = API_STREAM_SSE;
     if (!api_read_sampling(r) || !api_read_stops(r, r->raw.stop, "stop_sequences") ||
-        !api_read_adapters(r) || !read_thinking(r) || !read_tools(r))
+        !api_read_adapters(r) || !read_thinking(r) || !api_take_tools(r, tool_parts) ||
+        !read_choice(r))
         return false;
     talk_begin(&t, r);
     bool good = read_system(r, &t);

@@ -107,6 +107,6 @@ bool api_read_tokens(ApiRead *r)
 
 bool api_read_template(ApiRead *r)
 {
-    return api_read_messages(r, r->raw.messages) && api_read_tools(r) &&
+    return api_read_messages(r, r->raw.messages) && api_read_tools(r, NULL) &&
            api_read_variables(r, r->raw.reasoning_effort, r->raw.kwargs, "reasoning_effort");
 }

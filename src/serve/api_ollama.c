@@ -188,7 +188,7 @@ static bool read_chat(ApiRead *r)
         nothing_to_say(r->call);
         return true;
     }
-    if (!api_read_tools(r)) return false;
+    if (!api_read_tools(r, NULL)) return false;
     talk_begin(&t, r);
     uint32_t first = r->tree.nodes[node].child;
     bool object = api_kind(r, first) == JSON_KIND_OBJECT;

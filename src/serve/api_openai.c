@@ -74,7 +74,7 @@ bool api_read_chat(ApiRead *r)
         effort = api_member(r, raw->reasoning, "effort"); /* as some routers send it */
         effort_path = "reasoning.effort";
     }
-    return api_read_messages(r, raw->messages) && api_read_tools(r) &&
+    return api_read_messages(r, raw->messages) && api_read_tools(r, NULL) &&
            api_read_variables(r, effort, raw->kwargs, effort_path);
 }
 

@@ -177,14 +177,17 @@ bool api_read_messages(ApiRead *r, uint32_t node);
  * are joined by `glue`. `kinds`: names of parts that are text, ending with NULL. */
 bool api_content(ApiRead *r, uint32_t node, const char *path, const char *const *kinds,
                  const char *glue, Buf *out);
-/* OpenAI's tools and tool_choice. */
-bool api_read_tools(ApiRead *r);
 typedef struct ApiToolParts {
+    ApiPath path;                                   /* where they stand: the tool's, for a start */
     uint32_t name, description, parameters, strict; /* nodes; 0: none */
     const char *schema;                             /* name of the parameters' member */
 } ApiToolParts;
-/* One tool in OpenAI's form; `path` for errors. */
-bool api_write_tool(ApiRead *r, JsonOut *j, const ApiToolParts *tool, const char *path);
+/* What an API's form of a tool, an object, consists of. False: it was refused. */
+typedef bool (*ApiToolFn)(ApiRead *r, uint32_t tool, ApiToolParts *parts);
+/* The request's tools, to call->tools. */
+bool api_take_tools(ApiRead *r, ApiToolFn parts);
+/* The same, and OpenAI's tool_choice; NULL: tools in the form of chat. */
+bool api_read_tools(ApiRead *r, ApiToolFn parts);
 /* `only`: keeps the tool of that name; refuses if there is none. Sets tool_choice. */
 bool api_choose_tool(ApiRead *r, ApiToolChoice choice, uint32_t name, const char *path);
 /* {"type": "text" | "json_object" | "json_schema", ...}; `inner`: where name and schema stand */

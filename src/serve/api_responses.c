@@ -133,47 +133,20 @@ static bool read_input(ApiRead *r)
 
 /* ---- tools -------------------------------------------------------------------------------- */
 
-static bool write_tools(ApiRead *r, JsonOut *j)
+static bool tool_parts(ApiRead *r, uint32_t tool, ApiToolParts *parts)
 {
-    size_t i = 0;
-    jout_open(j, '[');
-    API_EACH(r, r->raw.tools, tool)
-    {
-        ApiPath path = api_path("tools[%zu]", i++), of_type = api_path("%s.type", path.text);
-        if (api_kind(r, tool) != JSON_KIND_OBJECT)
-            return api_refuse(r, API_E_INVALID, path.text, "%s must be an object", path.text);
-        if (!api_is(r, api_member(r, tool, "type"), "function"))
-            return api_refuse(r, API_E_UNSUPPORTED, of_type.text,
-                              "%s: only tools of type \"function\" are supported", of_type.text);
-        uint32_t function = api_member(r, tool, "function"); /* the form of chat is taken too */
-        uint32_t from = function && api_kind(r, function) == JSON_KIND_OBJECT ? function : tool;
-        ApiToolParts parts = {.name = api_member(r, from, "name"),
-                              .description = api_member(r, from, "description"),
-                              .parameters = api_member(r, from, "parameters"),
-                              .strict = api_member(r, from, "strict"),
-                              .schema = "parameters"};
-        if (!api_write_tool(r, j, &parts, path.text)) return false;
-    }
-    jout_close(j, ']');
+    ApiPath of_type = api_path("%s.type", parts->path.text);
+    if (!api_is(r, api_member(r, tool, "type"), "function"))
+        return api_refuse(r, API_E_UNSUPPORTED, of_type.text,
+                          "%s: only tools of type \"function\" are supported", of_type.text);
+    uint32_t function = api_member(r, tool, "function"); /* the form of chat is taken too */
+    uint32_t from = function && api_kind(r, function) == JSON_KIND_OBJECT ? function : tool;
+    parts->name = api_member(r, from, "name");
+    parts->description = api_member(r, from, "description");
+    parts->parameters = api_member(r, from, "parameters");
+    parts->strict = api_member(r, from, "strict");
+    parts->schema = "parameters";
     return true;
-}
-
-static bool read_tools(ApiRead *r)
-{
-    Buf out = {0};
-    JsonOut j = {&out};
-    uint32_t node = r->raw.tools;
-    r->raw.tools = 0; /* tool_choice is read as chat's */
-    if (node && r->tree.nodes[node].n) {
-        r->raw.tools = node;
-        if (!write_tools(r, &j)) {
-            buf_close(&out);
-            return false;
-        }
-        r->raw.tools = 0;
-        if (!api_keep(r, &out, &r->call->tools)) return false;
-    }
-    return api_read_tools(r);
 }
 
 /* ---- what the answer repeats ---------------------------------------------------------------- */
@@ -244,8 +217,8 @@ bool api_read_responses(ApiRead *r)
     uint32_t format = raw->text ? api_member(r, raw->text, "format") : 0;
     return api_read_sampling(r) && api_read_adapters(r) &&
            api_read_variables(r, raw->reasoning_effort, 0, "reasoning.effort") &&
-           api_read_format(r, format, "text.format", NULL) && read_tools(r) && read_input(r) &&
-           read_echo(r);
+           api_read_format(r, format, "text.format", NULL) && api_read_tools(r, tool_parts) &&
+           read_input(r) && read_echo(r);
 }
 
 /* ---- between calls ----------------------------------------------------------------------------

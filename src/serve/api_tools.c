@@ -22,8 +22,9 @@ static bool check_name(ApiRead *r, uint32_t node, const char *path)
                               "%s must be 1 to %d letters, digits or _ - . : /", path, MOST_NAME);
 }
 
-bool api_write_tool(ApiRead *r, JsonOut *j, const ApiToolParts *tool, const char *path)
+static bool write_tool(ApiRead *r, JsonOut *j, const ApiToolParts *tool)
 {
+    const char *path = tool->path.text;
     ApiPath of_name = api_path("%s.name", path), of_text = api_path("%s.description", path);
     ApiPath of_schema = api_path("%s.%s", path, tool->schema);
     if (!check_name(r, tool->name, of_name.text)) return false;
@@ -57,24 +58,51 @@ bool api_write_tool(ApiRead *r, JsonOut *j, const ApiToolParts *tool, const char
     return true;
 }
 
-static bool openai_tool(ApiRead *r, uint32_t tool, const char *path, JsonOut *j)
+static bool chat_parts(ApiRead *r, uint32_t tool, ApiToolParts *parts)
 {
-    if (api_kind(r, tool) != JSON_KIND_OBJECT)
-        return api_refuse(r, API_E_INVALID, path, "%s must be an object, not %s", path,
-                          api_kind_name(api_kind(r, tool)));
+    ApiPath of_type = api_path("%s.type", parts->path.text);
     uint32_t type = api_member(r, tool, "type"), function = api_member(r, tool, "function");
-    ApiPath inner = api_path("%s.function", path), of_type = api_path("%s.type", path);
     if (type && !api_is(r, type, "function"))
         return api_refuse(r, API_E_UNSUPPORTED, of_type.text,
                           "%s: only tools of type \"function\" are supported", of_type.text);
+    ApiPath inner = api_path("%s.function", parts->path.text);
+    parts->path = inner;
     if (!function || api_kind(r, function) != JSON_KIND_OBJECT)
-        return api_refuse(r, API_E_INVALID, inner.text, "%s must be an object", inner.text);
-    ApiToolParts parts = {.name = api_member(r, function, "name"),
-                          .description = api_member(r, function, "description"),
-                          .parameters = api_member(r, function, "parameters"),
-                          .strict = api_member(r, function, "strict"),
-                          .schema = "parameters"};
-    return api_write_tool(r, j, &parts, inner.text);
+        return api_refuse(r, API_E_INVALID, parts->path.text, "%s must be an object",
+                          parts->path.text);
+    parts->name = api_member(r, function, "name");
+    parts->description = api_member(r, function, "description");
+    parts->parameters = api_member(r, function, "parameters");
+    parts->strict = api_member(r, function, "strict");
+    parts->schema = "parameters";
+    return true;
+}
+
+static bool write_tools(ApiRead *r, ApiToolFn parts_of, JsonOut *j)
+{
+    size_t i = 0;
+    jout_open(j, '[');
+    API_EACH(r, r->raw.tools, tool)
+    {
+        ApiToolParts parts = {.path = api_path("tools[%zu]", i++)};
+        const char *path = parts.path.text;
+        if (api_kind(r, tool) != JSON_KIND_OBJECT)
+            return api_refuse(r, API_E_INVALID, path, "%s must be an object, not %s", path,
+                              api_kind_name(api_kind(r, tool)));
+        if (!parts_of(r, tool, &parts) || !write_tool(r, j, &parts)) return false;
+    }
+    jout_close(j, ']');
+    return true;
+}
+
+bool api_take_tools(ApiRead *r, ApiToolFn parts)
+{
+    Buf out = {0};
+    JsonOut j = {&out};
+    if (!r->raw.tools || !r->tree.nodes[r->raw.tools].n) return true;
+    if (write_tools(r, parts, &j)) return api_keep(r, &out, &r->call->tools);
+    buf_close(&out);
+    return false;
 }
 
 /* Where a tool's name stands, in all APIs' forms. */
@@ -163,24 +191,10 @@ static bool read_choice(ApiRead *r, uint32_t node)
                       path);
 }
 
-bool api_read_tools(ApiRead *r)
+bool api_read_tools(ApiRead *r, ApiToolFn parts)
 {
-    uint32_t node = r->raw.tools;
-    Buf out = {0};
-    JsonOut j = {&out};
-    size_t i = 0;
     r->call->one_call = r->raw.parallel_tool_calls == 0;
-    if (!node || !r->tree.nodes[node].n) return read_choice(r, r->raw.tool_choice);
-    jout_open(&j, '[');
-    API_EACH(r, node, tool)
-    {
-        ApiPath path = api_path("tools[%zu]", i++);
-        if (openai_tool(r, tool, path.text, &j)) continue;
-        buf_close(&out);
-        return false;
-    }
-    jout_close(&j, ']');
-    return api_keep(r, &out, &r->call->tools) && read_choice(r, r->raw.tool_choice);
+    return api_take_tools(r, parts ? parts : chat_parts) && read_choice(r, r->raw.tool_choice);
 }
 
 bool api_read_format(ApiRead *r, uint32_t node, const char *path, const char *inner)

@@ -281,6 +281,17 @@ static ReplyCall *begin_call(ApiReply *r, ReplyChoice *c, const bt_answer_event 
     return call;
 }
 
+void reply_void_part(ApiReply *r, ReplyChoice *c, void (*close)(ApiReply *, ReplyChoice *, Buf *),
+                     Buf *out)
+{
+    if (c->part != PART_CALL) return;
+    if (r->stream)
+        close(r, c, out);
+    else
+        r->n_items--;
+    c->part = PART_NONE;
+}
+
 static void call_event(ApiReply *r, ReplyChoice *c, const bt_answer_event *e, Buf *out)
 {
     const ReplyShape *s = r->shape;

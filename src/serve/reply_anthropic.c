@@ -186,15 +186,9 @@ static void call_end(ApiReply *r, ReplyChoice *c, ReplyCall *call, Buf *out)
     if (c->part == PART_CALL) close_block(r, c, out);
 }
 
-/* Not shown where the answer is whole; a stream has shown it already, and ends it. */
 static void call_void(ApiReply *r, ReplyChoice *c, ReplyCall *call, Buf *out)
 {
-    if (c->part != PART_CALL) return;
-    if (r->stream)
-        close_block(r, c, out);
-    else
-        r->n_items--;
-    c->part = PART_NONE;
+    reply_void_part(r, c, close_block, out);
 }
 
 /* ---- ends --------------------------------------------------------------------------------- */

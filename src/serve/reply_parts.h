@@ -68,6 +68,11 @@ struct ReplyShape {
 extern const ReplyShape reply_chat, reply_completions, reply_responses, reply_anthropic,
     reply_ollama, reply_llama;
 
+/* A call that was broken, for shapes whose answers are a list of parts: not shown where the answer
+ * is whole; a stream has shown it already, and `close` ends it. */
+void reply_void_part(ApiReply *r, ReplyChoice *c, void (*close)(ApiReply *, ReplyChoice *, Buf *),
+                     Buf *out);
+
 static inline int reply_index(const ApiReply *r, const ReplyChoice *c)
 {
     return (int)(c - r->choices);

@@ -315,12 +315,7 @@ static void call_end(ApiReply *r, ReplyChoice *c, ReplyCall *call, Buf *out)
 
 static void call_void(ApiReply *r, ReplyChoice *c, ReplyCall *call, Buf *out)
 {
-    if (c->part != PART_CALL) return;
-    if (r->stream)
-        close_item(r, c, out);
-    else
-        r->n_items--;
-    c->part = PART_NONE;
+    reply_void_part(r, c, close_item, out);
 }
 
 static void choice_end(ApiReply *r, ReplyChoice *c, Buf *out)

@@ -7,9 +7,8 @@
 #include "engine/model.h"
 #include "quant/mixes.h"
 #include "serve/fim.h"
+#include "serve/json_out.h"
 #include "serve/worker.h"
-#include "text/json_tree.h"
-#include "text/utf8_stream.h"
 
 enum {
     MOST_TEXT = 4096,        /* of a value */
@@ -21,13 +20,7 @@ enum {
 /* What is no UTF-8 becomes U+FFFD. */
 static void put_string(Buf *out, const char *text, size_t n)
 {
-    Utf8Stream stream = {0};
-    Buf clean = {0};
-    utf8_stream_add(&stream, text, n, &clean);
-    utf8_stream_end(&stream, &clean);
-    json_string_write(out, (Span){clean.data, clean.size});
-    out->failed |= clean.failed;
-    buf_close(&clean);
+    jout_text(&(JsonOut){out}, text, n);
 }
 
 static void put_text(Buf *out, const char *key, const char *text, size_t n)
