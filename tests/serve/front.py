@@ -22,6 +22,9 @@ import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True
+from started import Started  # noqa: E402
+
 PROGRAM = sys.argv[1]
 SANITIZED = os.environ.get("ASAN_OPTIONS") is not None or os.environ.get("TSAN_OPTIONS") is not None
 PATIENCE = 60 if SANITIZED else 20
@@ -29,7 +32,9 @@ HANG = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Lengt
         b'{"model":"a"} hang')
 
 
-class Server:
+class Server(Started):
+    patience = PATIENCE
+
     def __init__(self, *arguments, models=("a",), port=0):
         self.folder = tempfile.mkdtemp(prefix="bantam-front-")
         command = [PROGRAM, "--port", str(port), "--state", self.folder + "/state-%d.json"]
@@ -43,21 +48,6 @@ class Server:
             raise AssertionError("did not start: " + line + self.said())
         self.url = line.split()[1]
         self.port = int(self.url.rsplit(":", 1)[1])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.stdout.close()
-        self.log.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def said(self):
         with open(self.folder + "/log") as log:

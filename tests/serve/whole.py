@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +14,9 @@ import sys
 import tempfile
 import threading
 import time
+
+sys.dont_write_bytecode = True
+from started import Started  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 SANITIZED = os.environ.get("ASAN_OPTIONS") is not None or os.environ.get("TSAN_OPTIONS") is not None
@@ -27,7 +29,9 @@ ENDERS = {str(n): -100 for n in range(311, 320)}
 CALL = '{"name": "remind", "arguments": {"text": "feed the cat", "day": "tomorrow", "time": "5"}}'
 
 
-class Server:
+class Server(Started):
+    patience = PATIENCE
+
     def __init__(self, *arguments):
         self.folder = tempfile.mkdtemp(prefix="bantam-serve-")
         make = os.path.join(BUILD, "tests", "support", "mkmodel")
@@ -52,20 +56,6 @@ class Server:
                 self.port = int(found.group(1))
                 return
         raise AssertionError("it did not start")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.stdout.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def ask(self, path, body=None):
         """Status and body."""
