@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "engine/grammar.h"
 #include "engine/model.h"
+#include "support/files.h"
 #include "text/copied.h"
 
 enum { TIMES = 5 };
@@ -167,18 +168,6 @@ static void common(const Bench *bench)
 }
 
 /* ---- tools ---- */
-
-static char *read_file(const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    Buf out = {0};
-    char part[4096];
-    size_t n;
-    if (!f) return NULL;
-    while ((n = fread(part, 1, sizeof part, f)) > 0) buf_add(&out, part, n);
-    fclose(f);
-    return buf_take(&out);
-}
 
 static void tools(const Bench *b, bool bind)
 {
@@ -380,6 +369,7 @@ int main(int argc, char **argv)
     const bt_model_options vocab = {.vocab_only = true};
     Bench b = {.only = argc > 3 ? argv[3] : NULL};
     bt_error err = {0};
+    size_t size;
     if (argc < 2) return fprintf(stderr, "bench-compile VOCABULARY.gguf [TOOLS [WORD]]\n"), 2;
     if (bt_model_open(argv[1], &vocab, &b.model, &err) != BT_OK)
         return fprintf(stderr, "%s\n", err.text), 1;
@@ -394,7 +384,7 @@ int main(int argc, char **argv)
     printf("%-36s %17s %17s\n", "", "compile, ms", "open, ms");
     common(&b);
     copied(&b);
-    if (argc > 2 && (b.tools = read_file(argv[2]))) {
+    if (argc > 2 && (b.tools = files_read(argv[2], &size))) {
         tools(&b, false);
         tools(&b, true);
         free(b.tools);

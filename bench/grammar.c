@@ -13,9 +13,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/buf.h"
 #include "engine/grammar.h"
 #include "engine/model.h"
+#include "support/files.h"
 
 enum { MOST = 20000 };
 
@@ -170,19 +170,6 @@ static bool picks(const bt_model *model, bt_grammar *g, const bt_token *ids, siz
     return good;
 }
 
-static char *read_file(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    Buf out = {0};
-    char part[4096];
-    size_t n;
-    if (!f) return NULL;
-    while ((n = fread(part, 1, sizeof part, f)) > 0) buf_add(&out, part, n);
-    fclose(f);
-    *size = out.size;
-    return buf_take(&out);
-}
-
 enum { FRESH = 9 };
 
 typedef struct Bench {
@@ -263,8 +250,8 @@ int main(int argc, char **argv)
     if (argc != 2 && argc != 4)
         return fprintf(stderr, "bench-grammar VOCABULARY.gguf [SCHEMA TEXT]\n"), 2;
     if (argc == 4) {
-        cases[0][0] = read_file(argv[2], &size);
-        cases[0][1] = read_file(argv[3], &size);
+        cases[0][0] = files_read(argv[2], &size);
+        cases[0][1] = files_read(argv[3], &size);
         n_cases = 1;
     }
     if (!cases[0][0] || !cases[0][1] || bt_model_open(argv[1], &vocab, &b.model, &err) != BT_OK)
