@@ -243,3 +243,73 @@ void team_run(Team *team, TeamFn fn, void *arg)
     }
     atomic_store_explicit(&team->busy, false, memory_order_release);
 }
+
+/* ---- parts ---- */
+
+static inline int64_t first_of(uint64_t left)
+{
+    return (int64_t)(left >> 32);
+}
+
+static inline int64_t count_of(uint64_t left)
+{
+    return (int64_t)(left & UINT32_MAX) - first_of(left);
+}
+
+static inline uint64_t part_of(int64_t first, int64_t end)
+{
+    return (uint64_t)first << 32 | (uint64_t)end;
+}
+
+void parts_start(TeamPart *part, int n, int64_t total)
+{
+    assert(total >= 0 && total <= PARTS_MOST);
+    for (int i = 0; i < n; i++)
+        atomic_store_explicit(&part[i].left, part_of(total * i / n, total * (i + 1) / n),
+                              memory_order_relaxed);
+}
+
+/* Half of what the member with the most has left becomes this one's part. A piece belongs to the
+ * part that names it, so whoever swaps that word takes what it says, however old his look is. */
+static bool take_over(TeamPart *part, int n, int member)
+{
+    for (;;) {
+        uint64_t left = 0;
+        int from = 0;
+        for (int i = 1; i < n; i++) {
+            int other = (member + i) % n;
+            uint64_t have = atomic_load_explicit(&part[other].left, memory_order_relaxed);
+            if (count_of(have) <= count_of(left)) continue;
+            left = have;
+            from = other;
+        }
+        int64_t count = count_of(left), end = first_of(left) + count, at = end - (count + 1) / 2;
+        if (count <= 0) return false;
+        if (!atomic_compare_exchange_strong_explicit(&part[from].left, &left,
+                                                     part_of(first_of(left), at),
+                                                     memory_order_relaxed, memory_order_relaxed))
+            continue;
+        atomic_store_explicit(&part[member].left, part_of(at, end), memory_order_relaxed);
+        return true;
+    }
+}
+
+bool parts_take(TeamPart *part, int n, int member, int64_t most, int64_t *begin, int64_t *end)
+{
+    uint64_t left = atomic_load_explicit(&part[member].left, memory_order_relaxed);
+    for (;;) {
+        int64_t count = count_of(left), some = count / 4;
+        if (count <= 0) {
+            if (!take_over(part, n, member)) return false;
+            left = atomic_load_explicit(&part[member].left, memory_order_relaxed);
+            continue;
+        }
+        some = some < 1 ? 1 : some > most ? most : some;
+        *begin = first_of(left);
+        *end = *begin + some;
+        if (atomic_compare_exchange_weak_explicit(&part[member].left, &left,
+                                                  part_of(*end, *begin + count),
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return true;
+    }
+}

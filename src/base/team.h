@@ -1,7 +1,7 @@
 /* A persistent team of threads. The caller is member 0. Members spin briefly between jobs, then
  * sleep, so that a shared machine stays usable (a spinning team collapses when another program
- * takes a core). Work is shared by atomic queues, never by fixed parts, so a member that lost its
- * core delays nobody but its own last piece. */
+ * takes a core). Work is shared by atomic queues, or in parts that others may take from, never by
+ * fixed parts, so a member that lost its core delays nobody but its own last piece. */
 #ifndef BASE_TEAM_H
 #define BASE_TEAM_H
 
@@ -60,5 +60,20 @@ static inline bool queue_take_tapering(TeamQueue *q, int n_members, int64_t *beg
     *end = b + n;
     return true;
 }
+
+/* Pieces dealt out before: each member has a part of them, which it takes from the front, so that
+ * the piece it reads is followed by the next one in memory (what is fetched ahead is then of use);
+ * one that is through takes half of what another has left, from the end. */
+typedef struct TeamPart {
+    _Alignas(64) atomic_uint_least64_t left; /* first << 32 | end */
+} TeamPart;
+
+enum { PARTS_MOST = INT32_MAX }; /* pieces */
+
+/* Deals [0, total) to n members: part[n]. */
+void parts_start(TeamPart *part, int n, int64_t total);
+/* Takes the next pieces of `member`, at most `most` and a quarter of its part; false when nobody
+ * has any left. */
+bool parts_take(TeamPart *part, int n, int member, int64_t most, int64_t *begin, int64_t *end);
 
 #endif

@@ -121,12 +121,78 @@ static void queue_covers_all(void **state)
     assert_false(queue_take(&q, &begin, &end));
 }
 
+/* ---- parts ---- */
+
+enum { MOST_PARTS = 5 };
+
+/* Whoever asks last takes what the others left, and every piece is handed out once. */
+static void parts_cover_all(void **state)
+{
+    (void)state;
+    TeamPart part[MOST_PARTS];
+    for (int n = 1; n <= MOST_PARTS; n++)
+        for (int64_t total = 0; total < 200; total += 1 + total / 7) {
+            uint32_t times[200] = {0};
+            int64_t begin, end, next = 0;
+            parts_start(part, n, total);
+            if (n > 1 && total >= n && parts_take(part, n, 1, 3, &begin, &end)) {
+                assert_int_equal(begin, total / n); /* its own part, from the front */
+                for (int64_t i = begin; i < end; i++) times[i]++;
+            }
+            for (int turn = 0; parts_take(part, n, 0, 3, &begin, &end); turn++) {
+                assert_true(begin >= 0 && end > begin && end - begin <= 3 && end <= total);
+                if (next < total / n) assert_int_equal(begin, next);
+                next = end;
+                for (int64_t i = begin; i < end; i++) times[i]++;
+            }
+            for (int64_t i = 0; i < total; i++) assert_int_equal(times[i], 1);
+            for (int m = 0; m < n; m++) assert_false(parts_take(part, n, m, 3, &begin, &end));
+        }
+}
+
+typedef struct PartsJob {
+    TeamPart part[MOST_PARTS];
+    uint32_t times[PIECES];
+    int late; /* a member that sleeps first: the others do its part */
+} PartsJob;
+
+static void work_parts(void *arg, int member, int n_members)
+{
+    PartsJob *job = arg;
+    int64_t begin, end;
+    if (member == job->late) nap(300);
+    while (parts_take(job->part, n_members, member, 7, &begin, &end))
+        for (int64_t i = begin; i < end; i++) job->times[i]++;
+}
+
+static void parts_once_among_threads(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= MOST_PARTS; n++) {
+        Team *team = team_open(n);
+        assert_non_null(team);
+        static PartsJob job;
+        memset(&job, 0, sizeof job);
+        for (uint32_t round = 1; round <= 1000; round++) {
+            job.late = round % 50 ? -1 : (int)(round / 50) % n;
+            parts_start(job.part, n, PIECES);
+            team_run(team, work_parts, &job);
+            for (int i = 0; i < PIECES; i++) assert_int_equal(job.times[i], round);
+        }
+        team_close(team);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_piece_once), cmocka_unit_test(wakes_sleepers),
-        cmocka_unit_test(members_join),     cmocka_unit_test(opens_and_closes),
+        cmocka_unit_test(every_piece_once),
+        cmocka_unit_test(wakes_sleepers),
+        cmocka_unit_test(members_join),
+        cmocka_unit_test(opens_and_closes),
         cmocka_unit_test(queue_covers_all),
+        cmocka_unit_test(parts_cover_all),
+        cmocka_unit_test(parts_once_among_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@ static void cpu_close(Backend *b)
     mem_free(c->ahead);
     mem_free(c->ahead_memory);
     mem_free(c->work);
+    mem_free(c->parts);
     mem_free(c->tiles);
     mem_free(c);
 }
@@ -107,8 +108,9 @@ bt_status cpu_open(const CpuSizes *sizes, Team *team, uint32_t features, Backend
     c->n_threads = (int)n;
     c->memory = mem_aligned(bytes, 4096);
     c->work = mem_zalloc(n, sizeof *c->work);
+    c->parts = mem_aligned(n * sizeof *c->parts, 64);
     c->tiles = mem_zalloc((size_t)sizes->n_batch, sizeof *c->tiles);
-    if (!c->memory || !c->work || !c->tiles) {
+    if (!c->memory || !c->work || !c->parts || !c->tiles) {
         cpu_close(&c->base);
         return bt_fail_memory(err, "the work memory of the threads", bytes);
     }
@@ -122,17 +124,18 @@ bt_status cpu_open(const CpuSizes *sizes, Team *team, uint32_t features, Backend
 }
 
 typedef struct Share {
-    TeamQueue queue;
+    TeamPart *parts;
+    int64_t first, chunk;
     CpuPieceFn fn;
     void *arg;
 } Share;
 
 static void share_member(void *arg, int member, int n_members)
 {
-    Share *share = arg;
+    const Share *share = arg;
     int64_t begin, end;
-    while (queue_take_tapering(&share->queue, n_members, &begin, &end))
-        share->fn(share->arg, member, begin, end);
+    while (parts_take(share->parts, n_members, member, share->chunk, &begin, &end))
+        share->fn(share->arg, member, share->first + begin, share->first + end);
 }
 
 void cpu_share(Cpu *c, int64_t total, int64_t chunk, int64_t work, CpuPieceFn fn, void *arg)
@@ -142,9 +145,12 @@ void cpu_share(Cpu *c, int64_t total, int64_t chunk, int64_t work, CpuPieceFn fn
         fn(arg, 0, 0, total);
         return;
     }
-    Share share = {.fn = fn, .arg = arg};
-    queue_start(&share.queue, total, chunk);
-    team_run(c->team, share_member, &share);
+    Share share = {.parts = c->parts, .chunk = chunk < 1 ? 1 : chunk, .fn = fn, .arg = arg};
+    for (; share.first < total; share.first += PARTS_MOST) {
+        int64_t left = total - share.first;
+        parts_start(c->parts, c->n_threads, left < PARTS_MOST ? left : PARTS_MOST);
+        team_run(c->team, share_member, &share);
+    }
 }
 
 void cpu_share_rows(Cpu *c, int64_t rows, size_t row, CpuPieceFn fn, void *arg)

@@ -55,6 +55,7 @@ typedef struct Cpu {
     const Kernels *k;
     int n_threads;
     CpuWork *work;     /* (n_threads) */
+    TeamPart *parts;   /* (n_threads) of the job at work */
     AttendTile *tiles; /* (n_batch) */
     bool quantises;    /* some matrix has read a twin: norms fill theirs at once */
     float *sums;       /* slots: CPU_FEW_PIECES, then CPU_PARTS a thread */

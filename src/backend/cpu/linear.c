@@ -1,4 +1,4 @@
-/* Matrix products: one queue of panels over all matrices that read the same input.
+/* Matrix products: one job of panels over all matrices that read the same input.
  *
  * A weight takes one of three roads: panels of int8 dot products, float rows straight from the
  * file, or, for block types without a panel class, rows dequantised a few at a time. */
@@ -145,14 +145,14 @@ int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows)
     return chunk < 1 ? 1 : chunk > most ? most : chunk;
 }
 
-#define MOST_TOGETHER 4 /* matrices in one queue */
+#define MOST_TOGETHER 4 /* matrices in one job */
 
 typedef struct LinearJob {
     Cpu *c;
     Tensor x;
     const Weight *w[MOST_TOGETHER];
     Tensor out[MOST_TOGETHER];
-    int64_t begin[MOST_TOGETHER + 1]; /* first panel of each in the queue */
+    int64_t begin[MOST_TOGETHER + 1]; /* first panel of each in the job */
     Activation activation;
 } LinearJob;
 

@@ -1,5 +1,5 @@
 /* Mixture of experts: choose, sort the (row, expert) pairs by expert, run each active expert over
- * its rows with one queue of panels, and add the results up in the order of choice. */
+ * its rows in one job of panels, and add the results up in the order of choice. */
 #include "backend/cpu/cpu.h"
 
 #include <math.h>

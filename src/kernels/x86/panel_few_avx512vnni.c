@@ -8,9 +8,16 @@
 #include "tensor/dtype.h"
 
 #define INLINE static inline __attribute__((always_inline))
-/* How far codes are fetched ahead, into L1 and (beyond that) L2. A line at a time between the
- * products: in bursts the same fetches reach a fifth less of what memory gives. */
-enum { AHEAD = 768, FARTHER = 6144, AHEAD_SCALES = 640 };
+/* How far codes are fetched ahead, into L1 and (beyond that) L2; where one row is multiplied
+ * (decoding) and where more are, measured each. A line at a time between the products: in bursts
+ * the same fetches reach a fifth less of what memory gives. */
+enum {
+    AHEAD_ONE = 3072,
+    FARTHER_ONE = 2048,
+    AHEAD = 768,
+    FARTHER = 6144,
+    AHEAD_SCALES = 1280, /* or two units */
+};
 
 /* Where scale and min come from: arrays decoded before, of centred types without mins, or the
  * panel's own stream. */
@@ -178,7 +185,7 @@ INLINE void dots_of_step(PanelCode code, __m512i table, const uint8_t *src, size
 #pragma GCC unroll 3
     for (size_t line = 0; line < more * 64; line += 64) {
         _mm_prefetch((const char *)from + line, _MM_HINT_T0);
-        _mm_prefetch((const char *)from + line + FARTHER, _MM_HINT_T1);
+        _mm_prefetch((const char *)from + line + (m == 1 ? FARTHER_ONE : FARTHER), _MM_HINT_T1);
     }
     const Codes512 v = unpack_512(code, table, src + i * panel_strip(code), at);
 #define COLUMN(n)                                                                                  \
@@ -266,12 +273,13 @@ INLINE void few(PanelCode code, int group, int kind, size_t unit, __m512i table,
     for (size_t g = 0; g < k / (size_t)group;) {
         start_unit(kind, &s);
         for (size_t u = 0; u < more; src += panel_codes_bytes(code, 32)) {
-            size_t ahead = src + AHEAD < end ? AHEAD : AHEAD + scales_bytes;
+            size_t ahead = m == 1 ? AHEAD_ONE : AHEAD;
+            if (src + ahead >= end) ahead += scales_bytes;
             if (kind >= 0) {
-                /* This group's share of the scales one unit (or 640 bytes) ahead. */
+                /* This group's share of the scales two units ahead. */
                 size_t share = unit > 1 ? unit_bytes / unit * u : 0;
                 const uint8_t *next =
-                    s.unit + (unit_bytes > 256 ? unit_bytes : AHEAD_SCALES) + share;
+                    s.unit + (unit_bytes > 256 ? 2 * unit_bytes : AHEAD_SCALES) + share;
                 if (next >= end + scales_bytes) next += codes_bytes;
                 _mm_prefetch((const char *)next, _MM_HINT_T0);
                 if (unit_bytes * per / unit > 64)
