@@ -164,15 +164,16 @@ void grammar_hold_copy(GrammarHold *to, const GrammarHold *from)
     pthread_mutex_unlock(&g->lock);
 }
 
-void grammar_restrict(GrammarHold *hold, float *logits, size_t n)
+void grammar_restrict(GrammarHold *hold, float *logits, size_t n, float *peak)
 {
     bt_grammar *g = hold->grammar;
     if (!g) return;
     pthread_mutex_lock(&g->lock);
     const uint64_t *words = grammar_mask_of(g->mask, &hold->at);
     size_t known = g->mask->set->n < n ? g->mask->set->n : n;
-    g->kernels->keep_bits(logits, words, known);
-    for (size_t i = known; i < n; i++) logits[i] = -INFINITY;
+    g->kernels->peaks(logits, words, known, peak);
+    for (size_t i = known; i < n && i % 64; i++) logits[i] = -INFINITY;
+    for (size_t i = (known + 63) / 64; i < (n + 63) / 64; i++) peak[i] = -INFINITY;
     pthread_mutex_unlock(&g->lock);
 }
 

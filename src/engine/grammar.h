@@ -38,8 +38,9 @@ void grammar_release(GrammarHold *hold);
 bool grammar_wide(GrammarHold *hold);
 /* Whether grammar_restrict would leave this token: 1 or 0; -1: only grammar_restrict can tell. */
 int grammar_allows(GrammarHold *hold, bt_token token);
-/* Logits of tokens that are not allowed become -inf. */
-void grammar_restrict(GrammarHold *hold, float *logits, size_t n);
+/* Looks at logits as Kernels.peaks does, with the tokens that are allowed: of 64 tokens of which
+ * none is, peak is -inf and nothing else written. */
+void grammar_restrict(GrammarHold *hold, float *logits, size_t n, float *peak);
 /* Moves over a token. */
 void grammar_advance(GrammarHold *hold, bt_token token);
 /* A token that ends an answer, or -1: what is picked when nothing else is left. */

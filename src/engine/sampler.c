@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/cpu.h"
 #include "base/mem.h"
 #include "engine/grammar.h"
 #include "engine/sampler_history.h"
 #include "engine/sampler_math.h"
 #include "engine/sampler_select.h"
+#include "kernels/kernels.h"
 
 enum { FEW = 8 }; /* asked about one by one before a grammar's mask is made */
 
@@ -22,6 +24,8 @@ struct bt_sampler {
     SamplerRandom random;
     SamplerHistory history;
     SamplerCandidate *candidates;
+    float *peak; /* of SamplerRow */
+    const Kernels *kernels;
     bt_logit_bias *bias;
     double bound; /* mirostat's mu */
     double kept;  /* share of probability that mirostat's cut left */
@@ -133,6 +137,7 @@ static void place(bt_sampler *s)
     else if (!o->mirostat && o->top_k > 0 && o->top_k < s->n_vocab)
         n = (size_t)o->top_k;
     s->candidates = arena_alloc(&s->arena, n * sizeof *s->candidates);
+    s->peak = arena_alloc(&s->arena, SAMPLER_PEAKS(s->n_vocab) * sizeof *s->peak);
     s->bias = arena_alloc(&s->arena, o->n_bias * sizeof *s->bias);
     sampler_history_place(&s->history, &s->arena);
 }
@@ -172,6 +177,7 @@ bt_status sampler_core_open(const bt_sampler_options *options, const SamplerSetu
     if (options) s->options = *options;
     fill_defaults(&s->options);
     s->n_vocab = setup->n_vocab;
+    s->kernels = kernels_select(cpu_features());
     bt_status status = check(&s->options, s->n_vocab, err);
     if (status) goto failed;
     int32_t n_history = setup->n_history < 1 ? 1 : setup->n_history;
@@ -224,13 +230,13 @@ void bt_sampler_accept(bt_sampler *s, bt_token token)
 
 /* The likeliest token that the grammar allows, where that shows without masking: it is among the
  * few likeliest of all. Then it is in the first candidate. */
-static bool first_allowed(bt_sampler *s, const float *logits, float max)
+static bool first_allowed(bt_sampler *s, const SamplerRow *row)
 {
     SamplerCandidate *c = s->candidates;
-    if (max == -INFINITY) return false;
-    c[0] = (SamplerCandidate){.id = sampler_first_of(logits, (size_t)s->n_vocab, max)};
+    if (row->max == -INFINITY) return false;
+    c[0] = (SamplerCandidate){.id = sampler_first(row)};
     int allows = grammar_allows(&s->hold, c[0].id);
-    size_t n = allows ? 1 : sampler_top(logits, (size_t)s->n_vocab, FEW, c);
+    size_t n = allows ? 1 : sampler_top(row, FEW, c);
     for (size_t i = 1; i < n && !allows; i++) {
         allows = grammar_allows(&s->hold, c[i].id);
         c[0] = c[i];
@@ -243,49 +249,48 @@ static bool first_allowed(bt_sampler *s, const float *logits, float max)
  * then cut exactly, so the bound is taken a little wide. */
 #define WIDE 0.01
 
-static size_t cut_mirostat(bt_sampler *s, const float *logits, float max, SamplerCandidate *c)
+static size_t cut_mirostat(bt_sampler *s, const SamplerRow *row, SamplerCandidate *c)
 {
-    size_t n_vocab = (size_t)s->n_vocab;
-    double temperature = s->options.temperature;
-    double total = sampler_sum(logits, n_vocab, max, temperature);
+    double temperature = s->options.temperature, max = row->max;
+    double total = sampler_sum(row, temperature);
     double log_least = sampler_log(total) - s->bound * SAMPLER_LN2 - WIDE;
     double least = log_least < 0 ? max + log_least * temperature : max;
-    size_t n = sampler_above(logits, n_vocab, least - 1e-6 * fabs(least), c);
+    size_t n = sampler_above(row, least - 1e-6 * fabs(least), c);
     sampler_softmax(c, n, temperature, total);
     return sampler_cut_surprise(c, n, s->bound, &s->kept);
 }
 
 /* Top-p over the whole vocabulary, and what min-p will need of it. */
-static size_t cut_whole(const bt_sampler *s, const float *logits, float max, SamplerCandidate *c)
+static size_t cut_whole(const bt_sampler *s, const SamplerRow *row, SamplerCandidate *c)
 {
     const bt_sampler_options *o = &s->options;
-    size_t n_vocab = (size_t)s->n_vocab, n = 0;
+    size_t n = 0;
     double least = -INFINITY, total = 0, sum = 0;
+    float max = row->max;
     if (o->min_p > 0) least = max + sampler_log(o->min_p) - WIDE;
     if (o->top_p < 1) {
-        total = sampler_sum(logits, n_vocab, max, 1);
+        total = sampler_sum(row, 1);
         if (o->min_p <= 0) least = max - 10.0; /* nearly always holds enough */
     }
-    n = sampler_above(logits, n_vocab, least - 1e-6 * fabs(least), c);
+    n = sampler_above(row, least - 1e-6 * fabs(least), c);
     if (o->top_p >= 1) return n;
     if (o->min_p <= 0) {
         for (size_t i = 0; i < n; i++) sum += sampler_exp((double)c[i].logit - max);
-        if (sum < o->top_p * total) n = sampler_above(logits, n_vocab, -INFINITY, c);
+        if (sum < o->top_p * total) n = sampler_above(row, -INFINITY, c);
     }
     return sampler_cut_top_p(c, n, o->top_p, total);
 }
 
-static size_t cut(bt_sampler *s, const float *logits, float max, SamplerCandidate *c)
+static size_t cut(bt_sampler *s, const SamplerRow *row, SamplerCandidate *c)
 {
     const bt_sampler_options *o = &s->options;
-    size_t n_vocab = (size_t)s->n_vocab, n;
-    if (o->mirostat) return cut_mirostat(s, logits, max, c);
+    size_t n;
+    if (o->mirostat) return cut_mirostat(s, row, c);
     bool whole = o->top_k < 0 || o->top_k >= s->n_vocab;
     if (whole && o->typical_p >= 1) {
-        n = cut_whole(s, logits, max, c);
+        n = cut_whole(s, row, c);
     } else {
-        n = whole ? sampler_above(logits, n_vocab, -INFINITY, c)
-                  : sampler_top(logits, n_vocab, (size_t)o->top_k, c);
+        n = whole ? sampler_above(row, -INFINITY, c) : sampler_top(row, (size_t)o->top_k, c);
         if (o->typical_p < 1) n = sampler_cut_typical(c, n, o->typical_p);
         if (o->top_p < 1) n = sampler_cut_top_p(c, n, o->top_p, 0);
     }
@@ -294,36 +299,41 @@ static size_t cut(bt_sampler *s, const float *logits, float max, SamplerCandidat
     return n;
 }
 
-/* Bias and penalties; the largest logit. */
-static float prepare(bt_sampler *s, float *logits)
+/* Bias and penalties come before the grammar's mask, which -inf is whatever is added. */
+static void adjust(bt_sampler *s, float *logits)
 {
-    float max;
     for (size_t i = 0; i < s->options.n_bias; i++) logits[s->bias[i].token] += s->bias[i].bias;
     sampler_history_penalise(&s->history, logits);
-    sampler_clean(logits, (size_t)s->n_vocab, &max);
-    return max;
+}
+
+static void look(bt_sampler *s, SamplerRow *row, bool held)
+{
+    if (held)
+        grammar_restrict(&s->hold, row->x, row->n, row->peak);
+    else
+        s->kernels->peaks(row->x, NULL, row->n, row->peak);
+    sampler_find_max(row);
 }
 
 size_t sampler_candidates(bt_sampler *s, float *logits, const SamplerCandidate **out)
 {
     SamplerCandidate *c = s->candidates;
-    size_t n_vocab = (size_t)s->n_vocab;
+    SamplerRow row = {.x = logits, .peak = s->peak, .n = (size_t)s->n_vocab};
     bool greedy = s->options.greedy, ask = greedy && grammar_wide(&s->hold);
-    float max;
     *out = c;
     s->kept = 1;
-    if (!ask) grammar_restrict(&s->hold, logits, n_vocab);
-    max = prepare(s, logits);
+    adjust(s, logits);
+    look(s, &row, s->hold.grammar && !ask);
     if (ask) {
-        if (first_allowed(s, logits, max)) return 1;
-        grammar_restrict(&s->hold, logits, n_vocab); /* -inf it is, whatever was added before */
-        sampler_clean(logits, n_vocab, &max);
+        if (first_allowed(s, &row)) return 1;
+        look(s, &row, true);
     }
-    if (!greedy && max > -INFINITY) return cut(s, logits, max, c);
-    bt_token first = sampler_first_of(logits, n_vocab, max);
+    if (!greedy && row.max > -INFINITY) return cut(s, &row, c);
+    bt_token first = sampler_first(&row);
     /* Nothing is left: under a grammar the answer ends rather than break it. */
-    if (max == -INFINITY && grammar_end_token(&s->hold) >= 0) first = grammar_end_token(&s->hold);
-    c[0] = (SamplerCandidate){.id = first, .logit = max, .p = 1};
+    if (row.max == -INFINITY && grammar_end_token(&s->hold) >= 0)
+        first = grammar_end_token(&s->hold);
+    c[0] = (SamplerCandidate){.id = first, .logit = row.max, .p = 1};
     return 1;
 }
 

@@ -1,6 +1,7 @@
-/* The stages that cut (see sampler_select.h). Top-k is one scan with a small heap; top-p and
- * typical divide the candidates around pivots and look only at the side the boundary lies on
- * (Hoare's selection, by weight), linear in their number on average. Nothing sorts a vocabulary. */
+/* The stages that cut (see sampler_select.h). Top-k is a scan of the peaks with a small heap, then
+ * of what lies below the highest of them; top-p and typical divide the candidates around pivots and
+ * look only at the side the boundary lies on (Hoare's selection, by weight), linear in their number
+ * on average. Nothing sorts a vocabulary. */
 #include "engine/sampler_select.h"
 
 #include <float.h>
@@ -8,35 +9,26 @@
 
 #include "engine/sampler_math.h"
 
-void sampler_clean(float *logits, size_t n, float *max)
+void sampler_find_max(SamplerRow *row)
 {
-    float lane[16], best = -INFINITY;
-    for (int j = 0; j < 16; j++) lane[j] = -INFINITY;
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-        for (int j = 0; j < 16; j++) {
-            float x = logits[i + j];
-            x = x == x ? x : -INFINITY;
-            x = x < FLT_MAX ? x : FLT_MAX;
-            logits[i + j] = x;
-            lane[j] = x > lane[j] ? x : lane[j];
-        }
-    }
-    for (; i < n; i++) {
-        float x = logits[i];
-        x = x == x ? x : -INFINITY;
-        logits[i] = x = x < FLT_MAX ? x : FLT_MAX;
-        best = x > best ? x : best;
-    }
-    for (int j = 0; j < 16; j++) best = lane[j] > best ? lane[j] : best;
-    *max = best;
+    float lane[8], best = -INFINITY;
+    size_t n = SAMPLER_PEAKS(row->n), i = 0;
+    for (int j = 0; j < 8; j++) lane[j] = -INFINITY;
+    for (; i + 8 <= n; i += 8)
+        for (size_t j = 0; j < 8; j++)
+            lane[j] = row->peak[i + j] > lane[j] ? row->peak[i + j] : lane[j];
+    for (; i < n; i++) best = row->peak[i] > best ? row->peak[i] : best;
+    for (int j = 0; j < 8; j++) best = lane[j] > best ? lane[j] : best;
+    row->max = best;
 }
 
-bt_token sampler_first_of(const float *logits, size_t n, float max)
+bt_token sampler_first(const SamplerRow *row)
 {
-    for (size_t i = 0; i < n; i++)
-        if (logits[i] == max) return (bt_token)i;
-    return 0;
+    size_t i = 0;
+    if (row->max == -INFINITY) return 0;
+    while (row->peak[i / 64] != row->max) i += 64;
+    while (row->x[i] != row->max) i++;
+    return (bt_token)i;
 }
 
 /* ---- top-k: a heap whose root is the least likely of the k best so far ---- */
@@ -59,46 +51,72 @@ static void sift_down(SamplerCandidate *heap, size_t n, size_t at, SamplerCandid
     heap[at] = value;
 }
 
-size_t sampler_top(const float *logits, size_t n, size_t k, SamplerCandidate *out)
+/* Adds x, whose first has number `id`, to the heap of the k best of those that are at least `least`
+ * and more than -inf; `used` are in it, ordered once it is full. */
+static size_t add_best(const float *x, size_t n, size_t id, float least, size_t k, size_t used,
+                       SamplerCandidate *heap)
 {
-    size_t used = 0, i = 0;
-    for (; i < n && used < k; i++)
-        if (logits[i] > -INFINITY)
-            out[used++] = (SamplerCandidate){.id = (bt_token)i, .logit = logits[i]};
-    for (size_t at = used / 2; at-- > 0;) sift_down(out, used, at, out[at]);
-    while (i < n) {
-        /* Most runs of 64 hold nothing likelier than the root: one vector test passes them. */
-        size_t end = i + 64 < n ? i + 64 : n;
-        float least = out[0].logit;
-        int any = 0;
-        for (size_t j = i; j < end; j++) any |= logits[j] > least;
-        if (any) {
-            for (size_t j = i; j < end; j++)
-                if (logits[j] > out[0].logit)
-                    sift_down(out, used, 0,
-                              (SamplerCandidate){.id = (bt_token)j, .logit = logits[j]});
+    for (size_t i = 0; i < n; i++) {
+        SamplerCandidate one = {.id = (bt_token)(id + i), .logit = x[i]};
+        if (used == k) {
+            if (one.logit > heap[0].logit) sift_down(heap, k, 0, one);
+        } else if (one.logit >= least && one.logit > -INFINITY) {
+            heap[used++] = one;
+            for (size_t at = used == k ? k / 2 : 0; at-- > 0;) sift_down(heap, k, at, heap[at]);
         }
-        i = end;
-    }
-    for (size_t left = used; left > 1;) { /* heap sort: the least likely go to the end */
-        SamplerCandidate least = out[0], value = out[--left];
-        sift_down(out, left, 0, value);
-        out[left] = least;
     }
     return used;
 }
 
-size_t sampler_above(const float *logits, size_t n, double least, SamplerCandidate *out)
+static bool any_above(const float *x, size_t n, float bound)
+{
+    int any = 0;
+    for (size_t i = 0; i < n; i++) any |= x[i] > bound;
+    return any;
+}
+
+/* The k highest peaks say which logit the k best have at least: of the others nothing is read. */
+static float bound_of(const SamplerRow *row, size_t k, SamplerCandidate *heap)
+{
+    size_t n = SAMPLER_PEAKS(row->n), used = 0;
+    if (k > n) return -INFINITY;
+    for (size_t i = 0; i < n; i += 64) {
+        size_t some = n - i < 64 ? n - i : 64;
+        if (used < k || any_above(row->peak + i, some, heap[0].logit))
+            used = add_best(row->peak + i, some, i, -INFINITY, k, used, heap);
+    }
+    return used == k ? heap[0].logit : -INFINITY;
+}
+
+size_t sampler_top(const SamplerRow *row, size_t k, SamplerCandidate *out)
+{
+    float least = bound_of(row, k, out);
+    size_t used = 0;
+    for (size_t i = 0; i < row->n; i += 64) {
+        size_t some = row->n - i < 64 ? row->n - i : 64;
+        float peak = row->peak[i / 64];
+        if (peak == -INFINITY || (used < k ? peak < least : peak <= out[0].logit)) continue;
+        used = add_best(row->x + i, some, i, least, k, used, out);
+    }
+    for (size_t at = used < k ? used / 2 : 0; at-- > 0;) sift_down(out, used, at, out[at]);
+    for (size_t left = used; left > 1;) { /* heap sort: the least likely go to the end */
+        SamplerCandidate last = out[0], value = out[--left];
+        sift_down(out, left, 0, value);
+        out[left] = last;
+    }
+    return used;
+}
+
+size_t sampler_above(const SamplerRow *row, double least, SamplerCandidate *out)
 {
     size_t used = 0;
     float bound = least > -FLT_MAX ? (float)least : -FLT_MAX; /* the cast may round up: see cut() */
-    for (size_t i = 0; i < n;) {
-        size_t end = i + 64 < n ? i + 64 : n;
-        int any = 0;
-        for (size_t j = i; j < end; j++) any |= logits[j] >= bound;
+    for (size_t i = 0; i < row->n;) {
+        size_t end = i + 64 < row->n ? i + 64 : row->n;
+        bool any = row->peak[i / 64] >= bound;
         for (; any && i < end; i++)
-            if (logits[i] >= bound)
-                out[used++] = (SamplerCandidate){.id = (bt_token)i, .logit = logits[i]};
+            if (row->x[i] >= bound)
+                out[used++] = (SamplerCandidate){.id = (bt_token)i, .logit = row->x[i]};
         i = end;
     }
     return used;
@@ -111,13 +129,18 @@ static double scale_of(double temperature)
     return scale < 1e12 ? scale : 1e12;
 }
 
-double sampler_sum(const float *logits, size_t n, float max, double temperature)
+/* What is -inf adds nothing that a sum of at least 1 would show. */
+double sampler_sum(const SamplerRow *row, double temperature)
 {
     double lane[8] = {0}, scale = scale_of(temperature), sum = 0;
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int j = 0; j < 8; j++) lane[j] += sampler_exp(((double)logits[i + j] - max) * scale);
-    for (; i < n; i++) sum += sampler_exp(((double)logits[i] - max) * scale);
+    for (size_t i = 0; i < row->n; i += 64) {
+        size_t end = i + 64 < row->n ? i + 64 : row->n, at = i;
+        if (row->peak[i / 64] == -INFINITY) continue;
+        for (; at + 8 <= end; at += 8)
+            for (size_t j = 0; j < 8; j++)
+                lane[j] += sampler_exp(((double)row->x[at + j] - row->max) * scale);
+        for (; at < end; at++) sum += sampler_exp(((double)row->x[at] - row->max) * scale);
+    }
     for (int j = 0; j < 8; j++) sum += lane[j];
     return sum;
 }

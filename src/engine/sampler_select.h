@@ -4,17 +4,27 @@
 
 #include "engine/sampler.h"
 
-/* NaN becomes -inf and +inf the largest float, in place; *max is the largest. */
-void sampler_clean(float *logits, size_t n, float *max);
-/* The first id whose logit is `max`. */
-bt_token sampler_first_of(const float *logits, size_t n, float max);
+/* Logits, and the largest of every 64 of them (Kernels.peaks), by which most are passed over; 64
+ * whose largest is -inf are not looked at. */
+typedef struct SamplerRow {
+    float *x, *peak;
+    size_t n;
+    float max; /* the largest of all */
+} SamplerRow;
+
+#define SAMPLER_PEAKS(n) (((size_t)(n) + 63) / 64)
+
+/* Takes the largest from the peaks. */
+void sampler_find_max(SamplerRow *row);
+/* The first id whose logit is the largest; 0: all are -inf. */
+bt_token sampler_first(const SamplerRow *row);
 /* The k most likely (of equals those with the lower id), fewer where logits are -inf; most
  * likely first. `out` holds k. */
-size_t sampler_top(const float *logits, size_t n, size_t k, SamplerCandidate *out);
+size_t sampler_top(const SamplerRow *row, size_t k, SamplerCandidate *out);
 /* All whose logit is not -inf and at least `least`, by id. `out` holds n. */
-size_t sampler_above(const float *logits, size_t n, double least, SamplerCandidate *out);
+size_t sampler_above(const SamplerRow *row, double least, SamplerCandidate *out);
 /* Sum of exp((logit - max) / temperature): at least 1. */
-double sampler_sum(const float *logits, size_t n, float max, double temperature);
+double sampler_sum(const SamplerRow *row, double temperature);
 
 /* `total`, where it is asked, is the sampler_sum that p is a share of; 0: that of the candidates.
  *

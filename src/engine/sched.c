@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "base/os.h"
-#include "engine/sampler.h"
+#include "engine/sampler_select.h"
 #include "engine/sched_parts.h"
 
 enum { DEFAULT_SEQUENCES = 16, DEFAULT_PREFILL = 128, DEFAULT_QUEUE = 512 };
@@ -112,7 +112,8 @@ static bt_status allocate(Sched *s, bt_error *err)
     s->rows = mem_zalloc((size_t)s->n_batch, sizeof *s->rows);
     s->parts = mem_zalloc(n, sizeof *s->parts);
     s->added = mem_zalloc(n, sizeof *s->added);
-    s->copies = mem_zalloc(members * (size_t)s->n_vocab, sizeof *s->copies);
+    s->copies =
+        mem_zalloc(members * ((size_t)s->n_vocab + SAMPLER_PEAKS(s->n_vocab)), sizeof *s->copies);
     s->candidates = mem_zalloc(members * SCHED_MOST_TOP, sizeof(SamplerCandidate));
     if (!s->tree || !s->slots || !s->running || !s->picking || !s->rows || !s->parts || !s->added ||
         !s->copies || !s->candidates)

@@ -100,7 +100,8 @@ struct Sched {
     int32_t *added;    /* (n_sequences) */
     Request **picking; /* (n_sequences) whose tokens are drawn */
     int32_t n_picking;
-    float *copies;    /* (members of the team, n_vocab) logits before samplers change them */
+    float *copies; /* (members of the team, n_vocab + SAMPLER_PEAKS(n_vocab)) logits before samplers
+                    * change them, and their peaks */
     void *candidates; /* (members of the team, SCHED_MOST_TOP) */
     bt_token *enders; /* tokens that end an answer */
     size_t n_enders;

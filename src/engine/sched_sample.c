@@ -5,6 +5,7 @@
 #include "engine/sampler_math.h"
 #include "engine/sampler_select.h"
 #include "engine/sched_parts.h"
+#include "kernels/kernels.h"
 
 /* Below so many logits altogether one thread is done before the others have come. */
 #define WORTH_A_TEAM 16384
@@ -13,14 +14,16 @@
 static const float *likeliest(Sched *s, Request *r, const float *logits, int member, double *sum)
 {
     size_t n = (size_t)s->n_vocab;
-    float *copy = s->copies + (size_t)member * n, max;
+    float *copy = s->copies + (size_t)member * (n + SAMPLER_PEAKS(n));
+    SamplerRow row = {.x = copy, .peak = copy + n, .n = n};
     SamplerCandidate *c = (SamplerCandidate *)s->candidates + (size_t)member * SCHED_MOST_TOP;
     memcpy(copy, logits, n * sizeof *copy);
-    sampler_clean(copy, n, &max);
-    *sum = max > -INFINITY ? max + sampler_log(sampler_sum(copy, n, max, 1)) : 0;
+    kernels_select(s->model->features)->peaks(copy, NULL, n, row.peak);
+    sampler_find_max(&row);
+    *sum = row.max > -INFINITY ? row.max + sampler_log(sampler_sum(&row, 1)) : 0;
     size_t most = r->asked.n_top > 0 ? (size_t)r->asked.n_top : 0;
     if (most > n) most = n;
-    size_t found = most ? sampler_top(copy, n, most, c) : 0;
+    size_t found = most ? sampler_top(&row, most, c) : 0;
     r->n_top = (int32_t)found;
     for (size_t i = 0; i < found; i++) {
         r->top[i] = c[i].id;

@@ -79,8 +79,11 @@ typedef struct Kernels {
     /* Rotates one head x[2*half] by angles with cos[half], sin[half]: `adjacent` pairs (2i, 2i+1),
      * else halves (i, i + half). In place. */
     void (*rope)(float *x, const float *cos, const float *sin, size_t half, bool adjacent);
-    /* x[i] = -inf where bit i % 64 of bits[i / 64] is 0; the others stay. */
-    void (*keep_bits)(float *x, const uint64_t *bits, size_t n);
+    /* What a sampler looks at first: peak[i] is the largest of x[64 i] to x[64 i + 63] that have
+     * their bit in bits[i] (NULL: all have), -inf: none has. Where one has, those without become
+     * -inf, and so does NaN; what is more than the largest float becomes that. Where none has, x is
+     * neither read nor written. */
+    void (*peaks)(float *x, const uint64_t *bits, size_t n, float *peak);
     /* Conversions; dst is written whole. */
     void (*to_f32)(uint32_t type, const void *src, float *dst,
                    size_t n); /* F32 F16 BF16 Q8_0 Q4_0 */

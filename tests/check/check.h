@@ -72,7 +72,7 @@ typedef struct CheckRow {
     X(softmax)                                                                                     \
     X(dot)                                                                                         \
     X(rope)                                                                                        \
-    X(keep_bits)                                                                                   \
+    X(peaks)                                                                                       \
     X(to_f32)                                                                                      \
     X(from_f32)                                                                                    \
     X(attend)                                                                                      \

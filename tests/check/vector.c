@@ -1,4 +1,5 @@
 /* Rows of the element-wise and row kernels. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -118,24 +119,49 @@ static void test_cut(Check *c)
     }
 }
 
-static void test_keep_bits(Check *c)
+/* What is said of peaks in kernels.h, one number at a time. */
+static void want_peaks(float *x, const uint64_t *bits, size_t n, float *peak)
 {
+    for (size_t i = 0; i < n; i++) {
+        if (i % 64 == 0) peak[i / 64] = -INFINITY;
+        uint64_t keep = bits ? bits[i / 64] : UINT64_MAX;
+        size_t end = n - i / 64 * 64;
+        if (end < 64) keep &= ((uint64_t)1 << end) - 1;
+        if (!keep) continue;
+        if (!(keep >> (i % 64) & 1) || isnan(x[i])) x[i] = -INFINITY;
+        if (x[i] > FLT_MAX) x[i] = FLT_MAX;
+        if (x[i] > peak[i / 64]) peak[i / 64] = x[i];
+    }
+}
+
+static void test_peaks(Check *c)
+{
+    static const float odd[] = {NAN, INFINITY, -INFINITY, FLT_MAX, -0.0f, 0};
     for (int round = 0; round < c->rounds; round++) {
         size_t n = check_size(c, 700), words = (n + 63) / 64;
         float *x = check_floats(c, n, 100), *want = check_out(c, n * 4, 4);
+        float *got = check_out(c, n * 4, 4), *want_peak = check_out(c, words * 4, 4);
+        float *got_peak = check_out(c, words * 4, 4), *fast_peak = check_out(c, words * 4, 4);
         uint64_t *bits = check_in(c, words * 8, 8);
         for (size_t i = 0; i < words; i++) {
             size_t kind = check_below(c, 4); /* none, all, few, any */
             uint64_t any = check_random(c);
             bits[i] = kind == 0 ? 0 : kind == 1 ? UINT64_MAX : kind == 2 ? any & any >> 7 : any;
         }
-        for (size_t i = 0; i < n; i++) want[i] = bits[i / 64] >> (i % 64) & 1 ? x[i] : -INFINITY;
-        float *got = check_out(c, n * 4, 4);
+        for (size_t i = 0; i < n && round % 3 == 0; i++)
+            if (check_below(c, 20) == 0) x[i] = odd[check_below(c, 6)];
+        const uint64_t *by = round % 5 ? bits : NULL;
+        memcpy(want, x, n * 4);
         memcpy(got, x, n * 4);
-        c->ref->keep_bits(got, bits, n);
+        want_peaks(want, by, n, want_peak);
+        c->ref->peaks(got, by, n, got_peak);
         check_bytes(c, want, got, n * 4, "plain C, n=%zu", n);
-        c->fast->keep_bits(x, bits, n);
+        for (size_t i = 0; i < words; i++) want_peak[i] += 0, got_peak[i] += 0;
+        check_bytes(c, want_peak, got_peak, words * 4, "peaks, plain C, n=%zu", n);
+        c->fast->peaks(x, by, n, fast_peak);
         check_bytes(c, want, x, n * 4, "n=%zu", n);
+        for (size_t i = 0; i < words; i++) fast_peak[i] += 0; /* -0 is 0 */
+        check_bytes(c, want_peak, fast_peak, words * 4, "peaks, n=%zu", n);
         check_done(c);
     }
 }
@@ -326,10 +352,10 @@ static void run_rope(Check *c, void *arg)
     for (int head = 0; head < 32; head++) c->fast->rope(r->out + head * 128, r->a, r->b, 64, false);
 }
 
-static void run_keep_bits(Check *c, void *arg)
+static void run_peaks(Check *c, void *arg)
 {
     Rows *r = arg;
-    c->fast->keep_bits(r->out, (const uint64_t *)(const void *)r->a, N);
+    c->fast->peaks(r->a, NULL, N, r->out);
 }
 
 #define BENCH(name, arrays)                                                                        \
@@ -351,7 +377,7 @@ BENCH(rmsnorm, 3)
 BENCH(softmax, 2)
 BENCH(dot, 2)
 BENCH(rope, 3)
-BENCH(keep_bits, 1)
+BENCH(peaks, 1)
 
 CHECK_ROW(rmsnorm, CHECK_EPSILON, 1e-6, test_rmsnorm, bench_rmsnorm);
 CHECK_ROW(add, CHECK_EXACT, 0, test_add, bench_add);
@@ -366,4 +392,4 @@ CHECK_ROW(cut, CHECK_EPSILON, 1e-6, test_cut, bench_cut);
 CHECK_ROW(softmax, CHECK_EPSILON, 1e-6, test_softmax, bench_softmax);
 CHECK_ROW(dot, CHECK_EPSILON, 5e-7, test_dot, bench_dot);
 CHECK_ROW(rope, CHECK_EXACT, 0, test_rope, bench_rope);
-CHECK_ROW(keep_bits, CHECK_EXACT, 0, test_keep_bits, bench_keep_bits);
+CHECK_ROW(peaks, CHECK_EXACT, 0, test_peaks, bench_peaks);

@@ -18,6 +18,7 @@
 #include "bantam/bantam.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "engine/grammar.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
 
@@ -266,6 +267,68 @@ static void asking_first_picks_the_same(void **state)
     test_free(logits);
 }
 
+/* Logits of tokens that are not allowed become -inf, all of them. */
+static size_t mask(GrammarHold *hold, float *logits, size_t n)
+{
+    float *peak = test_malloc((n + 63) / 64 * sizeof *peak);
+    size_t left = 0;
+    grammar_restrict(hold, logits, n, peak);
+    for (size_t i = 0; i < n; i++) {
+        if (peak[i / 64] == -INFINITY) logits[i] = -INFINITY;
+        left += logits[i] > -INFINITY;
+    }
+    test_free(peak);
+    return left;
+}
+
+/* A sampler looks at what is allowed alone: it picks what another does, without a grammar, from
+ * logits that were masked before. */
+static void picks_as_from_masked_logits(void **state)
+{
+    (void)state;
+    static const bt_logit_bias bias[] = {{'1', -INFINITY}, {'"', 2}, {'a', INFINITY}};
+    const bt_sampler_options by[] = {
+        {.seed = 3, .top_k = 5},
+        {.seed = 3, .top_k = -1, .top_p = 0.9f, .repeat_penalty = 1.3f},
+        {.seed = 3, .top_k = -1, .top_p = 1, .min_p = -1, .temperature = 2},
+        {.seed = 3, .top_k = -1, .typical_p = 0.8f, .presence_penalty = 1},
+        {.seed = 3, .mirostat = 2},
+        {.seed = 3, .bias = bias, .n_bias = 3, .dry_multiplier = 0.8f},
+        {.greedy = true, .bias = bias, .n_bias = 2},
+    };
+    size_t n = (size_t)bt_model_describe(model).n_vocab, few = 0, many = 0;
+    float *logits = test_malloc(n * sizeof *logits);
+    for (size_t i = 0; i < sizeof schemas / sizeof schemas[0]; i++)
+        for (size_t o = 0; o < sizeof by / sizeof by[0]; o++) {
+            bt_grammar *g = grammar_for(BT_GRAMMAR_SCHEMA, schemas[i], NULL);
+            GrammarHold hold = {0};
+            bt_sampler *s[2];
+            bt_token id[2] = {0};
+            for (int k = 0; k < 2; k++)
+                assert_int_equal(bt_sampler_open(model, &by[o], &s[k], NULL), BT_OK);
+            assert_int_equal(bt_sampler_set_grammar(s[0], g, NULL), BT_OK);
+            grammar_hold(&hold, g);
+            for (int step = 0; step < 80 && !bt_model_token_ends(model, id[0]); step++) {
+                for (int k = 0; k < 2; k++) {
+                    uint64_t rng = 977 * (i + 1) + (uint64_t)step;
+                    random_logits(logits, (int32_t)n, &rng, step);
+                    if (k && mask(&hold, logits, n) > n / 8)
+                        many++;
+                    else
+                        few += (size_t)k;
+                    id[k] = bt_sampler_pick(s[k], logits);
+                }
+                assert_int_equal(id[0], id[1]);
+                grammar_advance(&hold, id[0]);
+            }
+            for (int k = 0; k < 2; k++) bt_sampler_close(&s[k]);
+            grammar_release(&hold);
+            bt_grammar_close(&g);
+        }
+    assert_true(few > 100 && many > 100);
+    test_free(logits);
+}
+
 /* The validator itself must be able to say no. */
 static void the_validator_refuses(void **state)
 {
@@ -482,6 +545,7 @@ int main(void)
         cmocka_unit_test(hundreds_of_seeds),
         cmocka_unit_test(the_validator_refuses),
         cmocka_unit_test(asking_first_picks_the_same),
+        cmocka_unit_test(picks_as_from_masked_logits),
         cmocka_unit_test(thinking_comes_first),
         cmocka_unit_test(gbnf_with_control_tokens),
         cmocka_unit_test(a_dead_end_ends),

@@ -1,6 +1,7 @@
 /* Element-wise and row kernels in plain C: what they mean. Reductions and exponentials are done in
  * float64, so that a faster version is judged against the right answer and not against another
  * rounding of it; the rest rounds each operation once and every version gives the same bits. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -128,8 +129,9 @@ static void rope(float *x, const float *cos, const float *sin, size_t half, bool
     }
 }
 
-/* Four at a time by a mask of their four bits, without branches: compilers make vectors of it. */
-static void keep_bits(float *x, const uint64_t *bits, size_t n)
+/* Those of n (at most 64) without their bit become -inf. Four at a time by a mask of their four
+ * bits, without branches: compilers make vectors of it. */
+static void strike(float *x, uint64_t bits, size_t n)
 {
     enum { ALL = -1 };
     static const int32_t keep[16][4] = {
@@ -140,19 +142,55 @@ static void keep_bits(float *x, const uint64_t *bits, size_t n)
     const int32_t struck = (int32_t)0xFF800000; /* -inf */
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
-        const int32_t *four = keep[bits[i / 64] >> (i % 64) & 15];
+        const int32_t *four = keep[bits >> i & 15];
         int32_t part[4];
         memcpy(part, x + i, sizeof part);
         for (int k = 0; k < 4; k++) part[k] = (part[k] & four[k]) | (struck & ~four[k]);
         memcpy(x + i, part, sizeof part);
     }
     for (; i < n; i++)
-        if (!(bits[i / 64] >> (i % 64) & 1)) x[i] = -INFINITY;
+        if (!(bits >> i & 1)) x[i] = -INFINITY;
+}
+
+static float clean(float *x, size_t n)
+{
+    float lane[8], best = -INFINITY;
+    size_t i = 0;
+    for (int j = 0; j < 8; j++) lane[j] = -INFINITY;
+    for (; i + 8 <= n; i += 8) {
+        for (int j = 0; j < 8; j++) {
+            float v = x[i + (size_t)j];
+            v = v > -INFINITY ? v : -INFINITY;
+            v = v < FLT_MAX ? v : FLT_MAX;
+            x[i + (size_t)j] = v;
+            lane[j] = v > lane[j] ? v : lane[j];
+        }
+    }
+    for (; i < n; i++) {
+        float v = x[i] > -INFINITY ? x[i] : -INFINITY;
+        x[i] = v = v < FLT_MAX ? v : FLT_MAX;
+        best = v > best ? v : best;
+    }
+    for (int j = 0; j < 8; j++) best = lane[j] > best ? lane[j] : best;
+    return best;
+}
+
+static void peaks(float *x, const uint64_t *bits, size_t n, float *peak)
+{
+    for (size_t i = 0; i < n; i += 64) {
+        uint64_t keep = bits ? bits[i / 64] : UINT64_MAX;
+        size_t some = n - i < 64 ? n - i : 64;
+        if (some < 64) keep &= ((uint64_t)1 << some) - 1;
+        peak[i / 64] = -INFINITY;
+        if (!keep) continue;
+        if (~keep) strike(x + i, keep, some);
+        peak[i / 64] = clean(x + i, some);
+    }
 }
 
 void kernels_ref_vector(Kernels *table)
 {
-    table->keep_bits = keep_bits;
+    table->peaks = peaks;
     table->rmsnorm = rmsnorm;
     table->cut = cut;
     table->add = add;
