@@ -360,7 +360,8 @@ void slots_control(Front *f, const ControlSlot *c)
         s->queue = (Line){0};
         s->generation = c->generation;
         if (s->model >= 0 && f->model[s->model].slot == (int)c->slot) f->model[s->model].slot = -1;
-        if (!c->again) not_loaded(f, (int)c->model, c->why[0] ? c->why : "the model was unloaded");
+        /* Those that came after it was told to go wait for the next, which was asked for. */
+        if (!c->again && c->why[0]) not_loaded(f, (int)c->model, c->why);
         tell_slot(f, s, CONTROL_RELEASED, NULL, 0);
         break;
     case SLOT_EMPTY: break;

@@ -492,6 +492,14 @@ def idle_models_go():
         true(b"[DONE]" in read_until(c, b"0\r\n\r\n"))
 
 
+def asked_while_it_goes():
+    """A request that comes while the model is being unloaded waits for it to be loaded again."""
+    with Server("--keep", "1") as s:
+        for i in range(25):
+            same(s.chat("tokens=1")[0], 200)
+            time.sleep(0.001 * (30 + 7 * i % 40))
+
+
 def more_models_than_seats():
     names = tuple("m%d" % i for i in range(20))
     with Server(models=names) as s:
@@ -587,8 +595,8 @@ def port_taken():
 CASES = [answers_and_refusals, bodies, whose_pages_and_names, keys_and_their_limits,
          clients_that_go, slow_clients, vanished_leave_nothing, many_silent,
          streams_side_by_side, worker_dies, front_dies, ends_politely, ends_at_once,
-         parent_vanishes, idle_models_go, more_models_than_seats, slow_to_load, no_way_out, tls,
-         port_taken]
+         parent_vanishes, idle_models_go, asked_while_it_goes, more_models_than_seats,
+         slow_to_load, no_way_out, tls, port_taken]
 
 
 def main():
