@@ -119,7 +119,7 @@ static ApiFlavour guess(const char *path)
 bool api_routes(const char *method, const char *path, ApiRoute *out)
 {
     size_t n = strlen(path);
-    bool other = false;
+    const Row *other = NULL; /* takes another method */
     if (n > 1 && path[n - 1] == '/') n--;
     for (int pass = 0; pass < 2; pass++) { /* HEAD has few rows of its own, else it is a GET */
         if (pass && strcmp(method, "HEAD") != 0) break;
@@ -130,7 +130,7 @@ bool api_routes(const char *method, const char *path, ApiRoute *out)
             size_t n_tail;
             if (!fits(row->path, path, n, &tail, &n_tail)) continue;
             if (strcmp(row->method, asked) != 0) {
-                other = true;
+                other = row;
                 continue;
             }
             *out = (ApiRoute){.kind = row->kind,
@@ -147,7 +147,7 @@ bool api_routes(const char *method, const char *path, ApiRoute *out)
         }
     }
     *out = (ApiRoute){.kind = API_REFUSED,
-                      .flavour = guess(path),
+                      .flavour = other ? other->flavour : guess(path),
                       .where = API_BY_FRONT,
                       .name = other ? "method" : "unknown"};
     return false;

@@ -45,6 +45,9 @@ static void others_are_told_why(void **state)
     assert_false(api_routes("GET", "/v1/chat/completions", &route));
     assert_string_equal(route.name, "method");
     assert_int_equal(route.flavour, API_OPENAI);
+    assert_false(api_routes("GET", "/completion", &route));
+    assert_string_equal(route.name, "method");
+    assert_int_equal(route.flavour, API_LLAMA); /* in the shape of whom it belongs to */
     assert_false(api_routes("POST", "/api/nothing", &route));
     assert_string_equal(route.name, "unknown");
     assert_int_equal(route.flavour, API_OLLAMA);
