@@ -21,6 +21,7 @@ from started import Started  # noqa: E402
 BUILD = os.path.abspath(sys.argv[1])
 SANITIZED = os.environ.get("ASAN_OPTIONS") is not None or os.environ.get("TSAN_OPTIONS") is not None
 PATIENCE = 120 if SANITIZED else 60
+STREAMS = 64
 ASK = [{"role": "user", "content": "Say something, please"}]
 # Tokens that end an answer, in the vocabulary of made-up models.
 ENDERS = {str(n): -100 for n in range(311, 320)}
@@ -34,6 +35,7 @@ class Server(Started):
 
     def __init__(self, *arguments):
         self.folder = tempfile.mkdtemp(prefix="bantam-serve-")
+        self.log = open(os.path.join(self.folder, "stderr"), "w+")
         make = os.path.join(BUILD, "tests", "support", "mkmodel")
         models = [os.path.join(self.folder, name) for name in ("made.gguf", "embed.gguf")]
         subprocess.run([make, "llama", models[0], "--template", "chatml", "--ctx", "2048"],
@@ -49,7 +51,7 @@ class Server(Started):
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "bantam"), "serve", "--port", "0", "--threads", "1"]
             + [word for model in models for word in ("-m", model)] + list(arguments),
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+            stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
         for line in self.process.stdout:
             found = re.search(r"http://[^\s/]+:(\d+)", line)
             if found:
@@ -131,19 +133,19 @@ def an_assistant_calls_and_nothing_is_done(server):
                 if name.endswith(".db")]
 
 
-def forty_streams_at_once(server):
+def sixty_four_streams_at_once(server):
     ends = []
 
     def one():
         text = all_of(server.open_stream(30))
         ends.append("[DONE]" in text)
 
-    threads = [threading.Thread(target=one) for _ in range(40)]
+    threads = [threading.Thread(target=one) for _ in range(STREAMS)]
     for t in threads:
         t.start()
     for t in threads:
         t.join(PATIENCE)
-    assert len(ends) == 40 and all(ends), ends
+    assert len(ends) == STREAMS and all(ends), ends
 
 
 def idle(server):
@@ -209,8 +211,16 @@ def ends_what_runs(server):
     assert server.process.wait(PATIENCE) == 0
 
 
-CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, forty_streams_at_once,
-         clients_that_vanish, a_worker_that_is_killed, bodies_that_mean_harm, ends_what_runs]
+def no_sanitizer_spoke(server):
+    """What one of them finds in a process that ends for it may be seen nowhere else."""
+    with open(server.log.name) as log:
+        said = log.read()
+    assert "Sanitizer" not in said and "runtime error" not in said, said[:2000]
+
+
+CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, sixty_four_streams_at_once,
+         clients_that_vanish, a_worker_that_is_killed, bodies_that_mean_harm, ends_what_runs,
+         no_sanitizer_spoke]
 
 
 def main():
