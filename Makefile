@@ -4,12 +4,13 @@ BUILD  ?= build
 JOBS   ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 MODEL  ?=
+MINUTES ?= 10
 ARGS   ?=
 TIME   ?= 60
 PYTHON ?= python3
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test hatchling hatchling-study bench bench-peers asan tsan test-arm macos-check test-clients test-api-clients test-schemas fuzz install uninstall tidy lint format clean
+.PHONY: help setup build run test hatchling hatchling-study bench bench-peers asan tsan test-arm macos-check test-clients test-api-clients soak test-schemas fuzz install uninstall tidy lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -100,6 +101,9 @@ test-clients: build ## held against the reference implementations in Python; TOK
 
 test-api-clients: build ## the server asked by its clients' own packages (npm, PyPI: installs them)
 	@$(PYTHON) tests/clients/serve.py $(BUILD)
+
+soak: build ## the server under mixed load, broken on purpose, for MINUTES=10 (ARGS='--rate 30')
+	@$(PYTHON) tests/serve/soak.py $(BUILD) --minutes $(MINUTES) --out $(BUILD)/soak $(ARGS)
 
 test-schemas: build ## our schemas against the Python package jsonschema (ARGS='-n 200')
 	@$(PYTHON) -c 'import jsonschema' 2>/dev/null || \
