@@ -103,17 +103,24 @@ static Request *first_reader(const Sched *s)
     return NULL;
 }
 
-/* Half of the rows for the request that came first, so that it gets done; of the rest more for
- * short prompts, which need not wait for a long one. */
+/* Who came first gets done: all that it has left, if the step has room for it, so that its answer
+ * begins now; else half of the rows, so that short prompts behind need not wait for a long one. Of
+ * the rest more for short ones. Where nobody answers yet and the first prompt fits, others get only
+ * what n_prefill leaves: more of theirs would make the first answer late, and theirs no earlier. */
 static void add_readers(Sched *s, int32_t most)
 {
     Request *first = first_reader(s), *r;
     int32_t part = first ? left(s, first) : 0, others = 0, rest;
     if (!first) return;
-    for (int32_t i = 0; i < s->n_running; i++)
-        if (s->running[i] != first && left(s, s->running[i]) > 0) others += left(s, s->running[i]);
-    rest = most - (most + 1) / 2 < others ? most - (most + 1) / 2 : others;
-    if (part > most - rest) part = most - rest;
+    if (part <= most) {
+        if (most > s->n_prefill) most = part > s->n_prefill ? part : s->n_prefill;
+    } else {
+        for (int32_t i = 0; i < s->n_running; i++)
+            if (s->running[i] != first && left(s, s->running[i]) > 0)
+                others += left(s, s->running[i]);
+        rest = most / 2 < others ? most / 2 : others;
+        part = most - rest;
+    }
     most -= add_piece(s, first, part);
     first->planned = true;
     while (most > 0 && (r = next_reader(s))) {
