@@ -90,12 +90,13 @@ uninstall: ## removes what `make install PREFIX=...` put there
 	@ninja -C $(BUILD) -j $(JOBS) build.ninja
 	@tools/uninstall $(BUILD)
 
-test-clients: build ## held against the reference implementations in Python; TOKENIZER=tokenizer.json: its ids
+test-clients: build ## held against the references in Python, and test-api-clients; TOKENIZER=tokenizer.json: its ids
 	@$(PYTHON) -c 'import tokenizers' 2>/dev/null || \
 	  { echo 'needs Python packages: pip install tokenizers transformers torch safetensors sentencepiece (PYTHON=... names the one)' >&2; exit 1; }
 	@if [ -z "$(TOKENIZER)" ]; then $(PYTHON) tests/clients/convert_families.py $(BUILD) $(ARGS) && \
 	  { [ -n "$(ARGS)" ] || { $(PYTHON) tests/clients/convert_encoders.py $(BUILD) && \
-	    $(PYTHON) tests/clients/compare_unigram.py $(BUILD); }; }; \
+	    $(PYTHON) tests/clients/compare_unigram.py $(BUILD) && \
+	    $(PYTHON) tests/clients/serve.py $(BUILD); }; }; \
 	elif [ -n "$(PRE)" ]; then $(PYTHON) tests/clients/compare_tokenizers.py $(BUILD) "$(TOKENIZER)" "$(PRE)" $(ARGS); \
 	else $(PYTHON) tests/clients/compare_folders.py $(BUILD) "$(TOKENIZER)" $(ARGS); fi
 

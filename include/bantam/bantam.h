@@ -556,6 +556,11 @@ BT_API bool bt_answer_next(bt_answer *answer, bt_answer_event *out);
  * with calls comes one of each tool: role "tool", tool_call_id the call's id, content its result.
  * BT_E_MEMORY. */
 BT_API bt_status bt_answer_message(bt_answer *answer, bt_message *out);
+/* It stands within a thought. */
+BT_API bool bt_answer_thinking(const bt_answer *answer);
+/* What the form writes to end a thought and go on to what is said; stands as long as the answer.
+ * NULL: the form has no thoughts, or there is no memory. */
+BT_API const char *bt_answer_thought_end(bt_answer *answer);
 /* Name of the form in use; the i-th of all names, NULL past the last. */
 BT_API const char *bt_answer_format(const bt_answer *answer);
 BT_API const char *bt_answer_format_name(size_t i);

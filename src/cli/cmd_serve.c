@@ -154,7 +154,7 @@ static void worker_model(const Serve *s, const ServeModel *m, int index, WorkerA
                          .cache_dir = s->cache_dir,
                          .n_threads = (int)opts_int(o, OPT_THREADS),
                          .n_ctx = m->n_ctx ? m->n_ctx : s->session.n_ctx,
-                         .n_sequences =
+                         .n_running =
                              m->n_parallel ? m->n_parallel : (int32_t)opts_int(o, OPT_PARALLEL),
                          .n_batch = s->session.n_batch,
                          .kv = s->session.kv,

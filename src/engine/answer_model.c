@@ -33,6 +33,7 @@ struct bt_answer {
     char *bytes;
     size_t capacity;
     Buf piece;
+    Buf thought_end;
     Kept kept;
 };
 
@@ -131,6 +132,7 @@ void bt_answer_close(bt_answer **answer)
     if (!answer || !*answer) return;
     answer_close(&(*answer)->parser);
     buf_close(&(*answer)->piece);
+    buf_close(&(*answer)->thought_end);
     kept_close(&(*answer)->kept);
     mem_free((*answer)->bytes);
     mem_free(*answer);
@@ -208,6 +210,17 @@ bt_status bt_answer_message(bt_answer *a, bt_message *out)
     if (k->n) out->tool_calls = k->list;
     out->n_tool_calls = k->n;
     return BT_OK;
+}
+
+bool bt_answer_thinking(const bt_answer *a)
+{
+    return answer_thinking(a->parser);
+}
+
+const char *bt_answer_thought_end(bt_answer *a)
+{
+    if (!a->thought_end.size) answer_thought_end(a->parser, &a->thought_end);
+    return a->thought_end.failed || !a->thought_end.size ? NULL : a->thought_end.data;
 }
 
 const char *bt_answer_format(const bt_answer *a)

@@ -346,6 +346,12 @@ static void move_bound(bt_sampler *s, double surprise)
     s->bound = s->bound < 0 ? 0 : s->bound > most ? most : s->bound;
 }
 
+void sampler_take(bt_sampler *s, bt_token token)
+{
+    bt_sampler_accept(s, token);
+    grammar_advance(&s->hold, token);
+}
+
 bt_token bt_sampler_pick(bt_sampler *s, float *logits)
 {
     const SamplerCandidate *c;
@@ -363,8 +369,7 @@ bt_token bt_sampler_pick(bt_sampler *s, float *logits)
             move_bound(s, surprise);
         }
     }
-    bt_sampler_accept(s, c[at].id);
-    grammar_advance(&s->hold, c[at].id);
+    sampler_take(s, c[at].id);
     return c[at].id;
 }
 

@@ -35,6 +35,8 @@ bt_status sampler_core_open(const bt_sampler_options *options, const SamplerSetu
  * (at least one; order unspecified but repeatable). Owned by the sampler, valid until its next
  * call. Draws nothing and accepts nothing. */
 size_t sampler_candidates(bt_sampler *sampler, float *logits, const SamplerCandidate **out);
+/* The token comes next, as if it had been picked: a grammar moves by it too. */
+void sampler_take(bt_sampler *sampler, bt_token token);
 /* Mirostat's present bound on surprise, in bits. */
 double sampler_surprise_bound(const bt_sampler *sampler);
 

@@ -19,12 +19,19 @@ enum { DEFAULT_SEQUENCES = 16, DEFAULT_PREFILL = 128, DEFAULT_QUEUE = 512 };
 /* What may be chosen to fit the memory. */
 typedef struct Freedom {
     bool context, sequences, checkpoints, tokens;
+    int32_t running; /* sequences that must be there */
 } Freedom;
 
-/* Asks for less: of tokens together, of checkpoints where they cost, of sequences, then of the
- * context. False: there is nothing left to give. */
+/* Asks for less: where each sequence costs, of those that only remember; of tokens together, of
+ * checkpoints where they cost, of sequences, then of the context. False: there is nothing left to
+ * give. */
 static bool ask_less(SessionShape *shape, const Freedom *may, bool forgets)
 {
+    if (forgets && may->sequences && may->running && shape->n_sequences > may->running) {
+        shape->n_sequences = may->running + (shape->n_sequences - may->running) / 2;
+        if (may->checkpoints) shape->n_checkpoints = 2 * shape->n_sequences + 1;
+        return true;
+    }
     if (may->tokens && shape->n_tokens > shape->n_ctx) {
         int32_t less = shape->n_tokens / 4 * 3;
         shape->n_tokens = less > shape->n_ctx ? less : shape->n_ctx;
@@ -36,8 +43,9 @@ static bool ask_less(SessionShape *shape, const Freedom *may, bool forgets)
             shape->n_checkpoints = shape->n_sequences / 2 + 1;
         return true;
     }
-    if (may->sequences && shape->n_sequences > 2) { /* each may begin a block of its own */
-        shape->n_sequences /= 2;
+    int32_t least = may->running ? may->running : 2;
+    if (may->sequences && shape->n_sequences > least) { /* each may begin a block of its own */
+        shape->n_sequences = shape->n_sequences / 2 > least ? shape->n_sequences / 2 : least;
         if (may->checkpoints) shape->n_checkpoints = shape->n_sequences + 1;
         return true;
     }
@@ -65,8 +73,11 @@ static bt_status choose_shape(const bt_model *m, const SchedOptions *o, SessionS
     Freedom may = {.context = o->n_ctx < 1,
                    .sequences = o->n_sequences < 1,
                    .checkpoints = o->n_checkpoints < 1,
-                   .tokens = o->n_tokens < 1};
-    int32_t n = may.sequences ? DEFAULT_SEQUENCES : o->n_sequences;
+                   .tokens = o->n_tokens<1, .running = o->n_running> 0 ? o->n_running : 0};
+    int32_t n = !may.sequences            ? o->n_sequences
+                : may.running > 65536 / 3 ? may.running
+                : may.running             ? 3 * may.running
+                                          : DEFAULT_SEQUENCES;
     *shape = (SessionShape){.n_ctx = may.context ? m->hyper.n_ctx_train : o->n_ctx,
                             .n_sequences = n,
                             .n_batch = o->n_batch > 0 ? o->n_batch : MODEL_BATCH,
@@ -83,7 +94,8 @@ static bt_status choose_shape(const bt_model *m, const SchedOptions *o, SessionS
     if (may.tokens) shape->n_tokens = all < 1 << 28 ? (int32_t)all : 1 << 28;
     /* logits of a large vocabulary are a lot of memory: steps with fewer of them take turns */
     uint64_t row = (uint64_t)m->hyper.n_vocab * sizeof(float), most = MOST_LOGIT_BYTES / row;
-    shape->n_wanted = n < shape->n_batch ? n : shape->n_batch;
+    shape->n_wanted = may.running && may.running < n ? may.running : n;
+    if (shape->n_wanted > shape->n_batch) shape->n_wanted = shape->n_batch;
     if (most < 16) most = 16;
     if ((uint64_t)shape->n_wanted > most) shape->n_wanted = (int32_t)most;
     uint64_t limit = o->memory_limit, there = os_memory_available();

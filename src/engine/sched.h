@@ -32,7 +32,8 @@ typedef struct Sched Sched;
 /* Zeroed is valid. */
 typedef struct SchedOptions {
     int32_t n_ctx;         /* tokens of prompt and answer; 0: as trained, less if memory lacks */
-    int32_t n_sequences;   /* running and remembered together; 0: 16, fewer if memory lacks */
+    int32_t n_sequences;   /* running and remembered together; 0: 16, or three times n_running;
+                            * fewer if memory lacks, but n_running */
     int32_t n_running;     /* most that run at once; 0: n_sequences */
     int32_t n_batch;       /* most rows of a step; 0: 512 */
     int32_t n_prefill;     /* most prompt rows of a step beside answers; 0: 128 */
@@ -94,6 +95,12 @@ typedef struct SchedRequest {
     bool no_cache;   /* neither starts from what is held nor is remembered */
     const bt_adapter_use *adapters; /* copied, and held */
     size_t n_adapters;
+    /* What the answer is made to say, once, in place of drawn tokens: after a token with which
+     * force() is true, these n_forced come, are delivered and counted as others, and move the
+     * grammar. force is asked after token(), as that is; NULL: never. */
+    const bt_token *forced; /* copied */
+    size_t n_forced;
+    bool (*force)(void *user);
     uint64_t principal; /* beginnings are shared only among equal ones */
     int priority;       /* larger first; held to -16 .. 16 */
     /* On the stepping thread, from within sched_step (end: from sched_close too), with no lock

@@ -54,7 +54,9 @@ typedef struct Request {
     double submitted, begun, first; /* seconds; 0: not yet */
     SchedUsage usage;
 
-    int32_t logits; /* row of the step's logits; -1: none */
+    bt_token *forced; /* (n_forced asked) */
+    size_t n_forced;  /* of them yet to come */
+    int32_t logits;   /* row of the step's logits; -1: none */
     bt_token picked;
     float logprob;
     int32_t n_top;

@@ -29,6 +29,10 @@ static bt_status check(const Sched *s, const SchedRequest *a, bt_error *err)
         if (a->prompt[i] < 0 || a->prompt[i] >= s->n_vocab)
             return bt_fail(err, BT_E_ARGUMENT, "token %d is outside the vocabulary of %d",
                            a->prompt[i], s->n_vocab);
+    for (size_t i = 0; i < a->n_forced; i++)
+        if (!a->forced || a->forced[i] < 0 || a->forced[i] >= s->n_vocab)
+            return bt_fail(err, BT_E_ARGUMENT, "a forced token is outside the vocabulary of %d",
+                           s->n_vocab);
     for (size_t i = 0; i < a->n_adapters; i++)
         if (!a->adapters || !a->adapters[i].adapter || a->adapters[i].adapter->model != s->model ||
             !isfinite(a->adapters[i].scale))
@@ -87,6 +91,7 @@ bt_status request_open(Sched *s, const SchedRequest *a, Request **out, bt_error 
     r->asked.prompt = NULL;
     r->asked.adapters = NULL;
     r->asked.grammar = NULL; /* the sampler holds it */
+    r->asked.forced = NULL;
     if (a->priority > MOST_PRIORITY) r->asked.priority = MOST_PRIORITY;
     if (a->priority < -MOST_PRIORITY) r->asked.priority = -MOST_PRIORITY;
     r->slot = SCHED_NO_SLOT;
@@ -105,11 +110,13 @@ bt_status request_open(Sched *s, const SchedRequest *a, Request **out, bt_error 
         r->tokens = mem_alloc(a->n_prompt * sizeof *r->tokens);
         r->top = mem_alloc(top * sizeof *r->top);
         r->top_logprob = mem_alloc(top * sizeof *r->top_logprob);
-        if (r->tokens && r->top && r->top_logprob)
+        r->forced = mem_alloc(a->n_forced * sizeof *r->forced);
+        if (r->tokens && r->top && r->top_logprob && r->forced)
             memcpy(r->tokens, a->prompt, a->n_prompt * sizeof *r->tokens);
         else
             status = bt_fail_memory(err, "a request", a->n_prompt * sizeof *r->tokens);
     }
+    if (!status && a->n_forced) memcpy(r->forced, a->forced, a->n_forced * sizeof *r->forced);
     if (!status) status = open_sampler(s, r, a, err);
     if (status) request_close(&r);
     *out = r;
@@ -126,6 +133,7 @@ void request_close(Request **request)
     mem_free(r->tokens);
     mem_free(r->top);
     mem_free(r->top_logprob);
+    mem_free(r->forced);
     mem_free(r);
     *request = NULL;
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/sampler.h"
 #include "engine/sampler_math.h"
 #include "engine/sampler_select.h"
 #include "engine/sched_parts.h"
@@ -40,7 +41,12 @@ static void pick_one(Sched *s, Request *r, int member)
     r->n_top = 0;
     r->logprob = 0;
     if (r->asked.n_top >= 0) copy = likeliest(s, r, logits, member, &sum);
-    r->picked = bt_sampler_pick(r->sampler, logits);
+    if (r->n_forced) {
+        r->picked = r->forced[r->asked.n_forced - r->n_forced];
+        sampler_take(r->sampler, r->picked);
+    } else {
+        r->picked = bt_sampler_pick(r->sampler, logits);
+    }
     if (copy) r->logprob = (float)(copy[r->picked] - sum);
 }
 

@@ -192,10 +192,11 @@ static void deliver(Sched *s, Request *r)
         sched_end(s, r, SCHED_END_CANCELLED, NULL);
         return;
     }
-    if (ends_answer(s, r->picked)) {
+    if (!r->n_forced && ends_answer(s, r->picked)) {
         sched_end(s, r, SCHED_END_STOP, NULL);
         return;
     }
+    if (r->n_forced && !--r->n_forced) r->asked.force = NULL; /* once */
     SchedToken token = {.id = r->picked,
                         .logprob = r->logprob,
                         .top = r->top,
@@ -210,6 +211,8 @@ static void deliver(Sched *s, Request *r)
         sched_end(s, r, SCHED_END_CALLER, NULL);
     else if (token.last)
         sched_end(s, r, full && !counted ? SCHED_END_CONTEXT : SCHED_END_LENGTH, NULL);
+    else if (!r->n_forced && r->asked.force && r->asked.force(r->asked.user))
+        r->n_forced = r->asked.n_forced;
 }
 
 static void settle(Sched *s, const Part *parts, int32_t n)

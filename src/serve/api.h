@@ -213,6 +213,7 @@ typedef struct ApiCall {
                           * is taken out of `messages`): goes behind the rendered prompt as plain
                           * text; NULL: none. Not part of the answer. */
     bt_think think;
+    int32_t think_most; /* tokens of a thought, then it is ended; 0: no bound */
     ApiToolChoice tool_choice;
     bool one_call; /* parallel_tool_calls false: the answer ends after its first call */
 
@@ -250,8 +251,8 @@ typedef struct ApiCall {
     /* API_EMBED */
     int32_t dimensions; /* 0: all */
     bool base64;
-    bool cut_inputs; /* Ollama's truncate, true unless asked otherwise: an input longer than
-                      * the context is cut. Others are refused */
+    bool cut_inputs; /* Ollama's truncate, where the request says so: an input longer than the
+                      * context is cut. Others are refused */
     bool keep_length;
     bool single; /* the input was one, not a list of one (shapes of /api/embeddings) */
     /* API_RERANK */

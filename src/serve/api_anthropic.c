@@ -260,6 +260,8 @@ static bool read_thinking(ApiRead *r)
                               "thinking.type must be enabled, adaptive or disabled");
         call->think = on ? BT_THINK_ON : BT_THINK_OFF;
         call->show_thoughts = on;
+        if (api_is(r, type, "enabled") && !isnan(r->raw.budget_tokens))
+            call->think_most = (int32_t)r->raw.budget_tokens;
     }
     uint32_t format = config ? api_member(r, config, "format") : 0;
     return api_read_format(r, format, "output_config.format", NULL) &&

@@ -342,7 +342,7 @@ void worker_slots(Worker *w, Buf *out)
     SchedStats s = {0};
     if (w->sched) s = sched_stats(w->sched);
     buf_char(out, '[');
-    for (int32_t i = 0; i < s.n_sequences; i++)
+    for (int32_t i = 0; i < w->n_running; i++)
         buf_printf(out, "%s{\"id\":%d,\"n_ctx\":%d,\"speculative\":false,\"is_processing\":%s}",
                    i ? "," : "", (int)i, (int)w->n_ctx, i < s.n_running ? "true" : "false");
     buf_char(out, ']');

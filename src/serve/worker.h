@@ -31,7 +31,8 @@ typedef struct WorkerModel {
     const char *path;
     const char *cache_dir; /* of prepared weights; NULL: memory only */
     int n_threads;
-    int32_t n_ctx, n_sequences, n_batch; /* as SchedOptions */
+    int32_t n_running;      /* conversations at once; 0: 16, fewer if memory lacks */
+    int32_t n_ctx, n_batch; /* as SchedOptions */
     bt_kv_type kv;
     uint64_t memory_limit;
     int32_t n_queue;

@@ -91,6 +91,7 @@ static void take_token(Choice *c, const SchedToken *t)
     const char *piece;
     size_t n;
     c->n_tokens++;
+    c->n_thought += call->think_most && bt_answer_thinking(c->answer);
     if (call->n_top >= 0) pending_token(&c->pending, c->job->w->model, t);
     if (call->want_tokens) pending_id(&c->pending, t->id);
     if (c->pending.failed) {
@@ -120,6 +121,13 @@ static bool on_token(void *user, const SchedToken *t)
     bool more = !c->enough && !job->failed && !atomic_load(&job->cancelled);
     job_unlock(job);
     return more;
+}
+
+/* The thought has become as long as it may: it is ended for the model. */
+static bool on_force(void *user)
+{
+    const Choice *c = user;
+    return c->n_thought >= c->job->call->think_most && bt_answer_thinking(c->answer);
 }
 
 /* ---- the end ---- */
@@ -232,11 +240,11 @@ static bt_status open_choices(Job *job, ApiError *err)
         job->choices[i].index = i;
         job->choices[i].word = -1;
     }
-    for (int i = 0; i < n; i++) {
-        bt_status status = open_choice(job, &job->choices[i], err);
-        if (status) return status;
-    }
-    return BT_OK;
+    bt_status status = BT_OK;
+    for (int i = 0; i < n && !status; i++) status = open_choice(job, &job->choices[i], err);
+    const char *end = NULL;
+    if (!status && job->call->think_most) end = bt_answer_thought_end(job->choices[0].answer);
+    return end ? prompt_text(job->w, end, strlen(end), 0, &job->thought_end, err) : status;
 }
 
 static bt_status open_reply(Job *job, ApiError *err)
@@ -254,6 +262,7 @@ static bt_status submit(Job *job, Choice *c, ApiError *err)
     bt_error why = {0};
     SchedRequest r = {.prompt = prompt->ids,
                       .n_prompt = prompt->n,
+                      .n_stable = prompt->stable,
                       .n_predict = call->max_tokens,
                       .sampling = call->sampling,
                       .grammar = job->grammar,
@@ -262,6 +271,9 @@ static bt_status submit(Job *job, Choice *c, ApiError *err)
                       .no_cache = call->no_cache,
                       .adapters = job->uses,
                       .n_adapters = job->n_uses,
+                      .forced = job->thought_end.ids,
+                      .n_forced = job->thought_end.n,
+                      .force = job->thought_end.n ? on_force : NULL,
                       .principal = job->principal,
                       .priority = call->priority,
                       .token = on_token,

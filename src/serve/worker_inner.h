@@ -34,12 +34,14 @@ typedef struct Choice {
     bool enough; /* the answer ends here, whatever else comes */
     bool in_call, thinking;
     int32_t n_tokens, n_reasoning;
+    int32_t n_thought; /* tokens within thoughts, for call->think_most */
     Pending pending;
 } Choice;
 
 typedef struct Prompt {
     bt_token *ids;
     size_t n;
+    size_t stable; /* of them the next turn's prompt begins with; 0: not known */
 } Prompt;
 
 /* Texts that become vectors (worker_embed.c). */
@@ -72,9 +74,10 @@ struct Job {
     Buf before; /* Responses: the conversation that this goes on from */
     Prompt *prompts;
     size_t n_prompts;
-    char *tail;      /* how the rendered prompt ends */
-    char *tools;     /* what calls are read and held by, where that is not call->tools */
-    bool held_calls; /* a grammar holds them, so that they can be streamed */
+    char *tail;         /* how the rendered prompt ends */
+    Prompt thought_end; /* what a thought that is too long is ended with */
+    char *tools;        /* what calls are read and held by, where that is not call->tools */
+    bool held_calls;    /* a grammar holds them, so that they can be streamed */
     bt_grammar *grammar;
     bt_adapter_use uses[API_MAX_ADAPTERS];
     size_t n_uses;
@@ -107,9 +110,10 @@ struct Worker {
     Fim fim;
     bool fills, assistant, any_base;
     char *name, *jinja, *template_name, *system;
-    char *ends[3]; /* (bt_think) what the template writes behind the last message; or NULL */
+    char *ends[3];  /* (bt_think) what the template writes behind the last message; or NULL */
+    char *opens[3]; /* (bt_think) of that what opens the answer; or NULL */
     ApiDefaults defaults;
-    int32_t slot, n_ctx, n_batch;
+    int32_t slot, n_ctx, n_batch, n_running;
     bt_kv_type kv;
     uint64_t memory_limit;
     Adapter *adapters;
@@ -165,6 +169,8 @@ void job_run(Job *job, const ApiHttp *http);
 bt_status prompt_make(Job *job, ApiError *err);
 /* A chat rendered; ids and text may be NULL, both are bt_free'd. */
 bt_status prompt_chat(Job *job, bt_token **ids, size_t *n, char **text, ApiError *err);
+bt_status prompt_text(const Worker *w, const char *text, size_t size, unsigned flags, Prompt *out,
+                      ApiError *err);
 bt_status prompt_parts(const Worker *w, const ApiPrompt *prompt, unsigned first, unsigned flags,
                        Prompt *out, ApiError *err);
 

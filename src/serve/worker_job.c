@@ -179,6 +179,7 @@ static void free_job(Job *job)
     mem_free(job->body);
     mem_free(job->headers);
     mem_free(job->tail);
+    mem_free(job->thought_end.ids);
     mem_free(job->tools);
     buf_close(&job->before);
     buf_close(&job->out);

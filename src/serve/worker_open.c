@@ -7,6 +7,8 @@
 #include "base/os.h"
 #include "serve/worker_inner.h"
 
+enum { DEFAULT_RUNNING = 16 };
+
 static bool copy(const char *text, char **out)
 {
     *out = text ? mem_strdup(text) : NULL;
@@ -35,27 +37,33 @@ static bt_status open_model(Worker *w, const WorkerModel *m, bt_error *err)
     return BT_OK;
 }
 
+static bool keep(const char *text, char **out)
+{
+    *out = *text ? mem_strdup(text) : NULL;
+    return *out || !*text;
+}
+
 /* What two conversations that differ in their last character have in common at the end is what the
- * template writes there. */
+ * template writes there; what it leaves out of that where nobody is to answer opens the answer. */
 static bt_status find_end(Worker *w, bt_think think)
 {
     static const char *const messages[] = {"[{\"role\": \"user\", \"content\": \"a\"}]",
                                            "[{\"role\": \"user\", \"content\": \"b\"}]"};
-    char *text[2] = {NULL, NULL};
+    char *text[3] = {NULL, NULL, NULL};
     bt_status status = BT_OK;
-    for (int i = 0; i < 2 && !status; i++) {
+    for (int i = 0; i < 3 && !status; i++) {
         const bt_chat_request request = {
-            .messages = messages[i], .think = think, .generation = true};
+            .messages = messages[i % 2], .think = think, .generation = i < 2};
         status = bt_chat_apply(w->chat, &request, NULL, NULL, &text[i], NULL);
     }
     if (!status) {
-        size_t a = strlen(text[0]), b = strlen(text[1]), n = 0;
+        size_t a = strlen(text[0]), b = strlen(text[1]), n = 0, same = 0;
         while (n < a && n < b && text[0][a - 1 - n] == text[1][b - 1 - n]) n++;
-        w->ends[think] = n ? mem_strdup(text[0] + a - n) : NULL;
-        if (n && !w->ends[think]) status = BT_E_MEMORY;
+        while (text[0][same] && text[0][same] == text[2][same]) same++;
+        if (!keep(text[0] + a - n, &w->ends[think]) || !keep(text[0] + same, &w->opens[think]))
+            status = BT_E_MEMORY;
     }
-    bt_free(text[0]);
-    bt_free(text[1]);
+    for (int i = 0; i < 3; i++) bt_free(text[i]);
     return status == BT_E_MEMORY ? status : BT_OK; /* else it is a help that is missing */
 }
 
@@ -99,17 +107,24 @@ static bt_status open_steps(Worker *w, const WorkerModel *m, bt_error *err)
         w->n_ctx = m->n_ctx > 0 && m->n_ctx < w->info.n_ctx_train ? m->n_ctx : w->info.n_ctx_train;
         return model_prepare(w->model, err);
     }
-    const SchedOptions options = {.n_ctx = m->n_ctx,
-                                  .n_sequences = m->n_sequences,
-                                  .n_batch = m->n_batch,
-                                  .kv = m->kv,
-                                  .memory_limit = m->memory_limit,
-                                  .n_queue = m->n_queue,
-                                  .spill_dir = m->spill_dir,
-                                  .spill_bytes = m->spill_bytes};
+    SchedOptions options = {.n_ctx = m->n_ctx,
+                            .n_running = m->n_running > 0 ? m->n_running : DEFAULT_RUNNING,
+                            .n_batch = m->n_batch,
+                            .kv = m->kv,
+                            .memory_limit = m->memory_limit,
+                            .n_queue = m->n_queue,
+                            .spill_dir = m->spill_dir,
+                            .spill_bytes = m->spill_bytes};
     bt_status status = sched_open(w->model, &options, &w->sched, err);
-    if (!status) w->n_ctx = sched_stats(w->sched).n_ctx;
-    return status;
+    if (status == BT_E_MEMORY && m->n_running < 1) { /* nobody named a number: as many as can be */
+        options.n_running = 0;
+        status = sched_open(w->model, &options, &w->sched, err);
+    }
+    if (status) return status;
+    const SchedStats stats = sched_stats(w->sched);
+    w->n_ctx = stats.n_ctx;
+    w->n_running = options.n_running ? options.n_running : stats.n_sequences;
+    return BT_OK;
 }
 
 /* The first grammar of a model sorts its vocabulary, which takes a moment: not in a request's time.
@@ -184,7 +199,10 @@ void worker_close(Worker **worker)
         mem_free(w->adapters[i].name);
     }
     mem_free(w->adapters);
-    for (int i = 0; i < 3; i++) mem_free(w->ends[i]);
+    for (int i = 0; i < 3; i++) {
+        mem_free(w->ends[i]);
+        mem_free(w->opens[i]);
+    }
     bt_chat_close(&w->chat);
     if (w->model) bt_model_close(&w->model);
     mem_free(w->name);

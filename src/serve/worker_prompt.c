@@ -35,8 +35,8 @@ static bool add_id(Prompt *p, bt_token id)
 }
 
 /* A guess of the count first (most texts have more than two bytes a token), then the rest. */
-static bt_status add_text(const Worker *w, const char *text, size_t size, unsigned flags, Prompt *p,
-                          ApiError *err)
+bt_status prompt_text(const Worker *w, const char *text, size_t size, unsigned flags, Prompt *p,
+                      ApiError *err)
 {
     bt_error why = {0};
     size_t room = size / 2 + 16;
@@ -63,7 +63,7 @@ bt_status prompt_parts(const Worker *w, const ApiPrompt *prompt, unsigned first,
         bt_status status = BT_OK;
         if (part->ids ? !add_ids(out, part->ids, part->n_ids) : false) return no_memory(err);
         if (!part->ids)
-            status = add_text(w, part->text, part->size, flags | (i ? 0 : first), out, err);
+            status = prompt_text(w, part->text, part->size, flags | (i ? 0 : first), out, err);
         if (status) return status;
     }
     return BT_OK;
@@ -124,6 +124,21 @@ static bool keep_tail(Job *job, const char *text)
     return job->tail != NULL;
 }
 
+/* Tokens before those that open the answer, which the next turn's prompt has too: from the end, as
+ * many as their texts are long. */
+static size_t count_stable(const Job *job, const bt_token *ids, size_t n, const char *text)
+{
+    const char *opens = job->w->opens[job->call->think];
+    size_t size = strlen(text), tail = opens ? strlen(opens) : 0;
+    if (!tail || size < tail || memcmp(text + size - tail, opens, tail) != 0) return 0;
+    for (size_t left = tail; n && left;) {
+        char piece[64];
+        int64_t k = bt_model_token_text(job->w->model, ids[--n], true, piece, sizeof piece);
+        left -= k > 0 && (size_t)k < left ? (size_t)k : left;
+    }
+    return n;
+}
+
 static bt_status make_chat(Job *job, Prompt *out, ApiError *err)
 {
     bt_token *ids = NULL;
@@ -132,11 +147,12 @@ static bt_status make_chat(Job *job, Prompt *out, ApiError *err)
     bt_status status = prompt_chat(job, &ids, &n, &text, err);
     if (status) return status;
     bool good = keep_tail(job, text) && add_ids(out, ids, n);
+    out->stable = count_stable(job, ids, n, text);
     bt_free(ids);
     bt_free(text);
     if (!good) return no_memory(err);
     const char *prefill = job->call->prefill;
-    return prefill ? add_text(job->w, prefill, strlen(prefill), BT_TOKENIZE_NO_SPECIAL, out, err)
+    return prefill ? prompt_text(job->w, prefill, strlen(prefill), BT_TOKENIZE_NO_SPECIAL, out, err)
                    : BT_OK;
 }
 
@@ -160,9 +176,9 @@ static bt_status add_file(const Worker *w, const ApiPair *file, Prompt *out, Api
     const unsigned flags = BT_TOKENIZE_NO_SPECIAL;
     if (w->fim.file < 0) return BT_OK;
     if (!add_id(out, w->fim.file)) return no_memory(err);
-    bt_status status = add_text(w, file->key, strlen(file->key), flags, out, err);
-    if (!status) status = add_text(w, "\n", 1, flags, out, err);
-    return status ? status : add_text(w, file->value, strlen(file->value), flags, out, err);
+    bt_status status = prompt_text(w, file->key, strlen(file->key), flags, out, err);
+    if (!status) status = prompt_text(w, "\n", 1, flags, out, err);
+    return status ? status : prompt_text(w, file->value, strlen(file->value), flags, out, err);
 }
 
 /* Other files of the work come first, where the family has a form for them: the repository's name,
@@ -175,7 +191,7 @@ static bt_status add_files(const Job *job, Prompt *out, ApiError *err)
     if (!job->call->n_extra || w->fim.file < 0) return BT_OK;
     if (w->fim.repository >= 0) {
         if (!add_id(out, w->fim.repository)) return no_memory(err);
-        status = add_text(w, "project\n", 8, BT_TOKENIZE_NO_SPECIAL, out, err);
+        status = prompt_text(w, "project\n", 8, BT_TOKENIZE_NO_SPECIAL, out, err);
     }
     for (size_t i = 0; i < job->call->n_extra && !status; i++)
         status = add_file(w, &job->call->extra[i], out, err);
@@ -194,9 +210,9 @@ static bt_status between(const Job *job, ApiText prefix, ApiText suffix, const A
     if (w->info.add_bos && !add_id(out, w->info.bos)) return no_memory(err);
     bt_status status = add_files(job, out, err);
     if (!status && !add_id(out, w->fim.prefix)) return no_memory(err);
-    if (!status) status = add_text(w, prefix.text, prefix.size, flags, out, err);
+    if (!status) status = prompt_text(w, prefix.text, prefix.size, flags, out, err);
     if (!status && !add_id(out, w->fim.suffix)) return no_memory(err);
-    if (!status) status = add_text(w, suffix.text, suffix.size, flags, out, err);
+    if (!status) status = prompt_text(w, suffix.text, suffix.size, flags, out, err);
     if (!status && !add_id(out, w->fim.middle)) return no_memory(err);
     return status || !after ? status : prompt_parts(w, after, 0, flags, out, err);
 }

@@ -135,6 +135,24 @@ bool answer_knows(const Answer *a, Span special)
     return occurs(f->parameter, special) || occurs(f->mark, special);
 }
 
+bool answer_thinking(const Answer *a)
+{
+    return a->state == IN_THOUGHT;
+}
+
+/* A message with a header is ended and the next one's header written; other marks stand on lines of
+ * their own, as models write them. */
+void answer_thought_end(const Answer *a, Buf *out)
+{
+    const AnswerHeader *h = &a->form->header;
+    if (h->close && h->thinks) {
+        buf_printf(out, "%s%s%s%s%s", h->ends[0], h->open[0], h->role ? h->role : "", h->says,
+                   h->close);
+    } else if (!h->close && a->think.close) {
+        buf_printf(out, "\n%s\n\n", a->think.close);
+    }
+}
+
 /* ---- plain bytes ---- */
 
 void answer_replay(Answer *a, const char *text, size_t n)

@@ -9,6 +9,7 @@
 #ifndef TEXT_ANSWER_H
 #define TEXT_ANSWER_H
 
+#include "base/buf.h"
 #include "base/status.h"
 #include "text/answer_forms.h"
 
@@ -38,6 +39,10 @@ bt_status answer_add(Answer *a, const char *text, size_t n);
 bt_status answer_end(Answer *a);
 /* Takes the next event; its strings stand until the next answer_add. False: none is left. */
 bool answer_next(Answer *a, bt_answer_event *out);
+
+/* See bt_answer_thinking and bt_answer_thought_end; the second adds nothing where there is none. */
+bool answer_thinking(const Answer *a);
+void answer_thought_end(const Answer *a, Buf *out);
 
 /* The text of a special token is (part of) markup that the parser must see; others say nothing. */
 bool answer_knows(const Answer *a, Span special);

@@ -91,7 +91,7 @@ void desk_open(Desk *desk, const char *path, const WorkerModel *options)
     m.name = "made";
     m.path = path;
     if (!m.n_threads) m.n_threads = 1;
-    if (!m.n_sequences) m.n_sequences = 8;
+    if (!m.n_running) m.n_running = 8;
     if (!options) m.one_thread = true;
     if (worker_open(&m, &sink, &desk->worker, &err)) fail_msg("%s", err.text);
 }

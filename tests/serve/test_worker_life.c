@@ -51,7 +51,7 @@ static int setup(void **state)
 static void one_life(int which, uint64_t n, uint64_t *counted, int *status)
 {
     Desk desk;
-    const WorkerModel options = {.one_thread = true, .n_ctx = 256, .n_sequences = 4};
+    const WorkerModel options = {.one_thread = true, .n_ctx = 256, .n_running = 4};
     desk_open(&desk, path_of_model, &options);
     uint64_t before = mem_count();
     mem_fail_at(n);
@@ -93,7 +93,7 @@ static void cancelled_at_every_piece(void **state)
 {
     (void)state;
     Desk desk;
-    const WorkerModel options = {.one_thread = true, .n_ctx = 512, .n_sequences = 4};
+    const WorkerModel options = {.one_thread = true, .n_ctx = 512, .n_running = 4};
     desk_open(&desk, path_of_model, &options);
     static const char body[] = "{\"messages\": " ASK ", \"max_tokens\": 12, \"temperature\": 0, "
                                "\"stream\": true, \"n\": 2}";
@@ -133,7 +133,7 @@ static void closed_in_the_middle(void **state)
 {
     (void)state;
     Desk desk;
-    const WorkerModel options = {.one_thread = true, .n_ctx = 512, .n_sequences = 2};
+    const WorkerModel options = {.one_thread = true, .n_ctx = 512, .n_running = 2};
     int64_t live = mem_live();
     bt_error err;
     bool idle;
@@ -175,7 +175,7 @@ static void sixty_four_streams(void **state)
     pthread_t thread;
     uint64_t ids[STREAMS];
     char body[256], *large;
-    const WorkerModel options = {.n_ctx = 512, .n_sequences = 16, .n_threads = 2};
+    const WorkerModel options = {.n_ctx = 512, .n_running = 16, .n_threads = 2};
     desk_open(&desk, path_of_model, &options);
     atomic_store(&over, false);
     assert_int_equal(pthread_create(&thread, NULL, step, &desk), 0);

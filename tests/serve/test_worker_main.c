@@ -43,7 +43,7 @@ static void start(Front *f, const char *path)
                                           .path = path,
                                           .n_threads = 1,
                                           .n_ctx = 512,
-                                          .n_sequences = 4,
+                                          .n_running = 4,
                                           .no_sandbox = !sandbox_probe().seccomp},
                                 .slot = &f->slot};
     if (ring_slot_open(&f->slot, RING_BYTES, &err)) fail_msg("%s", err.text);

@@ -268,9 +268,51 @@ static void released_templates_come_back(void **state)
     assert_true(templates >= 60);
 }
 
+/* Every form that has thoughts can be made to end one and go on to the answer. */
+static void thoughts_are_ended(void **state)
+{
+    (void)state;
+    int n = 0;
+    for (size_t i = 0; answer_form_at(i); i++) {
+        AnswerSource source = {.form = answer_form_at(i), .id_seed = 1};
+        const AnswerHeader *h = &source.form->header;
+        Answer *a;
+        Buf begin = {0}, end = {0}, thought = {0}, said = {0};
+        bt_answer_event e;
+        source.think = answer_think_of(source.form, (Span){"", 0});
+        assert_int_equal(answer_open(&source, &a, NULL), BT_OK);
+        answer_thought_end(a, &end);
+        if (h->close && h->thinks)
+            buf_printf(&begin, "%s%s%s%s", h->open[0], h->role ? h->role : "", h->thinks, h->close);
+        else
+            buf_printf(&begin, "%s\n", source.think.open);
+        if (end.size) {
+            buf_text(&begin, "hm");
+            for (size_t k = 0; k < 3; k++) {
+                const Buf parts[] = {begin, end, {.data = "Hello", .size = 5}};
+                assert_int_equal(answer_add(a, parts[k].data, parts[k].size), BT_OK);
+                if (k == 0 && !answer_thinking(a)) fail_msg("%s", source.form->name);
+                if (k == 1) assert_false(answer_thinking(a));
+                while (answer_next(a, &e))
+                    buf_add(e.kind == BT_ANSWER_REASONING ? &thought : &said, e.text, e.length);
+            }
+            assert_string_equal(thought.data, "hm");
+            assert_string_equal(said.data, "Hello");
+            n++;
+        }
+        answer_close(&a);
+        buf_close(&begin);
+        buf_close(&end);
+        buf_close(&thought);
+        buf_close(&said);
+    }
+    assert_true(n > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(thoughts_are_ended),
         cmocka_unit_test(own_cases_are_read),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(released_templates_come_back),
