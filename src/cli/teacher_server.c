@@ -97,6 +97,9 @@ static int print_result(Cli *cli, const char *path, const ServerResult *r)
     if (r->cut)
         cli_say(cli, "%llu answers did not end and were left out; --longest N allows more",
                 (unsigned long long)r->cut);
+    if (r->silent)
+        cli_say(cli, "%llu answers have no words (a call, a refusal) and were left out",
+                (unsigned long long)r->silent);
     cli_say(cli,
             "%s written: the teacher spoke of %.0f %% of %llu tokens; --targets %s%s%s learns "
             "from it",
@@ -104,11 +107,11 @@ static int print_result(Cli *cli, const char *path, const ServerResult *r)
             (unsigned long long)r->counted, path, writes ? " --data " : "",
             writes ? "and the same name with .jsonl" : ", with the same data,");
     if (!opts_flag(&cli->opts, OPT_JSON)) return CLI_GOOD;
-    return json_print(json_pack("{s:o,s:s,s:I,s:I,s:I,s:I,s:I}", "file", json_text(path), "mode",
-                                writes ? "writes" : "reads", "requests", (json_int_t)r->asked,
-                                "answers", (json_int_t)r->answered, "cut", (json_int_t)r->cut,
-                                "counted", (json_int_t)r->counted, "compared",
-                                (json_int_t)r->compared));
+    return json_print(json_pack("{s:o,s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "file", json_text(path),
+                                "mode", writes ? "writes" : "reads", "requests",
+                                (json_int_t)r->asked, "answers", (json_int_t)r->answered, "cut",
+                                (json_int_t)r->cut, "silent", (json_int_t)r->silent, "counted",
+                                (json_int_t)r->counted, "compared", (json_int_t)r->compared));
 }
 
 static int ask(Asking *a, const char *vocab, const char *const *data, size_t n_data,

@@ -235,17 +235,24 @@ bt_status reply_of_chat(Span text, Reply *out, bt_error *err)
     json_t *all = parse(text, err);
     if (!all) return BT_E_FORMAT;
     const json_t *choice = first_choice(all);
-    const json_t *said = json_object_get(json_object_get(choice, "message"), "content");
+    const json_t *message = json_object_get(choice, "message");
+    const json_t *said = json_object_get(message, "content");
     const json_t *content = json_object_get(json_object_get(choice, "logprobs"), "content");
     const char *why = json_string_value(json_object_get(choice, "finish_reason"));
-    bt_status status;
-    if (!json_is_string(said))
+    bt_status status = BT_OK;
+    /* A call in place of words, a refusal: an answer, of which nothing is learned. */
+    bool silent =
+        json_is_null(said) || (!said && json_array_size(json_object_get(message, "tool_calls")));
+    if (!json_is_string(said) && !silent)
         status = bt_fail(err, BT_E_FORMAT, "the answer is no chat's: no message with content");
+    else if (silent)
+        reply_clear(out);
     else if (!json_is_array(content) || (json_string_length(said) && !json_array_size(content)))
         status = bt_fail(err, BT_E_UNSUPPORTED, "the answer has no likely tokens (logprobs)");
     else
         status = chat_tokens(content, out, err);
-    if (!status) buf_add(&out->content, json_string_value(said), json_string_length(said));
+    if (!status && !silent)
+        buf_add(&out->content, json_string_value(said), json_string_length(said));
     out->cut = why && strcmp(why, "length") == 0;
     json_decref(all);
     return finish(out, status, err);

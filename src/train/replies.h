@@ -30,7 +30,7 @@ typedef struct Reply {
     Buf bytes;   /* of all pieces */
     Buf tokens_; /* of ReplyToken */
     Buf tops_;   /* of ReplyPiece */
-    Buf content; /* of a chat: the answer */
+    Buf content; /* of a chat: the answer; empty: it called a function, or said nothing */
     bool cut;    /* it was cut at the most tokens that were asked for */
 } Reply;
 

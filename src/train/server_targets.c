@@ -233,6 +233,7 @@ static bt_status next_chat(void *user, const DataDoc *doc, bt_error *err)
     s->err = err;
     status = next_line(s);
     if (!status && s->reply.cut) s->result.cut++;
+    if (!status && !s->reply.cut && !s->reply.content.size) s->result.silent++;
     if (!status && is_used(&s->reply)) status = put_chat(s, to->fd, messages);
     s->err = before;
     json_decref(messages);
@@ -255,8 +256,11 @@ static bt_status open_written(Server *s)
     if (!status) status = os_replace_file(path, write_data, s, s->err);
     if (status) return status;
     if (!s->lines)
-        return bt_fail(s->err, BT_E_ARGUMENT, "%s: none of the answers ended; more --longest?",
-                       s->journal_path);
+        return bt_fail(s->err, BT_E_ARGUMENT,
+                       "%s: nothing to learn from: of %llu answers %llu did not end (--longest "
+                       "allows more), %llu have no words (a call, a refusal)",
+                       s->journal_path, (unsigned long long)s->answered,
+                       (unsigned long long)s->result.cut, (unsigned long long)s->result.silent);
     corpus_close(&s->corpus);
     return corpus_open(s->model, &path, 1, &p, &s->corpus, s->err);
 }

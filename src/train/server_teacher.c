@@ -367,6 +367,7 @@ static bt_status try_writing(Server *s, bool *does)
     bt_status status =
         ask_writing(s, json_pack("[{s:s,s:s}]", "role", "user", "content", "Say: yes."), 8);
     *does = !status && reply_size(&s->reply) > 0 && reply_token(&s->reply, 0)->n > 0;
+    s->silent = !status && !s->reply.content.size;
     return status && !is_no(s, status) ? status : BT_OK;
 }
 
@@ -387,10 +388,12 @@ static bt_status find_mode(Server *s)
     if (does) return BT_OK;
     return bt_fail(s->err, BT_E_UNSUPPORTED,
                    "the server gives no log-probabilities, so there is nothing to learn from it: "
-                   "needed is %s%s%s",
+                   "needed is %s%s%s%s",
                    s->mode != SERVER_WRITES ? "/completions with echo and logprobs" : "",
                    s->mode == SERVER_EITHER ? ", or " : "",
-                   s->mode != SERVER_READS ? "/chat/completions with top_logprobs" : "");
+                   s->mode != SERVER_READS ? "/chat/completions with top_logprobs" : "",
+                   s->silent ? " (to a question it gave a call or no words, of which none are told)"
+                             : "");
 }
 
 /* ---- all of it ---- */

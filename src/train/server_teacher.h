@@ -54,7 +54,7 @@ typedef struct ServerOptions {
 typedef struct ServerResult {
     ServerMode mode;
     uint64_t asked, answered;   /* requests of this run; documents that are answered now */
-    uint64_t cut;               /* answers that did not end, left out */
+    uint64_t cut, silent;       /* answers left out: that did not end, that have no words */
     uint64_t counted, compared; /* tokens that count; of these, that the teacher spoke of */
 } ServerResult;
 

@@ -76,7 +76,8 @@ ask() {
     ask chats --yes 2> err
     grep -q 'writes answers' err
     grep -q '1 answers did not end' err
-    [ "$(wc -l < t.targets.jsonl)" -eq 5 ]
+    grep -q '1 answers have no words' err
+    [ "$(wc -l < t.targets.jsonl)" -eq 4 ]
     grep -q '"I call 1"' t.targets.jsonl
     ! grep -q 'and wait' t.targets.jsonl
     "$bantam" distill --targets t.targets --student small.json --tokenizer tok.gguf --ctx 64 \
@@ -140,6 +141,9 @@ ask() {
     run ask silent --yes
     [ "$status" -eq 1 ]
     [[ $output == *"gives no log-probabilities"*"/completions with echo"*"top_logprobs"* ]]
+    run ask calls --yes
+    [ "$status" -eq 1 ]
+    [[ $output == *"gives no log-probabilities"*"a call or no words"* ]]
     run ask broken --yes
     [ "$status" -eq 1 ]
     run ask moved --yes
@@ -154,4 +158,45 @@ ask() {
     [ "$status" -eq 1 ]
     [[ $output == *"over 64 MB"* ]]
     [ ! -e t.targets ]
+}
+
+# learn NAME [OPTION ...]: a student's loss on the page after a few steps, in NAME.
+learn() {
+    "$bantam" distill --student small.json --ctx 64 --batch 128 --lr 1e-2 --steps 30 -t 2 -q \
+        --eval page.jsonl -o "$1.gguf" "${@:2}" > out
+    tail -n 1 "$1.gguf.training/metrics.jsonl" | json eval/loss > "$1"
+}
+
+@test "bantam serve is a teacher: as good as the same model at hand" {
+    [ "$(uname -s)" = Linux ] || skip 'no server there'
+    "$bantam" serve --new-key > key || skip 'built without a server'
+    begin
+    for i in $(seq 20); do
+        printf '{"messages": [{"role": "user", "content": "call number %s"}, ' "$i"
+        printf '{"role": "assistant", "content": "I call %s and wait."}]}\n' "$i"
+    done > page.jsonl
+    sed -e 's/size": 32/size": 64/' -e 's/layers": 1/layers": 2/' small.json > large.json
+    "$bantam" train -c large.json --tokenizer tok.gguf --data page.jsonl --ctx 64 --batch 256 \
+        --lr 1e-2 --steps 60 -t 2 -q -o teacher.gguf
+    export XDG_RUNTIME_DIR= OLLAMA_MODELS=$PWD/none HF_HUB_CACHE=$PWD/none
+    "$bantam" serve -m teacher.gguf --port 0 > url 2> err 3>&- &
+    for _ in $(seq 300); do
+        grep -q ^ready url && break
+        sleep 0.1
+    done
+    "$bantam" distill --teacher "$(head -1 url)/v1" --teacher-model teacher --tokenizer tok.gguf \
+        --data page.jsonl --ctx 64 --longest 32 --store w.targets --yes --json > out 2> err || {
+        cat err
+        "$bantam" stop
+        false
+    }
+    "$bantam" stop
+    wait
+    [ "$(json mode < out)" = writes ]
+    [ "$(json compared < out)" -gt 100 ]
+    learn server --targets w.targets --tokenizer tok.gguf --data w.targets.jsonl
+    learn hand --teacher teacher.gguf --data w.targets.jsonl
+    echo "$(cat server) from the server, $(cat hand) at hand"
+    python3 -c 'import sys; s, h = (float(open(n).read()) for n in ("server", "hand"))
+sys.exit(not (s < 3 and abs(s - h) < 0.2))'
 }

@@ -5,7 +5,8 @@ single marks, and finds the word that follows likely, two others less so.
 
 Ways to be asked, as the first part of the path: good; chats (no completions); silent (no
 log-probabilities); flaky (429, then 500, then a broken answer, then good); broken; huge; slow;
-gone (closes); moved (redirects); locked (wants the key "sesame"); stops (refuses after the fourth).
+gone (closes); calls (functions, never words); moved (redirects); locked (wants the key "sesame");
+stops (refuses after the fourth).
 """
 import json
 import os
@@ -38,10 +39,14 @@ def entry(piece, logprob):
     return {"token": piece, "logprob": logprob, "bytes": list(piece.encode())}
 
 
-def chat(ask, told=True):
+def chat(ask, told=True, call="5"):
     said = "I call " + str(len(ask["messages"]))
     if ask["messages"][-1]["content"] == "long":
         said = "no end"
+    if ask["messages"][-1]["content"].endswith(call):
+        return {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [
+            {"type": "function", "function": {"name": "dial", "arguments": "{}"}}]},
+            "finish_reason": "tool_calls", "logprobs": {"content": []}}]}
     content = [dict(entry(p, -0.105), top_logprobs=[entry(*t) for t in likely(p)])
                for p in pieces(said)]
     why = "length" if said == "no end" else "stop"
@@ -101,10 +106,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(401, {"error": {"message": "who is there?"}})
         if way == "stops" and n > 4:
             return self.answer(402, {"error": {"message": "no more credit"}})
-        if path == "completions" and way not in ("chats", "silent"):
+        if path == "completions" and way not in ("chats", "silent", "calls"):
             return self.answer(200, completion(ask))
         if path == "chat/completions":
-            return self.answer(200, chat(ask, way != "silent"))
+            return self.answer(200, chat(ask, way != "silent", "" if way == "calls" else "5"))
         return self.answer(404, {"error": {"message": "no such path"}})
 
 
