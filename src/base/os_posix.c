@@ -120,6 +120,7 @@ const char *os_why(int error)
     case EROFS: return "Read-only file system; take another folder";
     case ENOSPC: return "No space left on device; make room, or take a folder on another disk";
     case EDQUOT: return "Disk quota exceeded; make room, or take a folder on another disk";
+    case EFBIG: return "File too large; ulimit -f or the file system sets how large";
     case EMFILE: return "Too many open files; ulimit -n raises the limit";
     default: return strerror(error);
     }

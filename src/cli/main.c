@@ -111,6 +111,7 @@ static int run_command(Cli *cli, int argc, char **argv)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a reader that has gone is a failed write, not a death */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that is not allowed to grow */
     setlocale(LC_CTYPE, "");
     hatchling_open();
     if (argc < 2) {

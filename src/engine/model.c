@@ -72,12 +72,32 @@ static void read_sizes(bt_model *m)
     store_close(&store);
 }
 
+/* Files of GGUF that hold something else. */
+static bt_status check_kind(const Gguf *g, bt_error *err)
+{
+    static const struct {
+        const char *kind, *what;
+    } others[] = {
+        {"adapter", "an adapter; --adapter names it, beside the model it was made for"},
+        {"imatrix", "an importance matrix; 'bantam quantize --imatrix' takes it"},
+        {"vocab", "a vocabulary without weights; 'bantam train --tokenizer' makes a model of it"}};
+    bt_error ignored;
+    Span kind;
+    if (gguf_get_span(g, "general.type", false, &kind, &ignored)) return BT_OK;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (span_is(kind, others[i].kind))
+            return bt_fail(err, BT_E_FORMAT, "%s: is no model but %s", gguf_path(g),
+                           others[i].what);
+    return BT_OK;
+}
+
 /* What the file says, in the order in which it is needed. */
 static bt_status read_model(bt_model *m, const bt_model_options *o, bool live, bt_error *err)
 {
     bt_status status = BT_OK;
     bool cache = o->cache_dir && !o->no_cache && !gguf_is_builtin(m->gguf);
-    if (cache && !(m->cache_dir = mem_strdup(o->cache_dir)))
+    if (!o->vocab_only) status = check_kind(m->gguf, err);
+    if (!status && cache && !(m->cache_dir = mem_strdup(o->cache_dir)))
         status = bt_fail_memory(err, "a path", strlen(o->cache_dir));
     if (!status) status = copy_text(m->gguf, "general.architecture", &m->architecture, err);
     if (!status) status = copy_text(m->gguf, "general.name", &m->name, err);

@@ -95,6 +95,7 @@ typedef struct Quantize {
     uint64_t done, all;
     struct Put *puts;
     FitSize fit;
+    bt_error fault; /* found while writing, in what is read */
 } Quantize;
 
 typedef struct Put {
@@ -127,7 +128,8 @@ static bt_status write_tensor(void *user, int fd, bt_error *err)
         if (!from) return err && err->status ? err->status : BT_E_MEMORY;
         if (c->type != t->type) {
             out = q->out;
-            status = quantize_rows(q->team, t, c, row, n, from, q->floats, q->out, err);
+            status = quantize_rows(q->team, t, c, row, n, from, q->floats, q->out, &q->fault);
+            if (status) bt_fail(err, status, "%s", q->fault.text);
         }
         if (!status) status = source_check(&q->source, err);
         if (!status) status = os_write_all(fd, out, n * to_bytes, err);
@@ -375,5 +377,6 @@ bt_status bt_quantize(const char *from, const char *to, const bt_quantize_option
     if (status) return status;
     status = run_all(&q, mix, from, to, result, &inner);
     quantize_close(&q);
+    if (q.fault.status) return bt_fail(err, status, "%s: %s", from, q.fault.text);
     return status ? bt_fail(err, status, "%s", inner.text) : BT_OK;
 }

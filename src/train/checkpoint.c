@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #define MAGIC        "BTTRAIN1"
@@ -118,6 +119,31 @@ static int open_newest(const char *folder, OsMap *out, Header *h)
     return best;
 }
 
+/* Files that are no checkpoints: one that is good hides the other's fault unless this is told.
+ * Being killed leaves none such, for a file gets its name when it is whole. */
+static bt_status tell_damage(const char *folder, int newest, const RunState *state, bt_error *err)
+{
+    int bad[2], n = 0;
+    for (int i = 0; i < 2; i++) {
+        OsMap map = {0};
+        Header h;
+        char *path = run_path(folder, names[i]);
+        bool there = path && access(path, F_OK) == 0;
+        mem_free(path);
+        if (!there || i == newest) continue;
+        if (!open_one(folder, i, &map, &h) || !numbers_good(&map, &h)) bad[n++] = i;
+        os_map_close(&map);
+    }
+    if (n && newest < 0)
+        return bt_fail(err, BT_E_FORMAT,
+                       "%s: %s%s %s damaged, or of another version; --restart begins anew", folder,
+                       names[bad[0]], n > 1 ? " and b.checkpoint" : "", n > 1 ? "are" : "is");
+    if (n)
+        log_line(BT_LOG_WARN, "%s/%s: damaged; going on from step %lld, of %s", folder,
+                 names[bad[0]], (long long)state->step, names[newest]);
+    return BT_OK;
+}
+
 bt_status checkpoint_peek(const char *folder, RunState *state, bool *found, bt_error *err)
 {
     OsMap map;
@@ -134,10 +160,12 @@ bt_status checkpoint_load(const char *folder, Params *params, Optim *optim, RunS
                           bool *found, bt_error *err)
 {
     OsMap map;
-    Header h;
+    Header h = {0};
     bt_status status = BT_OK;
-    *found = open_newest(folder, &map, &h) >= 0;
-    if (!*found) return BT_OK;
+    int newest = open_newest(folder, &map, &h);
+    *found = newest >= 0;
+    status = tell_damage(folder, newest, &h.state, err);
+    if (!*found) return status;
     size_t bytes = params->n_values * sizeof(float);
     if (h.fingerprint != params->fingerprint || h.n_values != params->n_values) {
         status = bt_fail(err, BT_E_FORMAT,

@@ -2,8 +2,8 @@
  * masters, moments and where everything stood, exactly. Two files take turns ("a.checkpoint" and
  * "b.checkpoint" in the run's folder): the newest whole one is never touched while the next is
  * written (temporary file, fsync, rename, fsync of the folder), and a disk that is full leaves it
- * as it is. Layout: docs/formats.md. A checkpoint whose header, size or checksum is wrong counts as
- * not there; one of another model or program version is refused. */
+ * as it is. Layout: docs/formats.md. A checkpoint whose header, size or checksum is wrong is told,
+ * and the other one counts; where none is good, and one of another model, is refused. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
@@ -27,7 +27,7 @@ typedef struct RunState {
 } RunState;
 
 /* Reads the newest whole checkpoint of the folder into masters, moments and state. *found false:
- * there is none (not an error). BT_E_FORMAT: it is of another model. */
+ * there is none (not an error). BT_E_FORMAT: it is of another model; what is there is damaged. */
 bt_status checkpoint_load(const char *folder, Params *params, Optim *optim, RunState *state,
                           bool *found, bt_error *err);
 /* Its state alone. */

@@ -289,9 +289,13 @@ static bt_status measure(Reading *r, const char *names, size_t n)
     return BT_OK;
 }
 
-static bt_status verdict(const Reading *r)
+/* `paths`: what was to be read, for the message. */
+static bt_status verdict(const Reading *r, const char *const *paths, size_t n)
 {
     const DataCount *c = r->count;
+    if (c->refused && r->options->lenient)
+        log_line(BT_LOG_WARN, "%llu refused and left out, %llu good",
+                 (unsigned long long)c->refused, (unsigned long long)c->documents);
     if (c->refused && !r->options->lenient)
         return bt_fail(r->err, BT_E_FORMAT,
                        "%s (%llu refused, %llu good); mend the data, or leave out what is refused "
@@ -299,8 +303,11 @@ static bt_status verdict(const Reading *r)
                        c->first_refused, (unsigned long long)c->refused,
                        (unsigned long long)c->documents);
     if (!c->documents)
-        return bt_fail(r->err, BT_E_ARGUMENT, "%s%s", "there is no document in the data",
-                       c->refused ? ": all are refused" : "");
+        return bt_fail(r->err, BT_E_ARGUMENT, "%s%s: no document in %s%s; %s",
+                       n ? paths[0] : "the data", n > 1 ? " and others" : "", n > 1 ? "them" : "it",
+                       c->refused ? ": all are refused" : "",
+                       c->refused ? "mend the data"
+                                  : "a text is needed, or a line of JSON for each document");
     return BT_OK;
 }
 
@@ -324,7 +331,7 @@ bt_status data_read(const char *const *paths, size_t n, const DataOptions *optio
     for (size_t i = 0; i < n_files && !status; i++, name += strlen(name) + 1)
         status = read_file(&r, name);
     mem_free(names);
-    return status ? status : verdict(&r);
+    return status ? status : verdict(&r, paths, n);
 }
 
 bt_status data_read_bytes(const char *name, Span bytes, const DataOptions *options, DataSink sink,
@@ -339,5 +346,5 @@ bt_status data_read_bytes(const char *name, Span bytes, const DataOptions *optio
                  .total = bytes.size,
                  .err = err};
     bt_status status = read_bytes(&r, name, bytes);
-    return status ? status : verdict(&r);
+    return status ? status : verdict(&r, &name, 1);
 }

@@ -94,18 +94,22 @@ static bt_status begin(Loop *l)
 
 /* ---- a step ---- */
 
-/* What to do about numbers that are none. */
-static bt_status stop(Loop *l, const char *what, double value)
+/* Numbers that are none, or a loss above `limit` (0: none of that). */
+static bt_status stop(Loop *l, const char *what, double value, double limit)
 {
-    char where[256] = "", kept[96] = "no checkpoint was written yet";
+    char where[256] = "", kept[96] = "no checkpoint was written yet", above[64] = "";
+    bool own = limit > 0 && l->o->stop_loss > 0;
     if (l->o->data->name) l->o->data->name(l->o->data->user, where, sizeof where);
     if (l->saved_step >= 0)
         snprintf(kept, sizeof kept, "the last good checkpoint is of step %lld",
                  (long long)l->saved_step);
-    return bt_fail(l->err, BT_E_LIMIT,
-                   "stopped at step %lld: %s is %g%s%s; %s (%s); try a lower --lr or more --warmup",
-                   (long long)(l->s->step + 1), what, value, *where ? ", batch of " : "", where,
-                   kept, l->o->folder);
+    if (limit > 0)
+        snprintf(above, sizeof above, ", above %.4g%s", limit, own ? " (--stop-loss)" : "");
+    return bt_fail(l->err, BT_E_LIMIT, "stopped at step %lld: %s is %g%s%s%s; %s (%s); try %s",
+                   (long long)(l->s->step + 1), what, value, above, *where ? ", batch of " : "",
+                   where, kept, l->o->folder,
+                   own && l->s->step == 0 ? "a higher --stop-loss: nothing is learned yet"
+                                          : "a lower --lr or more --warmup");
 }
 
 static double loss_limit(const Loop *l)
@@ -131,7 +135,7 @@ static bt_status gather(Loop *l, double *loss, double *weight)
         l->s->rows += (uint64_t)batch.n_rows;
         for (int32_t r = 0; r < batch.n_rows; r++)
             l->s->tokens += batch.weight[r] != 0 && batch.target[r] >= 0;
-        if (!isfinite(sum)) return stop(l, "the loss", sum);
+        if (!isfinite(sum)) return stop(l, "the loss", sum, 0);
     }
     if (!(*weight > 0))
         return bt_fail(l->err, BT_E_FORMAT,
@@ -149,9 +153,9 @@ static bt_status one_step(Loop *l)
     bt_status status = gather(l, &loss, &weight);
     if (status) return status;
     double norm = optim_norm(l->optim, 1 / weight);
-    if (!isfinite(norm)) return stop(l, "the gradient's norm", norm);
+    if (!isfinite(norm)) return stop(l, "the gradient's norm", norm, 0);
     if (s->step == 0) s->first_loss = s->smooth_loss = loss;
-    if (loss > loss_limit(l)) return stop(l, "the loss", loss);
+    if (loss > loss_limit(l)) return stop(l, "the loss", loss, loss_limit(l));
     double rate = schedule_rate(&l->o->schedule, s->step + 1);
     optim_step(l->optim, l->trainer->backend, s->step + 1, rate,
                optim_clip(l->optim, norm) / weight);

@@ -176,7 +176,8 @@ static bt_status open_on(Packs *p, bt_error *err)
     if (!p->counted)
         return bt_fail(err, BT_E_ARGUMENT, "%s",
                        p->borrowed ? "nothing was held out: the data has too few documents"
-                                   : "nothing in the data counts: no assistant says anything");
+                                   : "nothing in the data counts: no assistant says anything; "
+                                     "--all-counts learns all that is said");
     return plan(p, 0, err);
 }
 
@@ -192,7 +193,9 @@ bt_status packs_open(const bt_model *model, const char *const *paths, size_t n,
     p->seed = options->seed;
     p->in_order = options->in_order;
     bt_status status = corpus_open(model, paths, n, options, &p->corpus, err);
-    if (!status) status = open_on(p, err);
+    bool read = !status;
+    if (read) status = open_on(p, err);
+    if (read && status == BT_E_ARGUMENT && n == 1) bt_error_prefix(err, paths[0]);
     *out = p;
     if (status) packs_close(out);
     return status;

@@ -26,7 +26,9 @@ static bt_status check(const Targets *t, const char *path, const bt_model *stude
     uint64_t bytes;
     if (memcmp(h->magic, targets_magic, sizeof targets_magic) != 0 ||
         (h->version != TARGETS_DRAWN && h->version != TARGETS_LIKELIEST))
-        return bt_fail(err, BT_E_FORMAT, "%s: no stored teacher, or of another version", path);
+        return bt_fail(
+            err, BT_E_FORMAT,
+            "%s: no stored teacher, or of another version; bantam distill --store makes one", path);
     if (!h->samples || h->samples > TARGETS_MOST_SAMPLES ||
         (h->id_bytes != 2 && h->id_bytes != 4) || !(h->temperature > 0 && h->temperature < 1000) ||
         !ck_mul(h->n_tokens, targets_record_bytes(h), &bytes) || t->map.size < sizeof *h ||

@@ -310,6 +310,21 @@ static void tell_result(const Run *r, bt_train_result *out)
     if (r->trainer) out->memory += trainer_bytes(r->trainer);
 }
 
+/* Where it cannot be written, what was trained is not lost. */
+static bt_status save_model(Run *r)
+{
+    RunState kept;
+    bool found = false;
+    bt_status status = r->hooks.save
+                           ? r->hooks.save(r->hooks.user, r->params, r->type, r->o->out, r->err)
+                           : params_save(r->params, r->type, r->o->out, r->err);
+    if (status != BT_E_IO || checkpoint_peek(r->folder, &kept, &found, NULL) || !found)
+        return status;
+    bt_error why = *r->err;
+    return bt_fail(r->err, status, "%s; step %lld is kept in %s, and --resume writes it", why.text,
+                   (long long)kept.step, r->folder);
+}
+
 bt_status train_run(const bt_train_options *options, const TrainHooks *hooks,
                     bt_train_result *result, bt_error *err)
 {
@@ -320,9 +335,7 @@ bt_status train_run(const bt_train_options *options, const TrainHooks *hooks,
     if (hooks) r.hooks = *hooks;
     bt_status status = open_run(&r);
     if (!status) status = loop_run(r.trainer, r.optim, &r.loop, &r.state, r.err);
-    if (!status)
-        status = r.hooks.save ? r.hooks.save(r.hooks.user, r.params, r.type, options->out, r.err)
-                              : params_save(r.params, r.type, options->out, r.err);
+    if (!status) status = save_model(&r);
     if (result) tell_result(&r, result);
     if (r.hooks.close) r.hooks.close(r.hooks.user);
     trainer_close(&r.trainer);

@@ -94,15 +94,30 @@ assert {'step', 'loss', 'lr', 'grad_norm', 'tokens', 'tokens_per_s', 'eval/loss'
     mv m.gguf want.gguf
     train --save-every 5 --steps 5 --restart --schedule constant > /dev/null
     before=$(sha256sum < m.gguf.training/a.checkpoint)
-    run bash -c "ulimit -f 20; trap '' XFSZ
+    run bash -c "ulimit -f 20
         '$bantam' train -c config.json --tokenizer tok.gguf --data page.txt -o n.gguf --ctx 64 \
             --batch 128 --steps 20 --save-every 5 --resume --folder m.gguf.training -t 2"
     [ "$status" -eq 1 ]
     [[ $output == *"no checkpoint at step 10"* ]]
+    [[ $output == *"n.gguf: cannot write"*"step 5 is kept in m.gguf.training, and --resume"* ]]
     [ ! -e n.gguf ]
     [ "$(sha256sum < m.gguf.training/a.checkpoint)" = "$before" ]
     train --save-every 5 --steps 20 --restart
     cmp m.gguf want.gguf
+}
+
+@test "damaged checkpoints are told, and never overwritten unasked" {
+    make_run
+    train --save-every 5 --steps 10 > /dev/null
+    printf x | dd of=m.gguf.training/b.checkpoint bs=1 seek=5000 conv=notrunc 2> err
+    cp m.gguf.training/a.checkpoint a
+    "$bantam" "${common[@]::${#common[@]}-1}" --steps 10 --resume 2> err > out
+    grep -q 'b.checkpoint: damaged; going on from step 5, of a.checkpoint' err
+    truncate -s 100 m.gguf.training/a.checkpoint m.gguf.training/b.checkpoint
+    run train --steps 10 --resume
+    [ "$status" -eq 1 ]
+    [[ $output == *"a.checkpoint and b.checkpoint are damaged"*"--restart begins anew"* ]]
+    train --steps 10 --restart
 }
 
 @test "a model goes on learning, and is written in any type" {
@@ -137,6 +152,16 @@ assert {'step', 'loss', 'lr', 'grad_norm', 'tokens', 'tokens_per_s', 'eval/loss'
     run train --data bad.jsonl
     [ "$status" -eq 1 ]
     [[ $output == *bad.jsonl:2* ]]
+    : > none.jsonl
+    run train --eval none.jsonl
+    [ "$status" -eq 1 ]
+    [[ $output == *"none.jsonl: no document in it"* ]]
+    run train --stop-loss 0.1
+    [ "$status" -eq 1 ]
+    [[ $output == *"step 1: the loss is "*", above 0.1 (--stop-loss)"*"a higher --stop-loss"* ]]
+    run "$bantam" run tok.gguf -p hen
+    [ "$status" -eq 1 ]
+    [[ $output == *"tok.gguf: is no model but a vocabulary"* ]]
     run train --lr 100 --warmup -1 --steps 50 --save-every 1
     [ "$status" -eq 1 ]
     [[ $output == *"stopped at step"*page.txt*"last good checkpoint"* ]]

@@ -145,6 +145,15 @@ static void damage_at_any_place_is_seen(void **state)
     assert_int_equal(load(&r), 3);
     unlink(path);
     assert_int_equal(load(&r), 3);
+    /* The only one damaged: not the same as none. */
+    snprintf(path, sizeof path, "%s/a.checkpoint", r.folder);
+    spit(path, all, n - 1);
+    RunState s;
+    bool found;
+    assert_int_equal(checkpoint_load(r.folder, r.params, r.optim, &s, &found, &err), BT_E_FORMAT);
+    assert_non_null(strstr(err.text, "a.checkpoint is damaged"));
+    unlink(path);
+    assert_int_equal(load(&r), -1);
     free(all);
     close_run(&r);
 }
