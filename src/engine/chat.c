@@ -105,11 +105,16 @@ static bt_status by_format(const Chat *chat, const json_t *context, int64_t now,
     for (size_t i = 0; i < n && !status; i++) {
         const json_t *m = json_array_get(list, i);
         messages[i].role = json_string_value(json_object_get(m, "role"));
-        messages[i].content = json_string_value(json_object_get(m, "content"));
+        const json_t *content = json_object_get(m, "content");
+        messages[i].content = json_string_value(content);
         if (!messages[i].content || json_object_get(m, "tool_calls"))
             status = bt_fail(err, BT_E_UNSUPPORTED,
                              "message %zu has more than text: the chat template %s knows no more",
                              i, name);
+        else if (strlen(messages[i].content) != json_string_length(content))
+            status = bt_fail(err, BT_E_UNSUPPORTED,
+                             "message %zu has a NUL character: the chat template %s takes none", i,
+                             name);
     }
     ChatRequest request = {.messages = messages,
                            .n = n,

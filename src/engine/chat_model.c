@@ -58,7 +58,7 @@ static bt_status parse(const char *text, const char *what, bool array, json_t **
     json_error_t at;
     *out = NULL;
     if (!text) return BT_OK;
-    *out = json_loads(text, 0, &at);
+    *out = json_loads(text, JSON_ALLOW_NUL, &at); /* a character as any other */
     if (!*out)
         return bt_fail(err, BT_E_ARGUMENT, "%s: no JSON: line %d, column %d: %s", what, at.line,
                        at.column, at.text);

@@ -124,7 +124,7 @@ static bt_status assist(Job *job, ApiError *err)
     bt_error why = {0};
     Buf bound = {0};
     bool any = false;
-    json_t *messages = json_loads(job->call->messages, 0, NULL);
+    json_t *messages = json_loads(job->call->messages, JSON_ALLOW_NUL, NULL);
     Span *said = messages ? mem_alloc(MOST_SAID * sizeof *said) : NULL;
     size_t n = said ? said_by_user(messages, said, MOST_SAID) : 0;
     bt_status status = said ? copied_bind(span_of(agent_tools()), said, n, &bound, &any, &why)

@@ -419,6 +419,8 @@ static void requests_are_checked(void **state)
          BT_E_ARGUMENT},
         {"chatml", "[{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]", NULL,
          "more than text", BT_E_UNSUPPORTED},
+        {"chatml", "[{\"role\": \"user\", \"content\": \"a\\u0000b\"}]", NULL,
+         "message 0 has a NUL character", BT_E_UNSUPPORTED},
     };
     Tokenizer *tok = open_chatml(false);
     const ChatSource source = {
@@ -430,7 +432,7 @@ static void requests_are_checked(void **state)
         bt_error err;
         Buf text = {0};
         ChatParts parts = {0};
-        json_t *list = json_loads(rows[i].messages, 0, NULL);
+        json_t *list = json_loads(rows[i].messages, JSON_ALLOW_NUL, NULL);
         json_t *tools = rows[i].tools ? json_loads(rows[i].tools, 0, NULL) : NULL;
         const ChatAsk ask = {.messages = list, .tools = tools};
         assert_int_equal(chat_open(&source, rows[i].name, &chat, &err), BT_OK);
