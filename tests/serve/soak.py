@@ -26,6 +26,7 @@ import collections
 import json
 import os
 import random
+import signal
 import sys
 import time
 
@@ -442,6 +443,8 @@ class Soak:
                   f"{dict(collections.Counter(f[2] for f in self.faults))}", flush=True)
 
     async def whole(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, asyncio.current_task().cancel)
         self.server.start()
         breaker = Breaker(self)
         loops = [asyncio.create_task(work) for work in (
@@ -507,6 +510,8 @@ def main():
     try:
         asyncio.run(soak.whole())
         soak.of_its_words()
+    except asyncio.CancelledError:
+        print("interrupted")
     finally:
         soak.server.end()
         soak.report()

@@ -7,7 +7,8 @@ from soak_shapes import Wrong, error_text, load, need
 
 CHATS = ("made", "wide", "tooled", "hatchling")  # the last answers with tools of its own
 TOPICS = ("a cat", "the river at night", "seven stones", "how bread is made", "Q 1 + 1?",
-          "paper, wind & water", "grüße aus Köln", "説明して", "list three colours")
+          "paper, wind & water", "grüße aus Köln", "説明して", "list three colours",
+          "nul\0here")
 LONG = "The garden behind the house has a wall of old stones, and moss grows on it in winter. "
 REMIND = {"type": "object", "properties": {"text": {"type": "string", "maxLength": 40},
                                            "day": {"enum": ["today", "tomorrow"]}},
@@ -201,7 +202,7 @@ def rank(rng):
 
 
 def simple(rng):
-    text = rng.choice(TOPICS)
+    text = rng.choice(TOPICS[:-1])  # a rendered prompt is told up to a NUL
     messages = [{"role": "user", "content": text}]
 
     def tokens(body):

@@ -104,7 +104,7 @@ class Breaker:
         except OSError:  # it went by itself
             pass
         try:
-            if m["name"] not in ("embed", "broken"):
+            if m["name"] in asks.CHATS:  # not one that is about to be removed
                 self.soak.back["a worker was killed"].append(await self.until_answers(m["name"]))
         finally:
             row[1] = max(row[0] + GRACE, self.soak.now() + 0.5)

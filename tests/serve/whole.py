@@ -2,6 +2,7 @@
 """`bantam serve` whole, from outside: front, supervisor and real workers over loopback.
 
     whole.py BUILD [NAME ...]     runs the cases (or those named), prints TAP
+    whole.py BUILD --vanish N     drops N streams in their middle, prints what each process holds
 """
 import http.client
 import json
@@ -201,6 +202,9 @@ def bodies_that_mean_harm(server):
         status, text = server.ask("/v1/chat/completions", body)
         assert 400 <= status < 500, (status, text[:300])
         assert "error" in json.loads(text)
+    odd = [{"role": "user", "content": "a\0b"}]  # a character as any other
+    for model in ("made", "assist"):
+        server.good("/v1/chat/completions", {"model": model, "messages": odd, "max_tokens": 5})
     four_apis_say_the_same(server)
 
 
@@ -223,7 +227,43 @@ CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, sixty_f
          no_sanitizer_spoke]
 
 
+def held(server):
+    """What each process holds: (name, process, MiB, descriptors)."""
+    rows = []
+    for pid in [server.process.pid] + sorted(server.workers()):
+        with open(f"/proc/{pid}/status") as status:
+            resident = int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) / 1024
+        name = "supervisor" if pid == server.process.pid else \
+            "worker" if is_worker(pid) else "front"
+        rows.append((name, pid, round(resident, 1), len(os.listdir(f"/proc/{pid}/fd"))))
+    return rows
+
+
+def vanish(server, n):
+    def some(count):
+        for _ in range(count):
+            s = server.open_stream(1500)
+            s.recv(200)
+            s.close()
+
+    for part in (n // 10, n):
+        threads = [threading.Thread(target=some, args=(part // 8,)) for _ in range(8)]
+        begin = time.time()
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert idle(server)
+        print(f"{part // 8 * 8} dropped in {time.time() - begin:.0f} s:", flush=True)
+        for row in held(server):
+            print("  %s %d: %.1f MiB, %d descriptors" % row, flush=True)
+
+
 def main():
+    if sys.argv[2:3] == ["--vanish"]:
+        with Server("-c", "2048") as server:
+            vanish(server, int(sys.argv[3]))
+        return
     cases = [c for c in CASES if not sys.argv[2:] or c.__name__ in sys.argv[2:]]
     print(f"1..{len(cases)}", flush=True)
     failed = 0
