@@ -4,10 +4,12 @@
  * nothing remembered (first visits, FRESH times, each with the grammar opened anew) and again
  * (known), and prints the time that masking the logits and moving on take per token: mean, median,
  * 99 of 100, most; of first visits also those of each token's middle one of the FRESH: what others
- * do on the machine hits one walk, not most. Then what a sampler's pick takes more with the grammar
- * than without, greedy and by default, over logits in which the tokens of the text are likely and
- * the one to come likeliest. Without a schema three are walked: a person, words and days as the
- * assistant copies them, and patterns of many kinds. */
+ * do on the machine hits one walk, not most. The tokens come at once, in time of this thread, or
+ * each after a step such as a model's, which leaves the caches cold, in real time: then also with
+ * the sets made ahead during the steps, as samplers have it. Then what a sampler's pick takes, and
+ * what it takes more with the grammar than without, greedy and by default, over logits in which the
+ * tokens of the text are likely and the one to come likeliest. Without a schema three are walked: a
+ * person, words and days as the assistant copies them, and patterns of many kinds. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,7 @@
 #include "engine/model.h"
 #include "support/files.h"
 
-enum { MOST = 20000, MOST_PEAKS = 1 << 16 };
+enum { MOST = 20000, MOST_PEAKS = 1 << 16, STEP = 16 << 20, FRESH = 9 };
 
 static const char person[] =
     "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":1,"
@@ -98,6 +100,13 @@ static double now(void)
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
 }
 
+static double wall(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
+}
+
 static int by_size(const void *a, const void *b)
 {
     const double *x = a, *y = b;
@@ -113,19 +122,46 @@ static void report(const char *what, double *us, size_t n)
            sum / (double)n, us[n / 2], us[n * 99 / 100], us[n - 1]);
 }
 
+/* Token after token, or each after a step; with the sets made in between by another thread. */
+typedef enum Walk { AT_ONCE, AFTER_STEPS, AHEAD } Walk;
+
+typedef struct Bench {
+    bt_model *model;
+    const char *schema;
+    bt_token ids[MOST];
+    size_t n, n_vocab;
+    float *logits;
+} Bench;
+
+/* What a model's step leaves of the caches: nothing, and half the logits in another core's. It
+ * takes a millisecond or two. */
+static void step(float *logits, size_t n_vocab)
+{
+    static volatile uint64_t weights[STEP / 8];
+    uint64_t sum = 0;
+    if (!weights[1]) /* memory of its own, not the one page of zeros */
+        for (size_t i = 0; i < STEP / 8; i++) weights[i] = i;
+    for (size_t i = 0; i < STEP / 8; i++) sum ^= weights[i];
+    for (size_t k = 0; k < n_vocab; k++) logits[k] = 1 + (float)(sum & 1);
+}
+
 /* One way through the text; false: a token was refused. */
-static bool pass(bt_grammar *g, const bt_token *ids, size_t n, float *logits, size_t n_vocab,
-                 double *us)
+static bool pass(const Bench *b, bt_grammar *g, Walk walk, double *us)
 {
     static float peak[MOST_PEAKS];
     GrammarHold hold = {0};
+    double start;
     grammar_hold(&hold, g);
-    for (size_t i = 0; i < n && !hold.lost; i++) {
-        for (size_t k = 0; k < n_vocab; k++) logits[k] = 1;
-        double start = now();
-        grammar_restrict(&hold, logits, n_vocab, peak);
-        grammar_advance(&hold, ids[i]);
-        us[i] = now() - start;
+    if (walk == AHEAD) grammar_foresee(&hold, AHEAD_SET);
+    for (size_t i = 0; i < b->n && !hold.lost; i++) {
+        if (walk == AT_ONCE)
+            for (size_t k = 0; k < b->n_vocab; k++) b->logits[k] = 1;
+        else
+            step(b->logits, b->n_vocab);
+        start = walk == AT_ONCE ? now() : wall();
+        grammar_restrict(&hold, b->logits, b->n_vocab, peak);
+        grammar_advance(&hold, b->ids[i]);
+        us[i] = (walk == AT_ONCE ? now() : wall()) - start;
     }
     bool good = !hold.lost && grammar_complete(&hold);
     grammar_release(&hold);
@@ -142,44 +178,35 @@ static float noise(uint32_t *state)
     return sum * 1.7f;
 }
 
-/* The same by two samplers, of which one has the grammar. */
-static bool picks(const bt_model *model, bt_grammar *g, const bt_token *ids, size_t n,
-                  float *logits, size_t n_vocab, bool greedy, double *us)
+/* The same by two samplers, of which one has the grammar: what that takes more, and the other. */
+static bool picks(const Bench *b, bt_grammar *g, bool greedy, double *more, double *alone)
 {
     const bt_sampler_options options = {.greedy = greedy, .seed = 7};
-    float *base = malloc(n_vocab * sizeof *base);
+    float *base = malloc(b->n_vocab * sizeof *base);
     bt_sampler *s[2];
     uint32_t state = 1;
     bool good = base != NULL;
-    for (int k = 0; k < 2; k++) bt_sampler_open(model, &options, &s[k], NULL);
+    for (int k = 0; k < 2; k++) bt_sampler_open(b->model, &options, &s[k], NULL);
     bt_sampler_set_grammar(s[1], g, NULL);
-    for (size_t i = 0; good && i < n_vocab; i++) base[i] = noise(&state);
-    for (size_t i = 0; good && i < n; i++) base[ids[i]] = 5 + noise(&state);
-    for (size_t i = 0; i < n && good; i++) {
+    for (size_t i = 0; good && i < b->n_vocab; i++) base[i] = noise(&state);
+    for (size_t i = 0; good && i < b->n; i++) base[b->ids[i]] = 5 + noise(&state);
+    for (size_t i = 0; i < b->n && good; i++) {
         double took[2];
         for (int k = 0; k < 2; k++) {
-            memcpy(logits, base, n_vocab * sizeof *base);
-            logits[ids[i]] = 30;
-            double start = now();
-            good = good && bt_sampler_pick(s[k], logits) == ids[i];
-            took[k] = now() - start;
+            step(b->logits, b->n_vocab);
+            memcpy(b->logits, base, b->n_vocab * sizeof *base);
+            b->logits[b->ids[i]] = 30;
+            double start = wall();
+            good = good && bt_sampler_pick(s[k], b->logits) == b->ids[i];
+            took[k] = wall() - start;
         }
-        us[i] = took[1] - took[0];
+        more[i] = took[1] - took[0];
+        alone[i] = took[0];
     }
     for (int k = 0; k < 2; k++) bt_sampler_close(&s[k]);
     free(base);
     return good;
 }
-
-enum { FRESH = 9 };
-
-typedef struct Bench {
-    bt_model *model;
-    const char *schema;
-    bt_token ids[MOST];
-    size_t n, n_vocab;
-    float *logits;
-} Bench;
 
 static bt_grammar *open_grammar(const Bench *b)
 {
@@ -190,39 +217,55 @@ static bt_grammar *open_grammar(const Bench *b)
     return g;
 }
 
-static bool first_visits(const Bench *b)
+static void report_middles(const char *what, const Bench *b, const double *all)
 {
-    static double all[FRESH * MOST], middle[MOST], of[FRESH];
-    double opened[FRESH];
-    for (int k = 0; k < FRESH; k++) {
-        double start = now();
-        bt_grammar *g = open_grammar(b);
-        opened[k] = now() - start;
-        if (!g || !pass(g, b->ids, b->n, b->logits, b->n_vocab, all + (size_t)k * b->n))
-            return fprintf(stderr, "refused\n"), false;
-        bt_grammar_close(&g);
-    }
+    static double middle[MOST];
+    double of[FRESH];
     for (size_t i = 0; i < b->n; i++) {
         for (int k = 0; k < FRESH; k++) of[k] = all[(size_t)k * b->n + i];
         qsort(of, FRESH, sizeof *of, by_size);
         middle[i] = of[FRESH / 2];
     }
-    double first = opened[0];
-    qsort(opened, FRESH, sizeof *opened, by_size);
-    printf("compiled and opened in %.0f us, the first time %.0f\n", opened[FRESH / 2], first);
-    report("first visits", all, FRESH * b->n);
-    report("first visits, middle of each", middle, b->n);
+    report(what, middle, b->n);
+}
+
+static bool first_visits(const Bench *b)
+{
+    static const char *const what[][2] = {
+        {"first visits", "  middle of each"},
+        {"first visits, after steps", "  middle of each"},
+        {"first visits, made ahead", "  middle of each"},
+    };
+    static double all[FRESH * MOST];
+    double opened[FRESH];
+    for (Walk walk = AT_ONCE; walk <= AHEAD; walk++) {
+        for (int k = 0; k < FRESH; k++) {
+            double start = now();
+            bt_grammar *g = open_grammar(b);
+            opened[k] = now() - start;
+            if (!g || !pass(b, g, walk, all + (size_t)k * b->n))
+                return fprintf(stderr, "refused\n"), false;
+            bt_grammar_close(&g);
+        }
+        double first = opened[0];
+        qsort(opened, FRESH, sizeof *opened, by_size);
+        if (walk == AT_ONCE)
+            printf("compiled and opened in %.0f us, the first time %.0f\n", opened[FRESH / 2],
+                   first);
+        report_middles(what[walk][1], b, all);
+        report(what[walk][0], all, FRESH * b->n);
+    }
     return true;
 }
 
 static bool measure(const Bench *b)
 {
-    static double us[MOST];
+    static double us[MOST], alone[MOST];
     bt_grammar *g;
     if (!first_visits(b) || !(g = open_grammar(b))) return false;
     for (int i = 0; i < 3; i++) {
-        if (!pass(g, b->ids, b->n, b->logits, b->n_vocab, us)) return false;
-        if (i) report("known", us, b->n);
+        if (!pass(b, g, i == 2 ? AFTER_STEPS : AT_ONCE, us)) return false;
+        if (i) report(i == 2 ? "known, after steps" : "known", us, b->n);
     }
     for (int i = 0; i < 4; i++) {
         static const char *const what[] = {"picks, first visits", "picks, greedy, first visits",
@@ -231,11 +274,11 @@ static bool measure(const Bench *b)
             bt_grammar_close(&g);
             if (!(g = open_grammar(b))) return false;
         }
-        if (i == 2 && !picks(b->model, g, b->ids, b->n, b->logits, b->n_vocab, false, us))
-            return false;
-        if (!picks(b->model, g, b->ids, b->n, b->logits, b->n_vocab, i % 2, us))
+        if (i == 2 && !picks(b, g, false, us, alone)) return false;
+        if (!picks(b, g, i % 2, us, alone))
             return fprintf(stderr, "another token was picked\n"), false;
         report(what[i], us, b->n);
+        if (i >= 2) report("  without the grammar", alone, b->n);
     }
     bt_grammar_close(&g);
     return true;

@@ -11,9 +11,22 @@
 #include "text/grammar_gbnf.h"
 #include "text/schema.h"
 
+/* A place whose set of tokens is to be made ahead. */
+typedef struct Foreseen {
+    RunState at;
+    GrammarAhead ahead;
+} Foreseen;
+
+/* Samplers that wait for the other thread at once; more than a machine that shares a model runs. */
+enum { MOST_FORESEEN = 32 };
+
 struct bt_grammar {
+    AsideJob job;      /* first: look_ahead */
     atomic_uint holds; /* the caller's and one of each sampler */
     pthread_mutex_t lock;
+    Aside *aside; /* borrowed; NULL: none */
+    Foreseen foreseen[MOST_FORESEEN];
+    int n_foreseen;
     Grammar *automaton;
     GrammarMask *mask;
     const Kernels *kernels;
@@ -110,6 +123,7 @@ void bt_grammar_close(bt_grammar **grammar)
     bt_grammar *g = *grammar;
     *grammar = NULL;
     if (atomic_fetch_sub(&g->holds, 1) != 1) return;
+    if (g->aside) aside_drop(g->aside, &g->job);
     grammar_mask_close(&g->mask);
     grammar_close(&g->automaton);
     pthread_mutex_destroy(&g->lock);
@@ -125,6 +139,51 @@ bt_grammar *grammar_share(bt_grammar *grammar)
 uint32_t grammar_n_tokens(const bt_grammar *grammar)
 {
     return grammar->mask->set->n;
+}
+
+/* ---- looking ahead -------------------------------------------------------------------- */
+
+static void look_ahead(AsideJob *job)
+{
+    bt_grammar *g = (bt_grammar *)job;
+    pthread_mutex_lock(&g->lock);
+    while (g->n_foreseen) {
+        Foreseen *f = &g->foreseen[--g->n_foreseen];
+        grammar_mask_ahead(g->mask, &f->at, f->ahead == AHEAD_WIDE);
+        run_state_close(&f->at);
+        pthread_mutex_unlock(&g->lock); /* others may be waiting */
+        pthread_mutex_lock(&g->lock);
+    }
+    pthread_mutex_unlock(&g->lock);
+}
+
+void grammar_use_aside(bt_grammar *g, Aside *aside)
+{
+    g->aside = aside;
+    g->job.run = look_ahead;
+}
+
+/* Under the lock. True: the other thread is to be told. */
+static bool note_place(bt_grammar *g, const GrammarHold *hold)
+{
+    if (!g->aside || hold->ahead == AHEAD_NOTHING || hold->lost) return false;
+    if (g->n_foreseen == MOST_FORESEEN) return false;
+    if (grammar_mask_known(g->mask, &hold->at, hold->ahead == AHEAD_WIDE)) return false;
+    Foreseen *f = &g->foreseen[g->n_foreseen++];
+    run_state_copy(g->mask->run, &f->at, &hold->at);
+    f->ahead = hold->ahead;
+    return true;
+}
+
+void grammar_foresee(GrammarHold *hold, GrammarAhead ahead)
+{
+    bt_grammar *g = hold->grammar;
+    hold->ahead = ahead;
+    if (!g) return;
+    pthread_mutex_lock(&g->lock);
+    bool tell = note_place(g, hold);
+    pthread_mutex_unlock(&g->lock);
+    if (tell) aside_want(g->aside, &g->job);
 }
 
 /* ---- holding ------------------------------------------------------------------------- */
@@ -159,6 +218,7 @@ void grammar_hold_copy(GrammarHold *to, const GrammarHold *from)
     if (!g) return;
     to->grammar = g;
     to->lost = from->lost;
+    to->ahead = from->ahead;
     pthread_mutex_lock(&g->lock);
     run_state_copy(g->mask->run, &to->at, &from->at);
     pthread_mutex_unlock(&g->lock);
@@ -202,7 +262,9 @@ void grammar_advance(GrammarHold *hold, bt_token token)
     if (!g) return;
     pthread_mutex_lock(&g->lock);
     if (token < 0 || !grammar_mask_accept(g->mask, &hold->at, (uint32_t)token)) hold->lost = true;
+    bool tell = note_place(g, hold);
     pthread_mutex_unlock(&g->lock);
+    if (tell) aside_want(g->aside, &g->job);
 }
 
 bt_token grammar_end_token(const GrammarHold *hold)

@@ -1,4 +1,5 @@
-/* bt_grammar_open: a model's vocabulary for its grammars, made for the first of them. */
+/* bt_grammar_open: a model's vocabulary for its grammars, and the thread that makes their sets of
+ * tokens ahead, both made for the first of them. */
 #include <stdatomic.h>
 
 #include "engine/grammar.h"
@@ -21,13 +22,27 @@ static bt_status tokens_of(bt_model *model, const TokenSet **out, bt_error *err)
     return BT_OK;
 }
 
+/* NULL: none is to be had. */
+static Aside *aside_of(bt_model *model)
+{
+    Aside *made, *known = atomic_load(&model->aside);
+    if (known || !(made = aside_open())) return known;
+    if (atomic_compare_exchange_strong(&model->aside, &known, made)) return made;
+    aside_close(&made);
+    return known;
+}
+
 bt_status grammar_of_model(bt_model *model, Grammar **g, bt_grammar **out, bt_error *err)
 {
     const TokenSet *set;
     *out = NULL;
     bt_status status = tokens_of(model, &set, err);
-    if (status == BT_OK) return grammar_of(g, set, out, err);
-    grammar_close(g);
+    if (status != BT_OK) {
+        grammar_close(g);
+        return status;
+    }
+    status = grammar_of(g, set, out, err);
+    if (status == BT_OK) grammar_use_aside(*out, aside_of(model));
     return status;
 }
 

@@ -170,7 +170,9 @@ void bt_model_close(bt_model **model)
     Panels *panels = m->panels;
     panels_close(&panels);
     if (m->team) team_close(m->team);
+    Aside *aside = m->aside;
     TokenSet *tokens = m->tokens;
+    aside_close(&aside);
     token_set_close(&tokens);
     vocab_close(&m->vocab);
     store_close(&m->store);

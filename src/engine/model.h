@@ -6,6 +6,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/team.h"
+#include "engine/aside.h"
 #include "engine/panels.h"
 #include "io/gguf.h"
 #include "models/model.h"
@@ -26,6 +27,7 @@ struct bt_model {
     _Atomic(Panels *) panels;   /* NULL until the first session; set once, under the lock */
     Team *team;                 /* likewise */
     _Atomic(TokenSet *) tokens; /* the vocabulary for grammars; NULL until the first of them */
+    _Atomic(Aside *) aside;     /* likewise */
     int n_threads;
     uint32_t features;                         /* CPU_* bits in use */
     char *architecture, *name, *chat_template; /* copies, NUL-terminated */

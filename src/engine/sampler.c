@@ -379,6 +379,7 @@ bt_status bt_sampler_set_grammar(bt_sampler *s, bt_grammar *grammar, bt_error *e
         return bt_fail(err, BT_E_ARGUMENT, "the grammar is for %u tokens, the sampler for %d",
                        grammar_n_tokens(grammar), (int)s->n_vocab);
     grammar_hold(&s->hold, grammar);
+    grammar_foresee(&s->hold, s->options.greedy ? AHEAD_WIDE : AHEAD_SET);
     return BT_OK;
 }
 

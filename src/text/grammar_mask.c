@@ -15,6 +15,7 @@
 enum { CACHE_BYTES = 32 << 20, MOST_SLOTS = 4096, LEAST_SLOTS = 64, FIRST_SLOTS = 32 };
 enum { WIDTH_UNKNOWN, WIDTH_NARROW, WIDTH_WIDE };
 enum { LOOK = 4000 }; /* about 20 us */
+enum { LOOK_AHEAD = 16 * LOOK };
 /* Nodes of one first byte above which it is asked whether its tokens are alike. */
 enum { MANY_NODES = 256 };
 enum { MOST_AHEAD = 32 }; /* nodes fetched ahead */
@@ -479,23 +480,49 @@ static uint32_t count(const uint64_t *words, size_t n)
     return (uint32_t)sum;
 }
 
-bool grammar_mask_wide(GrammarMask *m, RunState *state)
+/* Makes a set if that takes no more than `left` nodes. NULL: it is not there. */
+static const uint64_t *try_set(GrammarMask *m, RunState *state, uint32_t left)
 {
     GrammarRun *run = m->run;
-    tidy(m);
     RunConfig *config = &run->configs[state->config];
-    if (config->width != WIDTH_UNKNOWN) return config->width == WIDTH_WIDE;
     uint32_t slot = config->mask ? config->mask - 1 : take_slot(m, state->config);
     uint64_t *out = m->slots + slot * m->set->words;
-    bool made = make(m, state->config, LOOK, out);
-    if (run->full) made = false; /* grammar_mask_of makes room */
-    if (!made) {
-        m->owner[slot] = 0;
-        config->mask = 0;
-    }
-    bool wide = !made || count(out, m->set->words) > m->set->n / 8;
+    bool made = make(m, state->config, left, out);
+    if (made && !run->full) return out; /* else grammar_mask_of makes room */
+    m->owner[slot] = 0;
+    config->mask = 0;
+    return NULL;
+}
+
+bool grammar_mask_wide(GrammarMask *m, RunState *state)
+{
+    tidy(m);
+    RunConfig *config = &m->run->configs[state->config];
+    if (config->width != WIDTH_UNKNOWN) return config->width == WIDTH_WIDE;
+    const uint64_t *made = try_set(m, state, LOOK);
+    bool wide = !made || count(made, m->set->words) > m->set->n / 8;
     config->width = wide ? WIDTH_WIDE : WIDTH_NARROW;
     return wide;
+}
+
+bool grammar_mask_known(const GrammarMask *m, const RunState *state, bool asks)
+{
+    const RunConfig *config = &m->run->configs[state->config];
+    return config->mask || (asks && config->width != WIDTH_UNKNOWN);
+}
+
+void grammar_mask_ahead(GrammarMask *m, RunState *state, bool asks)
+{
+    if (!asks) {
+        grammar_mask_of(m, state);
+    } else if (grammar_mask_wide(m, state)) {
+        RunConfig *config = &m->run->configs[state->config];
+        uint64_t n_cut = m->n_cut;
+        if (config->mask || !try_set(m, state, LOOK_AHEAD)) return;
+        if (m->n_cut == n_cut) return;
+        m->owner[config->mask - 1] = 0; /* asking of single tokens tells more */
+        config->mask = 0;
+    }
 }
 
 int grammar_mask_allows(GrammarMask *m, RunState *state, uint32_t id)

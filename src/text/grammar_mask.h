@@ -27,6 +27,12 @@ void grammar_mask_close(GrammarMask **mask);
 /* True where so many tokens are allowed at `state`, or to find out which ones takes so long, that
  * it is better to ask of single ones. Takes little time itself. False once the set was made. */
 bool grammar_mask_wide(GrammarMask *mask, RunState *state);
+/* Whether there is nothing for grammar_mask_ahead to do. */
+bool grammar_mask_known(const GrammarMask *mask, const RunState *state, bool asks);
+/* Makes the set that will be asked for, by the same steps, so that what is picked does not depend
+ * on whether this was called in time. `asks`: grammar_mask_wide will be called first, and the set
+ * then mostly not be needed: it is not made where that takes very long. */
+void grammar_mask_ahead(GrammarMask *mask, RunState *state, bool asks);
 /* Whether the set of `state` has this token, without making it: 1 or 0; -1: that is not known
  * without the set (there is too little room, or it takes too long). */
 int grammar_mask_allows(GrammarMask *mask, RunState *state, uint32_t id);
