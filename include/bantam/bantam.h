@@ -196,7 +196,8 @@ typedef struct bt_quantize_options {
     uint64_t fit;
     const char *text; /* UTF-8, text_length bytes */
     size_t text_length;
-    int n_threads; /* 0: physical cores */
+    bool text_special; /* special tokens that the text names are meant */
+    int n_threads;     /* 0: physical cores */
     bt_progress_fn progress;
     void *progress_user;
 } bt_quantize_options;

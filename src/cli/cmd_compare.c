@@ -75,11 +75,11 @@ static int compare(Cli *cli, CliModel *a, CliModel *b, const Ids *ids)
 }
 
 /* Both must read the text as the same ids. */
-static int read_ids(const CliModel *a, const CliModel *b, const Buf *text, Ids *ids)
+static int read_ids(const Cli *cli, const CliModel *a, const CliModel *b, const Buf *text, Ids *ids)
 {
     Ids other = {0};
     const char *data = text->data ? text->data : "";
-    unsigned flags = BT_TOKENIZE_NO_SPECIAL | (a->info.add_bos ? BT_TOKENIZE_ADD_BOS : 0);
+    unsigned flags = text_flags(cli, &a->info);
     int code = ids_of_text(a, data, text->size, flags, ids) ? CLI_GOOD : CLI_FAILED;
     if (code == CLI_GOOD && !ids_of_text(b, data, text->size, flags, &other)) code = CLI_FAILED;
     bool same = ids->n == other.n &&
@@ -104,7 +104,7 @@ int cmd_compare(Cli *cli)
     int code = other ? read_text(file ? file : "-", true, &text) : CLI_FAILED;
     if (code == CLI_GOOD) code = model_open(cli, &(ModelWish){.other = other}, &a);
     if (code == CLI_GOOD) code = model_open_other(cli, other, &a, &b);
-    if (code == CLI_GOOD) code = read_ids(&a, &b, &text, &ids);
+    if (code == CLI_GOOD) code = read_ids(cli, &a, &b, &text, &ids);
     if (code == CLI_GOOD) code = compare(cli, &a, &b, &ids);
     ids_close(&ids);
     buf_close(&text);

@@ -38,11 +38,11 @@ int cmd_imatrix(Cli *cli)
     CliModel m = {0};
     Buf text = {0};
     Ids ids = {0};
-    unsigned flags = BT_TOKENIZE_NO_SPECIAL;
+    unsigned flags;
     char *folder = folder_of(path);
     int code = folder ? read_text(file ? file : "-", true, &text) : cli_fail("not enough memory");
     if (code == CLI_GOOD) code = model_open(cli, &(ModelWish){.writes = {folder}}, &m);
-    if (m.info.add_bos) flags |= BT_TOKENIZE_ADD_BOS;
+    flags = text_flags(cli, &m.info);
     if (code == CLI_GOOD && !ids_of_text(&m, text.data ? text.data : "", text.size, flags, &ids))
         code = CLI_FAILED;
     if (code == CLI_GOOD) code = gather(cli, &m, &ids, file, path);

@@ -140,10 +140,10 @@ int cmd_perplexity(Cli *cli)
     CliModel m = {0};
     Buf text = {0};
     Ids ids = {0};
-    unsigned flags = BT_TOKENIZE_NO_SPECIAL;
+    unsigned flags;
     int code = read_text(file ? file : "-", true, &text);
     if (code == CLI_GOOD) code = model_open(cli, &(ModelWish){0}, &m);
-    if (m.info.add_bos) flags |= BT_TOKENIZE_ADD_BOS;
+    flags = text_flags(cli, &m.info);
     if (code == CLI_GOOD && !ids_of_text(&m, text.data ? text.data : "", text.size, flags, &ids))
         code = CLI_FAILED;
     if (code == CLI_GOOD) code = score_text(cli, &m, &ids);

@@ -99,7 +99,7 @@ int cmd_prune(Cli *cli)
                             (int32_t)opts_int(o, OPT_KEEP_HEADS)};
     Pruning p = {.cli = cli};
     Buf text = {0};
-    unsigned flags = BT_TOKENIZE_NO_SPECIAL;
+    unsigned flags;
     if (o->n_args) return cli_usage(cli, "'%s' is too much; the text is given with -f", *o->args);
     if (!path) return cli_usage(cli, "-o FILE is missing");
     if (!wish.layers && !wish.ff && !wish.kv_heads)
@@ -107,7 +107,7 @@ int cmd_prune(Cli *cli)
     char *folder = folder_of(path);
     int code = folder ? read_text(file ? file : "-", true, &text) : cli_fail("not enough memory");
     if (code == CLI_GOOD) code = model_open(cli, &(ModelWish){.writes = {folder}}, &p.m);
-    if (p.m.info.add_bos) flags |= BT_TOKENIZE_ADD_BOS;
+    flags = text_flags(cli, &p.m.info);
     if (code == CLI_GOOD &&
         !ids_of_text(&p.m, text.data ? text.data : "", text.size, flags, &p.ids))
         code = CLI_FAILED;

@@ -146,6 +146,7 @@ static int quantize(Cli *cli, const char *from, const char *to, const char *type
                                    .fit = o->value[OPT_FIT].count,
                                    .text = text->data,
                                    .text_length = text->size,
+                                   .text_special = opts_flag(o, OPT_TEXT_SPECIAL),
                                    .n_threads = (int)opts_int(o, OPT_THREADS),
                                    .progress = progress_update,
                                    .progress_user = &progress};
@@ -168,6 +169,8 @@ static int check_line(Cli *cli)
         return cli_usage(cli, "a type (as Q4_K_M), or a size with --fit, is missing");
     if (o->n_args > 3) return cli_usage(cli, "'%s' is too much", o->args[3]);
     if (!fit && opts_text(o, OPT_FIT_TEXT)) return cli_usage(cli, "-f goes with --fit");
+    if (opts_flag(o, OPT_TEXT_SPECIAL) && !opts_text(o, OPT_FIT_TEXT))
+        return cli_usage(cli, "--special goes with -f");
     return CLI_GOOD;
 }
 

@@ -39,6 +39,12 @@ static bool room(Ids *out, size_t need)
     return true;
 }
 
+unsigned text_flags(const Cli *cli, const bt_model_info *info)
+{
+    return (opts_flag(&cli->opts, OPT_TEXT_SPECIAL) ? 0 : BT_TOKENIZE_NO_SPECIAL) |
+           (info->add_bos ? BT_TOKENIZE_ADD_BOS : 0);
+}
+
 bool ids_of_text(const CliModel *m, const char *text, size_t n, unsigned flags, Ids *out)
 {
     /* Hardly a text has more tokens than bytes: one pass is enough then. */

@@ -40,6 +40,8 @@ void run_describe(const Run *r);
 /* Chats until the user ends it; gives the exit code. `input` was opened before the sandbox. */
 struct LineInput;
 int chat(Run *r, struct LineInput *input);
+/* How a text that is measured on is cut: --special, and BOS where the model wants one. */
+unsigned text_flags(const Cli *cli, const bt_model_info *info);
 /* Ids of text (flags as bt_model_tokenize) or of messages; false after a message. */
 bool ids_of_text(const CliModel *m, const char *text, size_t n, unsigned flags, Ids *out);
 bool ids_of_messages(Run *r, const bt_message *messages, size_t n, Ids *out);

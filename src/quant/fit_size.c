@@ -8,9 +8,10 @@
 #include "tensor/dtype.h"
 
 #define WINDOW       256                 /* tokens */
-#define MOST_WINDOWS 4                   /* that a probe reads */
-#define MOST_HELD    2                   /* windows of the last measurement */
-#define MOST_GATHER  16                  /* windows of the importance matrix */
+#define MOST_WINDOWS 4                   /* that a probe reads of a model of 1 B; smaller: more, */
+#define FINE         8                   /* up to so many times as many */
+#define MOST_HELD    2                   /* windows of the last measurement, likewise */
+#define MOST_GATHER  16                  /* windows of the importance matrix, likewise */
 #define MOST_ANSWERS ((size_t)256 << 20) /* bytes of logits that are kept */
 
 static bool turn_done(void *user)
@@ -33,7 +34,8 @@ static bt_status read_text(FitSize *f, const bt_model *m, size_t *n, bt_error *e
     const char *text = f->options->text ? f->options->text : calibration_text;
     size_t length = f->options->text ? f->options->text_length : strlen(calibration_text);
     bt_model_info info = bt_model_describe(m);
-    unsigned flags = BT_TOKENIZE_NO_SPECIAL | (info.add_bos ? BT_TOKENIZE_ADD_BOS : 0);
+    unsigned flags = (f->options->text_special ? 0 : BT_TOKENIZE_NO_SPECIAL) |
+                     (info.add_bos ? BT_TOKENIZE_ADD_BOS : 0);
     int64_t count = bt_model_tokenize(m, text, length, flags, NULL, 0, err);
     if (count < 0) return (bt_status)count;
     f->ids = mem_alloc((size_t)count * sizeof *f->ids + 1);
@@ -59,13 +61,16 @@ static bt_status cut_text(FitSize *f, const bt_model *m, size_t n, Cut *out, bt_
     size_t all = n / (size_t)out->n_ctx;
     if (!all)
         return bt_fail(err, BT_E_ARGUMENT, "the text has %zu tokens; %d are needed", n, out->n_ctx);
+    size_t times = info.n_params ? (size_t)(1000000000 / info.n_params) : 1;
+    times = times < 1 ? 1 : times > FINE ? FINE : times;
     if (most < 1) most = 1;
-    if (most > MOST_WINDOWS) most = MOST_WINDOWS;
+    if (most > MOST_WINDOWS * times) most = MOST_WINDOWS * times;
     f->same = all < 2;
-    out->held = f->same ? 1 : all / 3 < 1 ? 1 : all / 3 > MOST_HELD ? MOST_HELD : all / 3;
+    out->held = all / 3 < 1 ? 1 : all / 3 > MOST_HELD * times ? MOST_HELD * times : all / 3;
+    if (out->held > most) out->held = most;
     size_t left = f->same ? 1 : all - out->held;
     out->windows = left < most ? left : most;
-    out->gather = left < MOST_GATHER ? left : MOST_GATHER;
+    out->gather = left < MOST_GATHER * times ? left : MOST_GATHER * times;
     out->held_from = f->same ? 0 : all - out->held;
     return BT_OK;
 }

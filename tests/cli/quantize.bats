@@ -166,6 +166,23 @@ PYTHON
     [ "$status" -eq 1 ]
     [[ $output == *missing.gguf* ]]
     "$bantam" compare m.gguf m.gguf -f "$BANTAM_SOURCE/README.md" --windows 1 | grep -q '100.00%'
+    # Special tokens that a text names are letters, unless they are meant.
+    echo '{"text": "to be heard, to be seen"}' > chats.jsonl
+    "$bantam" vocab chats.jsonl -o tok.gguf --size 300 -q > out
+    cat > config.json <<'END'
+{"model_type": "qwen3", "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1,
+ "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16,
+ "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "tie_word_embeddings": true}
+END
+    "$bantam" train -c config.json --tokenizer tok.gguf chats.jsonl -o t.gguf --steps 1 -q > out
+    printf '<|im_start|>ab<|im_end|>%.0s' {1..16} > text # 64 tokens, or more letters
+    "$bantam" compare t.gguf t.gguf -f text --ctx 32 --special --json > json
+    [ "$(json windows < json)" -eq 2 ]
+    "$bantam" compare t.gguf t.gguf -f text --ctx 32 --json > json
+    [ "$(json windows < json)" -gt 4 ]
+    run "$bantam" quantize t.gguf u.gguf Q8_0 --special
+    [ "$status" -eq 2 ]
+    [[ $output == *"--special goes with -f"* ]]
 }
 
 @test "a size in place of a type" {
