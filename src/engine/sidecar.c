@@ -75,6 +75,7 @@ bt_status sidecar_verify(const char *path, bt_error *err)
     SidecarHeader h;
     bt_status status = os_map_open(path, &map, err);
     if (status) return status;
+    os_map_huge(&map); /* as it comes into memory now, it stays for those who run on it */
     if (!read_header(&map, &h))
         status = bt_fail(err, BT_E_FORMAT,
                          "%s: not a whole sidecar; `bantam cache clear` removes it", path);

@@ -6,6 +6,7 @@
 #ifndef KERNELS_ATTEND_H
 #define KERNELS_ATTEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,8 +25,11 @@ typedef struct AttendRun {
      * can be read; what no query sees may be anything, NaN too, and changes nothing. A block of
      * which nothing is seen is not read. */
     const unsigned char *k[ATTEND_BLOCKS], *v[ATTEND_BLOCKS];
-    /* Keys of the run that this thread takes next, only to be fetched ahead; NULL: not known. */
-    const unsigned char *soon[ATTEND_BLOCKS];
+    /* The run of so many keys that this thread takes next, only to be fetched ahead, from its first
+     * seen block on; NULL: not known, or nothing to fetch. `fetched`: this run was given so. */
+    const unsigned char *next_k[ATTEND_BLOCKS], *next_v[ATTEND_BLOCKS];
+    size_t next_n;
+    bool fetched;
     size_t k_stride, v_stride;
     size_t n;                     /* keys; at most ATTEND_RUN */
     const int32_t *first, *limit; /* (nq) query i sees keys [first, limit), 0 <= both <= n */

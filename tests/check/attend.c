@@ -74,6 +74,12 @@ static AttendRun draw(Check *c)
     draw_blocks(c, a.k_type, a.n, a.e, a.k_stride, a.k);
     draw_blocks(c, a.v_type, a.n, a.e_v, a.v_stride, a.v);
     draw_sight(c, &a);
+    if (check_below(c, 2)) { /* what is fetched ahead changes nothing, wherever it lies */
+        memcpy(a.next_k, a.v, sizeof a.next_k);
+        memcpy(a.next_v, a.k, sizeof a.next_v);
+        a.next_n = check_size(c, ATTEND_RUN);
+        a.fetched = check_below(c, 2);
+    }
     return a;
 }
 

@@ -59,9 +59,9 @@ typedef struct AttendJob {
     const StepRow *rows;
     const AttendOptions *options;
     Tensor q, out;
-    size_t group;  /* query heads of a kv head */
-    bool apart;    /* runs of a piece may go to different threads */
-    int64_t begin; /* with runs apart: the item that the first part is of */
+    size_t group;   /* query heads of a kv head */
+    int64_t pieces; /* tiles x kv heads */
+    int64_t begin;  /* where runs of a piece go to different threads: the first item of a job */
 } AttendJob;
 
 /* Sums over some of the keys, or all: see kernel `attend`. */
@@ -121,14 +121,46 @@ static void start(const AttendJob *job, Sums total, AttendTile tile, int32_t hea
     }
 }
 
-/* One run of keys, the queries being in w->q. */
-static void attend_run(const AttendJob *job, CpuWork *w, AttendTile tile, int32_t head, int32_t run,
+/* One run of keys of a piece. */
+typedef struct Item {
+    AttendTile tile;
+    int32_t head, run; /* from the first that a row of the tile sees */
+} Item;
+
+static int32_t runs_of(AttendTile tile)
+{
+    return (tile.end + ATTEND_RUN - 1) / ATTEND_RUN - tile.begin / ATTEND_RUN;
+}
+
+static int32_t start_of(const Item *item)
+{
+    return (item->tile.begin / ATTEND_RUN + item->run) * ATTEND_RUN;
+}
+
+/* Where its keys and values lie; how many there are. */
+static size_t blocks_of(const AttendJob *job, const Item *item, const unsigned char **k,
+                        const unsigned char **v)
+{
+    const KvLayer *kv = job->kv;
+    int32_t start = start_of(item), n = item->tile.end - start;
+    if (n > ATTEND_RUN) n = ATTEND_RUN;
+    for (int32_t at = 0; at < n; at += KV_BLOCK) {
+        if (start + at + KV_BLOCK <= item->tile.begin) continue; /* forgotten */
+        k[at / KV_BLOCK] = block_at(kv, job->rows[item->tile.row].sequence, start + at) +
+                           (size_t)item->head * kv->head_bytes;
+        v[at / KV_BLOCK] = k[at / KV_BLOCK] + kv->v_offset;
+    }
+    return (size_t)n;
+}
+
+/* One run of keys, the queries being in w->q. `next`: what this thread will take then, most likely;
+ * NULL: nothing. */
+static void attend_run(const AttendJob *job, CpuWork *w, const Item *item, const Item *next,
                        Sums out)
 {
     const KvLayer *kv = job->kv;
+    AttendTile tile = item->tile;
     const StepRow *row = job->rows + tile.row;
-    int32_t start = run * ATTEND_RUN, n = tile.end - start;
-    if (n > ATTEND_RUN) n = ATTEND_RUN;
     AttendRun r = {.k_type = kv->k_type,
                    .v_type = kv->v_type,
                    .e = (size_t)kv->e_k,
@@ -137,7 +169,6 @@ static void attend_run(const AttendJob *job, CpuWork *w, AttendTile tile, int32_
                    .q = w->q,
                    .k_stride = kv->k_row,
                    .v_stride = kv->v_row,
-                   .n = (size_t)n,
                    .first = w->first,
                    .limit = w->limit,
                    .soft_cap = job->options->soft_cap,
@@ -145,21 +176,22 @@ static void attend_run(const AttendJob *job, CpuWork *w, AttendTile tile, int32_
                    .l = out.sum,
                    .acc = out.acc,
                    .work = w->attend};
-    for (int32_t at = 0; at < n; at += KV_BLOCK) {
-        if (start + at + KV_BLOCK <= tile.begin) continue; /* forgotten */
-        r.k[at / KV_BLOCK] =
-            block_at(kv, row->sequence, start + at) + (size_t)head * kv->head_bytes;
-        r.v[at / KV_BLOCK] = r.k[at / KV_BLOCK] + kv->v_offset;
+    int32_t start = start_of(item);
+    r.n = blocks_of(job, item, r.k, r.v);
+    r.fetched = w->next.head == item->head && w->next.start == start && w->next.row == tile.row &&
+                w->next.known;
+    w->next.known = false;
+    if (next) {
+        r.next_n = blocks_of(job, next, r.next_k, r.next_v);
+        w->next = (AttendNext){true, next->head, start_of(next), next->tile.row};
+        if (kv->v_in_k) memset(r.next_v, 0, sizeof r.next_v);
     }
-    for (int32_t at = start + ATTEND_RUN, i = 0; at < tile.end && i < ATTEND_BLOCKS && !job->apart;
-         at += KV_BLOCK, i++)
-        r.soon[i] = block_at(kv, row->sequence, at) + (size_t)head * kv->head_bytes;
     for (int32_t t = 0; t < tile.count; t++) {
         int32_t first, limit;
         sight(job->options, row->position + t, tile.last, &first, &limit);
         for (size_t g = 0; g < job->group; g++) {
-            w->first[(size_t)t * job->group + g] = within(first, start, n);
-            w->limit[(size_t)t * job->group + g] = within(limit, start, n);
+            w->first[(size_t)t * job->group + g] = within(first, start, (int32_t)r.n);
+            w->limit[(size_t)t * job->group + g] = within(limit, start, (int32_t)r.n);
         }
     }
     job->c->k->attend(&r);
@@ -195,20 +227,28 @@ static void finish(const AttendJob *job, Sums total, AttendTile tile, int32_t he
                              ((size_t)head * group + i % group) * e_v);
 }
 
-static int32_t runs_of(AttendTile tile)
+/* The item after this one: the next run, or the first of the next piece. False at the end. */
+static bool item_after(const AttendJob *job, Item *item, int64_t piece)
 {
-    return (tile.end + ATTEND_RUN - 1) / ATTEND_RUN - tile.begin / ATTEND_RUN;
+    int32_t heads = job->kv->kv_heads;
+    if (++item->run < runs_of(item->tile)) return true;
+    if (++piece == job->pieces) return false;
+    *item = (Item){job->c->tiles[piece / heads], (int32_t)(piece % heads), 0};
+    return true;
 }
 
-static void attend_tile(const AttendJob *job, CpuWork *w, AttendTile tile, int32_t head)
+static void attend_piece(const AttendJob *job, CpuWork *w, int64_t piece)
 {
     Sums total = {w->max, w->sum, w->acc}, part = {w->part_max, w->part_sum, w->part_acc};
-    int32_t first = tile.begin / ATTEND_RUN, n = runs_of(tile);
+    int32_t heads = job->kv->kv_heads, head = (int32_t)(piece % heads);
+    AttendTile tile = job->c->tiles[piece / heads];
     gather(job, w, tile, head);
     start(job, total, tile, head);
-    for (int32_t i = 0; i < n; i++) {
+    for (int32_t i = 0, n = runs_of(tile); i < n; i++) {
+        Item item = {tile, head, i}, next = item;
         bool alone = i == 0 && !job->options->sinks; /* nothing to add to */
-        attend_run(job, w, tile, head, first + i, alone ? total : part);
+        bool more = item_after(job, &next, piece);
+        attend_run(job, w, &item, more ? &next : NULL, alone ? total : part);
         if (!alone) add_sums(job->c->k, queries_of(job, tile), (size_t)job->kv->e_v, part, total);
     }
     finish(job, total, tile, head);
@@ -217,9 +257,7 @@ static void attend_tile(const AttendJob *job, CpuWork *w, AttendTile tile, int32
 static void attend_pieces(void *arg, int member, int64_t begin, int64_t end)
 {
     const AttendJob *job = arg;
-    int32_t heads = job->kv->kv_heads;
-    for (int64_t p = begin; p < end; p++)
-        attend_tile(job, &job->c->work[member], job->c->tiles[p / heads], (int32_t)(p % heads));
+    for (int64_t p = begin; p < end; p++) attend_piece(job, &job->c->work[member], p);
 }
 
 /* ---- runs apart: an item is one run of one piece; items of a piece follow each other ---- */
@@ -230,14 +268,8 @@ static Sums slot(const Cpu *c, int64_t i)
     return (Sums){at, at + c->slot_rows, at + 2 * c->slot_rows};
 }
 
-/* The piece (tile, head) of an item, and which of its runs it is. */
-typedef struct Item {
-    int64_t piece;
-    AttendTile tile;
-    int32_t head, run;
-} Item;
-
-static Item item_at(const AttendJob *job, int64_t at)
+/* Number `at` of all runs of all pieces; which piece it is of. */
+static Item item_at(const AttendJob *job, int64_t at, int64_t *piece)
 {
     int32_t heads = job->kv->kv_heads;
     int64_t t = 0, n;
@@ -245,7 +277,7 @@ static Item item_at(const AttendJob *job, int64_t at)
     Item item = {.tile = job->c->tiles[t]};
     item.head = (int32_t)(at / runs_of(item.tile));
     item.run = (int32_t)(at % runs_of(item.tile));
-    item.piece = t * heads + item.head;
+    *piece = t * heads + item.head;
     return item;
 }
 
@@ -253,10 +285,11 @@ static void attend_items(void *arg, int member, int64_t begin, int64_t end)
 {
     const AttendJob *job = arg;
     CpuWork *w = &job->c->work[member];
-    for (int64_t i = begin; i < end; i++) {
-        Item item = item_at(job, job->begin + i);
+    for (int64_t i = begin, piece; i < end; i++) {
+        Item item = item_at(job, job->begin + i, &piece), next = item;
+        bool more = item_after(job, &next, piece);
         gather(job, w, item.tile, item.head);
-        attend_run(job, w, item.tile, item.head, item.tile.begin / ATTEND_RUN + item.run,
+        attend_run(job, w, &item, more ? &next : NULL,
                    slot(job->c, CPU_FEW_PIECES * job->c->n_threads + i));
     }
 }
@@ -264,13 +297,13 @@ static void attend_items(void *arg, int member, int64_t begin, int64_t end)
 static void attend_apart(AttendJob *job, int64_t items)
 {
     Cpu *c = job->c;
-    int64_t most = CPU_PARTS * c->n_threads, totals = CPU_FEW_PIECES * c->n_threads;
+    int64_t most = CPU_PARTS * c->n_threads, totals = CPU_FEW_PIECES * c->n_threads, piece;
     for (job->begin = 0; job->begin < items; job->begin += most) {
         int64_t n = items - job->begin < most ? items - job->begin : most;
         cpu_share(c, n, 1, INT64_MAX, attend_items, job);
         for (int64_t i = 0; i < n; i++) {
-            Item item = item_at(job, job->begin + i);
-            Sums total = slot(c, item.piece);
+            Item item = item_at(job, job->begin + i, &piece);
+            Sums total = slot(c, piece);
             if (item.run == 0) start(job, total, item.tile, item.head);
             add_sums(c->k, queries_of(job, item.tile), (size_t)job->kv->e_v, slot(c, totals + i),
                      total);
@@ -320,9 +353,10 @@ void cpu_attend(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor q,
         work += (int64_t)(t->end - t->begin) * t->count * (int64_t)tensor_row(q) / 2;
         items += (int64_t)runs_of(*t) * kv->kv_heads;
     }
-    job.apart = c->n_threads > 1 && tiles * kv->kv_heads < few && items > tiles * kv->kv_heads;
-    if (job.apart)
+    job.pieces = tiles * kv->kv_heads;
+    for (int i = 0; i < c->n_threads; i++) c->work[i].next.known = false;
+    if (c->n_threads > 1 && job.pieces < few && items > job.pieces)
         attend_apart(&job, items);
     else
-        cpu_share(c, tiles * kv->kv_heads, 1, work, attend_pieces, &job);
+        cpu_share(c, job.pieces, 1, work, attend_pieces, &job);
 }

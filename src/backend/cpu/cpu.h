@@ -31,6 +31,13 @@ bt_status cpu_open(const CpuSizes *sizes, Team *team, uint32_t features, Backend
 
 /* ---- inside the folder ---- */
 
+/* The run of keys that a member was told to fetch ahead. */
+typedef struct AttendNext {
+    bool known;
+    int32_t head, start; /* position of its first key */
+    int32_t row;         /* the tile's first */
+} AttendNext;
+
 typedef struct CpuWork {                   /* of one member */
     float *scale, *min;                    /* (K / 16, 32) decoded scales of a panel */
     float *tile;                           /* (2, rows, 32) outputs of a panel */
@@ -41,6 +48,7 @@ typedef struct CpuWork {                   /* of one member */
     float *part_max, *part_sum, *part_acc; /* the same of one run */
     int32_t *first, *limit;
     float *attend; /* what kernel `attend` asks for */
+    AttendNext next;
 } CpuWork;
 
 typedef struct AttendTile { /* rows [row, row + count) of one sequence, consecutive positions */

@@ -46,13 +46,55 @@ APART void scores_of_two(const Tiles *t, const Bunch *b)
     }
 }
 
-/* STEP rows from j on of these blocks, or of those that are read after them. The state has the
- * blocks of a head megabytes apart: the CPU does not see them coming. */
-APART void fetch_ahead(const unsigned char *const *now, const unsigned char *const *then, size_t j,
-                       size_t stride)
+/* ---- fetching ---- */
+
+/* The state has the blocks of a head megabytes apart: the CPU does not see them coming. While one
+ * run is computed the next is fetched, evenly all the way, or memory would rest whenever nothing is
+ * read; a run that nobody fetched so is fetched a little ahead of its use. */
+
+enum { MOST_LINES = 8 /* at a time */ };
+
+static void blocks_ahead(Ahead *a, const unsigned char *const *blocks, size_t n, size_t stride)
+{
+    for (size_t b = 0; b * ATTEND_BLOCK < n; b++) {
+        size_t rows = n - b * ATTEND_BLOCK < ATTEND_BLOCK ? n - b * ATTEND_BLOCK : ATTEND_BLOCK;
+        if (!blocks[b]) continue;
+        a->from[a->n] = blocks[b];
+        a->to[a->n++] = blocks[b] + rows * stride;
+    }
+}
+
+/* Of the next run, in so many turns. */
+static Ahead run_ahead(const AttendRun *run, size_t turns)
+{
+    Ahead a = {.next = 0};
+    size_t bytes = 0;
+    blocks_ahead(&a, run->next_k, run->next_n, run->k_stride);
+    blocks_ahead(&a, run->next_v, run->next_n, run->v_stride);
+    for (size_t i = 0; i < a.n; i++) bytes += (size_t)(a.to[i] - a.from[i]);
+    a.share = (bytes / 64 + turns - 1) / turns;
+    if (a.share > MOST_LINES) a.share = MOST_LINES;
+    return a;
+}
+
+WIDE void fetch_next(Ahead *a)
+{
+    for (size_t n = a->share; n; n--, a->at += 64) {
+        if (a->at >= a->end) {
+            if (a->next == a->n) return;
+            a->at = a->from[a->next];
+            a->end = a->to[a->next++];
+        }
+        __builtin_prefetch(a->at, 0, 2);
+    }
+}
+
+/* STEP rows from j on of these blocks, or of those that are read after them. */
+APART void fetch_own(const unsigned char *const *now, const unsigned char *const *then, size_t j,
+                     size_t stride)
 {
     const unsigned char *const *blocks = j < ATTEND_RUN ? now : then;
-    const unsigned char *at = blocks[j % ATTEND_RUN / ATTEND_BLOCK];
+    const unsigned char *at = blocks ? blocks[j % ATTEND_RUN / ATTEND_BLOCK] : NULL;
     if (!at) return;
     at += j % ATTEND_BLOCK * stride;
     for (size_t i = 0; i < STEP * stride; i += 64) __builtin_prefetch(at + i, 0, 2);
@@ -76,21 +118,25 @@ APART void scores_of_one(const Tiles *t, const Bunch *b)
     const unsigned char *k = step_of_keys(t, b->low), *next = k;
     size_t stride = t->key_stride;
     for (size_t j = b->low; j < b->high; j += STEP, k = next) {
-        float *to = t->scores + j * GROUP;
-        fetch_ahead(t->run->k, t->run->v, j + FAR, t->run->k_stride);
+        float *to = t->scores + j * SIDE;
+        if (!t->run->fetched) fetch_own(t->run->k, t->run->v, j + FAR, t->run->k_stride);
         if (j + STEP < b->high) next = step_of_keys(t, j + STEP);
         WRITTEN;
         _tile_zero(0);
         _tile_zero(2);
         for (size_t i = 0; i < t->steps; i++) {
+            fetch_next(t->ahead);
+            fetch_next(t->ahead);
             _tile_loadd(4, k + i * 2 * STEP, stride);
             _tile_loadd(5, k + SIDE * stride + i * 2 * STEP, stride);
+            fetch_next(t->ahead);
+            fetch_next(t->ahead);
             _tile_loadd(6, q0 + i * TILE, 64);
             _tile_dpbf16ps(0, 4, 6);
             _tile_dpbf16ps(2, 5, 6);
         }
-        _tile_stored(0, to, 4 * GROUP);
-        _tile_stored(2, to + SIDE * GROUP, 4 * GROUP);
+        _tile_stored(0, to, 4 * SIDE);
+        _tile_stored(2, to + SIDE * SIDE, 4 * SIDE);
     }
 }
 
@@ -99,7 +145,8 @@ APART void scores_of_one(const Tiles *t, const Bunch *b)
 APART void cap_scores(const Tiles *t, const Bunch *b)
 {
     vf cap = vf_set(t->run->soft_cap);
-    for (float *s = t->scores + b->low * GROUP; s < t->scores + b->high * GROUP; s += GROUP)
+    size_t row = t->row;
+    for (float *s = t->scores + b->low * row; s < t->scores + b->high * row; s += row)
         for (size_t i = 0; i < b->wide * SIDE; i += SIDE)
             vf_store(s + i, vf_mul(cap, vf_tanh(vf_div(vf_load(s + i), cap))));
 }
@@ -119,7 +166,7 @@ APART void hide_unseen(const Tiles *t, const Bunch *b)
         for (size_t j = b->low; j < b->high; j++) {
             if (j == b->sure && b->until > j) j = b->until;
             if (j == b->high) break;
-            float *s = t->scores + j * GROUP + i;
+            float *s = t->scores + j * t->row + i;
             __m512i at = _mm512_set1_epi32((int)j);
             __mmask16 seen = _mm512_cmple_epi32_mask(from, at) & _mm512_cmplt_epi32_mask(at, to);
             vf_store(s, _mm512_mask_blend_ps(seen, vf_set(-INFINITY), vf_load(s)));
@@ -138,17 +185,17 @@ WIDE vf power_of_two(vf x)
     return _mm512_scalef_ps(p, x);
 }
 
-/* Maxima, weights and denominators of one tile of queries. */
-APART void weigh(const Tiles *t, const Bunch *b, size_t tile)
+/* Maxima, weights and denominators of one tile of queries; `row` of them lie side by side. */
+WIDE void weigh(const Tiles *t, const Bunch *b, size_t tile, const size_t row)
 {
     const float *s = t->scores + tile * SIDE;
-    uint16_t *to = t->weights + b->low / STEP * 2 * TILE + tile * TILE;
+    uint16_t *to = t->weights + b->low * row + tile * TILE;
     size_t n = b->count - tile * SIDE < SIDE ? b->count - tile * SIDE : SIDE;
     vf top = vf_set(-INFINITY), other = top, log2e = vf_set(1.44269504f);
     for (size_t j = b->low; j < b->high; j += 4) {
-        const float *at = s + j * GROUP;
-        top = vf_max(vf_max(vf_load(at), vf_load(at + GROUP)), top);
-        other = vf_max(vf_max(vf_load(at + 2 * GROUP), vf_load(at + 3 * GROUP)), other);
+        const float *at = s + j * row;
+        top = vf_max(vf_max(vf_load(at), vf_load(at + row)), top);
+        other = vf_max(vf_max(vf_load(at + 2 * row), vf_load(at + 3 * row)), other);
     }
     top = vf_max(top, other);
     vf_store_part(t->run->m + b->at + tile * SIDE, top, n);
@@ -157,12 +204,13 @@ APART void weigh(const Tiles *t, const Bunch *b, size_t tile)
     vf less = _mm512_mask_blend_ps(none, vf_mul(top, vf_set(-1.44269504f)), vf_set(0));
     vf sum = vf_set(0), ones = _mm512_castsi512_ps(_mm512_set1_epi16(0x3f80));
     __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32((int)0xffff0000);
-    for (size_t j = b->low; j < b->high; j += STEP, to += 2 * TILE) {
-        const float *at = s + j * GROUP;
+    for (size_t j = b->low; j < b->high; j += STEP, to += STEP * row) {
+        const float *at = s + j * row;
         UNROLL
         for (size_t i = 0; i < SIDE; i++) {
-            vf even = power_of_two(vf_fma(vf_load(at + 2 * i * GROUP), log2e, less));
-            vf odd = power_of_two(vf_fma(vf_load(at + (2 * i + 1) * GROUP), log2e, less));
+            fetch_next(t->ahead);
+            vf even = power_of_two(vf_fma(vf_load(at + 2 * i * row), log2e, less));
+            vf odd = power_of_two(vf_fma(vf_load(at + (2 * i + 1) * row), log2e, less));
             __m512i x = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(even), half), 16);
             __m512i y = _mm512_add_epi32(_mm512_castps_si512(odd), half);
             x = _mm512_ternarylogic_epi32(x, y, upper, 0xf8); /* x | (y & upper) */
@@ -171,6 +219,16 @@ APART void weigh(const Tiles *t, const Bunch *b, size_t tile)
         }
     }
     vf_store_part(t->run->l + b->at + tile * SIDE, sum, n);
+}
+
+APART void weigh_many(const Tiles *t, const Bunch *b, size_t tile)
+{
+    weigh(t, b, tile, GROUP);
+}
+
+APART void weigh_few(const Tiles *t, const Bunch *b)
+{
+    weigh(t, b, 0, SIDE);
 }
 
 /* ---- values ---- */
@@ -248,7 +306,7 @@ APART bool values_of(const Tiles *t, const Bunch *b)
 APART void turn_weights(const Tiles *t, const Bunch *b)
 {
     for (size_t j = b->low / STEP; j < b->high / STEP; j++) {
-        float *tile = (float *)(void *)(t->weights + j * 2 * TILE);
+        float *tile = (float *)(void *)(t->weights + j * TILE);
         vf x[SIDE];
         UNROLL
         for (size_t i = 0; i < SIDE; i++) x[i] = vf_load(tile + i * SIDE);
@@ -284,9 +342,11 @@ APART bool put_rows(const Tiles *t, const Bunch *b, const float *tiles, size_t d
 
 /* Elements [d, d + STEP) of STEP keys, pairs of keys down: elements 0-3, 8-11, 16-19, 24-27 in one
  * tile, the rest in the next. */
-WIDE void pair_up(uint32_t type, const unsigned char *const *row, size_t d, size_t n, uint16_t *to)
+WIDE void pair_up(uint32_t type, const unsigned char *const *row, size_t d, size_t n, uint16_t *to,
+                  Ahead *ahead)
 {
     for (size_t j = 0; j < SIDE; j++) {
+        fetch_next(ahead);
         __m512i x = _mm512_castps_si512(narrow(type, row[2 * j], d, n));
         __m512i y = _mm512_castps_si512(narrow(type, row[2 * j + 1], d, n));
         _mm512_store_si512(to + j * STEP, _mm512_unpacklo_epi16(x, y));
@@ -295,14 +355,14 @@ WIDE void pair_up(uint32_t type, const unsigned char *const *row, size_t d, size
 }
 
 APART void pair_up_any(uint32_t type, const unsigned char *const *row, size_t d, size_t n,
-                       uint16_t *to)
+                       uint16_t *to, Ahead *ahead)
 {
     if (type == DT_Q8_0)
-        pair_up(DT_Q8_0, row, d, n, to);
+        pair_up(DT_Q8_0, row, d, n, to, ahead);
     else if (type == DT_Q4_0)
-        pair_up(DT_Q4_0, row, d, n, to);
+        pair_up(DT_Q4_0, row, d, n, to, ahead);
     else
-        pair_up(DT_BF16, row, d, n, to);
+        pair_up(DT_BF16, row, d, n, to, ahead);
 }
 
 /* Columns [d, d + 2 STEP) of STEP values from j on, for tiles. */
@@ -312,8 +372,9 @@ WIDE const uint16_t *step_of_values(const Tiles *t, const Bunch *b, size_t d, si
     const unsigned char *row[STEP];
     uint16_t *v = t->values + j / STEP % RING * 4 * TILE;
     value_rows(run, t->none, j, b->first, b->limit, row);
-    pair_up_any(run->v_type, row, d, run->e_v, v);
-    if (d + STEP < run->e_v) pair_up_any(run->v_type, row, d + STEP, run->e_v, v + 2 * TILE);
+    pair_up_any(run->v_type, row, d, run->e_v, v, t->ahead);
+    if (d + STEP < run->e_v)
+        pair_up_any(run->v_type, row, d + STEP, run->e_v, v + 2 * TILE, t->ahead);
     return v;
 }
 
@@ -325,15 +386,15 @@ APART bool values_of_few(const Tiles *t, const Bunch *b)
     bool finite = true;
     turn_weights(t, b);
     for (size_t d = 0; d < t->run->e_v; d += 2 * STEP) {
-        const uint16_t *w = t->weights + b->low / STEP * 2 * TILE;
+        const uint16_t *w = t->weights + b->low / STEP * TILE;
         const uint16_t *v = step_of_values(t, b, d, b->low), *next = v;
         bool two = d + STEP < t->run->e_v;
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);
-        for (size_t j = b->low; j < b->high; j += STEP, w += 2 * TILE, v = next) {
-            if (d == 0) fetch_ahead(t->run->v, t->run->soon, j + FAR, t->run->v_stride);
+        for (size_t j = b->low; j < b->high; j += STEP, w += TILE, v = next) {
+            if (d == 0 && !t->run->fetched) fetch_own(t->run->v, NULL, j + FAR, t->run->v_stride);
             if (j + STEP < b->high) next = step_of_values(t, b, d, j + STEP);
             WRITTEN;
             _tile_loadd(4, w, 64);
@@ -392,8 +453,12 @@ static bool answer(const Tiles *t, const Bunch *b, bool few)
     WRITTEN;
     if (t->run->soft_cap != 0) cap_scores(t, b);
     hide_unseen(t, b);
-    for (size_t tile = 0; tile < b->wide; tile++) weigh(t, b, tile);
-    return few ? values_of_few(t, b) : values_of(t, b);
+    if (few) {
+        weigh_few(t, b);
+        return values_of_few(t, b);
+    }
+    for (size_t tile = 0; tile < b->wide; tile++) weigh_many(t, b, tile);
+    return values_of(t, b);
 }
 
 /* Each query over nothing but the values that it sees. What was packed is lost. */
@@ -410,6 +475,7 @@ static void answer_apart(const Tiles *t, const Bunch *bunch)
         alone.first += i, alone.limit += i;
         alone.m += i, alone.l += i, alone.acc += i * run->e_v;
         one.run = &alone;
+        one.row = SIDE;
         b.at = 0;
         pack_queries(&one);
         answer(&one, &b, true);
@@ -440,6 +506,7 @@ static void attend_tiles(const AttendRun *run)
     Tiles t = cut_work(run);
     Bunch all = bunch_of(run, 0, run->nq);
     bool finite = true, few = run->nq <= SIDE;
+    t.row = few ? SIDE : GROUP;
     if (all.first >= all.limit) {
         nothing_seen(run, &all);
         return;
@@ -449,6 +516,10 @@ static void attend_tiles(const AttendRun *run)
     _mm_setcsr(before | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
     tiles_on();
     pack_queries(&t);
+    Ahead ahead = {.next = 0};
+    t.ahead = &ahead;
+    if (few)
+        ahead = run_ahead(run, (all.high - all.low) / STEP * (4 * t.steps + SIDE + SIDE * t.depth));
     if (!few) {
         lay_keys(&t, all.first, all.limit);
         pack_values(&t, all.first, all.limit);

@@ -22,8 +22,17 @@ enum {
     RING = 4,         /* steps of keys or values that are made and read in turn */
 };
 
+/* What is fetched ahead of the next run: its blocks one after the other, some lines at a time. */
+typedef struct Ahead {
+    const unsigned char *at, *end; /* of the block at hand */
+    const unsigned char *from[2 * ATTEND_BLOCKS], *to[2 * ATTEND_BLOCKS];
+    size_t next, n; /* blocks */
+    size_t share;   /* lines at a time */
+} Ahead;
+
 typedef struct Tiles {
     const AttendRun *run;
+    Ahead *ahead;
     size_t steps;      /* of e */
     size_t depth;      /* pairs of tiles of e_v */
     uint16_t *queries; /* (groups of SIDE, steps) tiles: pairs of e down, queries across */
@@ -34,8 +43,10 @@ typedef struct Tiles {
     uint16_t *values;    /* (2 depth, ATTEND_RUN / STEP) tiles: e_v down, keys across */
     uint16_t *rows;      /* (STEP, STEP depth) values as bf16 */
     unsigned char *none; /* a row of zeros of any type */
-    float *scores;       /* (ATTEND_RUN, GROUP) */
-    uint16_t *weights;   /* (ATTEND_RUN / STEP, 2) tiles: pairs of keys down, queries across */
+    size_t row;    /* queries side by side: GROUP, or SIDE where there are few: half the cache */
+    float *scores; /* (ATTEND_RUN, row) */
+    uint16_t *weights; /* (ATTEND_RUN / STEP, row / SIDE) tiles: pairs of keys down, queries
+                        * across */
 } Tiles;
 
 /* Queries [at, at + count) and what they see. */
