@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 #define PANEL_ROWS 32
-#define PANEL_FEW  4
+#define PANEL_FEW  16 /* rows up to which kernel panel_few is the faster */
 #define ACT_GROUP  32 /* k that share one activation scale */
 
 typedef enum PanelCode {

@@ -185,12 +185,13 @@ static void test_panel_few(Check *c)
 {
     for (int round = 0; round < 3 * c->rounds; round++) {
         uint32_t type = types[round % N_TYPES];
-        size_t m = 1 + check_below(c, round % 3 ? 5 : 14), k = draw_k(c, type);
+        size_t m = 1 + check_below(c, round % 3 ? 5 : 18), k = draw_k(c, type);
         Case p = draw_case(c, type, k, m);
         size_t n = (m - 1) * p.out_stride + 32;
         float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
         run_case(c->fast, &p, 0, m, want);
         c->fast->panel_few(type, p.panel, k, &p.act, m, got, p.out_stride);
+        c->fast->panel_few(type, p.panel, k, &p.act, 0, got, p.out_stride); /* writes nothing */
         check_bytes(c, want, got, n * 4, "%s k=%zu m=%zu", dtype_name(type), k, m);
         check_done(c);
     }
@@ -297,7 +298,7 @@ static void bench_panel_matmul(Check *c)
 /* From memory: more than any cache holds. */
 static void bench_panel_few(Check *c)
 {
-    static const size_t m[] = {1, 4, 0};
+    static const size_t m[] = {1, 4, 8, 16, 0};
     bench_types(c, STREAM, m, LIMIT_MEMORY, time_few);
 }
 

@@ -11,7 +11,12 @@
  * The two halves of the work do not overlap, on purpose: while tiles are multiplied the core starts
  * one 512-bit operation a cycle instead of two (measured on Sapphire Rapids: 70 cycles a tile of
  * sums when they alternate, 60 in turns of eight groups). Groups of 16 with mins (Q2_K) bring more
- * floats than that pays for and are left to VNNI, and so are less than 16 rows. */
+ * floats than that pays for and are left to VNNI, and so are less than 16 rows.
+ *
+ * panel_few does 7 to 16 rows (13, where groups have 16 k) in tiles of so many. There the weights
+ * come from memory: blocks are half as long, so that sums, codes and activations share L1, and the
+ * block after the next is fetched between the floats of this one. Fetched in a burst it stopped
+ * everything for a quarter of the time. */
 #include <string.h>
 
 #include "kernels/parts.h"
@@ -20,18 +25,22 @@
 
 enum { ROWS = 16, HALF = 8, GROUPS = 8, SLICE = 32 };
 enum { MOST_K = GROUPS * ACT_GROUP }; /* of a block */
+/* Of few rows: groups of a block, k whose scales are decoded at a time, rows from which tiles are
+ * faster than panel_few_avx512vnni, and with groups of 16. */
+enum { FEW_GROUPS = 4, CHUNK = 256, LEAST_FEW = 7, LEAST_FEW_16 = 13 };
 
 /* Integer sums of a block: [group][strip][activation row][weight row]. */
 typedef int32_t Sums[GROUPS][2][ROWS][16];
 /* Float sums of a tile. */
 typedef float Result[ROWS][PANEL_ROWS];
 
-/* What all blocks of a product have in common; min NULL: centred. */
+/* What all blocks of a product have in common. */
 typedef struct Panel {
     PanelCode code;
     int group, offset;
+    bool centred;
     __m512i table;
-    const float *scale, *min; /* (groups, 32) */
+    const float *scale, *min; /* (groups, 32); decoded before, of centred types without min */
 } Panel;
 
 /* Tiles: activations 0 and 1, codes 2 and 3, sums 4 to 7. A tile of sums is stored just before its
@@ -95,7 +104,8 @@ typedef struct Scales {
 #define AT_5(p, q) "(%[" q "])"
 #define AT_6(p, q) "(%[" p "],%[s3],2)"
 #define AT_7(p, q) "(%[" q "],%[s],2)"
-#define EIGHT(X) X(0, 8) X(1, 9) X(2, 10) X(3, 11) X(4, 12) X(5, 13) X(6, 14) X(7, 15)
+#define FOUR(X) X(0, 8) X(1, 9) X(2, 10) X(3, 11)
+#define EIGHT(X) FOUR(X) X(4, 12) X(5, 13) X(6, 14) X(7, 15)
 #define LOAD(t, u)                                            \
     "vmovaps " #t "*128(%[acc]), %%zmm" #t "\n\t"             \
     "vmovaps " #t "*128+64(%[acc]), %%zmm" #u "\n\t"
@@ -121,36 +131,37 @@ typedef struct Scales {
 #define SCALES                                                \
     "vmovups (%[scale]), %%zmm16\n\t"                         \
     "vmovups 64(%[scale]), %%zmm17\n\t"
-#define FETCH_ROW                                             \
-    "prefetcht0 (%[next])\n\t"                                \
-    "prefetcht0 64(%[next])\n\t"                              \
-    "prefetcht0 128(%[next])\n\t"                             \
-    "prefetcht0 192(%[next])\n\t"                             \
+/* t: into which cache. */
+#define FETCH_ROW(t)                                          \
+    "prefetcht" t " (%[next])\n\t"                            \
+    "prefetcht" t " 64(%[next])\n\t"                          \
+    "prefetcht" t " 128(%[next])\n\t"                         \
+    "prefetcht" t " 192(%[next])\n\t"                         \
     "add %[qs], %[next]\n\t"
-#define FETCH_HALF                                            \
-    "prefetcht0 (%[next])\n\t"                                \
-    "prefetcht0 64(%[next])\n\t"                              \
+#define FETCH_HALF(t)                                         \
+    "prefetcht" t " (%[next])\n\t"                            \
+    "prefetcht" t " 64(%[next])\n\t"                          \
     "add %[qs], %[next]\n\t"
 
-#define GROUP_MIN                                             \
+#define GROUP_MIN(ROWS, t)                                    \
     SCALES                                                    \
     "vmovups (%[min]), %%zmm20\n\t"                           \
     "vmovups 64(%[min]), %%zmm21\n\t"                         \
-    FETCH_ROW                                                 \
-    EIGHT(ADD_MIN)                                            \
+    FETCH_ROW(t)                                              \
+    ROWS(ADD_MIN)                                             \
     NEXT_GROUP                                                \
     "add $128, %[min]\n\t"                                    \
     "add $4, %[m0]\n\t"                                       \
     "add $4, %[m5]\n\t"
-#define GROUP_32 SCALES FETCH_ROW EIGHT(ADD) NEXT_GROUP
-#define GROUP_16                                              \
-    SCALES FETCH_HALF EIGHT(ADD) NEXT_GROUP                   \
-    SCALES FETCH_HALF EIGHT(ADD) NEXT_GROUP
+#define GROUP_32(ROWS, t) SCALES FETCH_ROW(t) ROWS(ADD) NEXT_GROUP
+#define GROUP_16(ROWS, t)                                     \
+    SCALES FETCH_HALF(t) ROWS(ADD) NEXT_GROUP                 \
+    SCALES FETCH_HALF(t) ROWS(ADD) NEXT_GROUP
 
 #define CLOBBER(i) "xmm" #i
-/* Adds the sums of 8 rows. Assembly, so that every address is a base and an index: compilers keep
- * eight pointers, and each instruction less counts here. */
-#define DEFINE_ADD_UP(name, body)                                                                  \
+/* Adds the sums of 8 rows, or of 4. Assembly, so that every address is a base and an index:
+ * compilers keep eight pointers, and each instruction less counts here. */
+#define DEFINE_ADD_UP(name, ROWS, body)                                                            \
     static void name(const Scales *v, const int32_t *sums, float *acc)                             \
     {                                                                                              \
         const float *scale = v->scale, *min = v->min;                                              \
@@ -159,7 +170,7 @@ typedef struct Scales {
         const char *next = v->next;                                                                \
         size_t left = v->n;                                                                        \
         __asm__ volatile(                                                                          \
-            EIGHT(LOAD)                                                                            \
+            ROWS(LOAD)                                                                             \
             ".p2align 5\n"                                                                         \
             "1:\n\t"                                                                               \
             body                                                                                   \
@@ -167,7 +178,7 @@ typedef struct Scales {
             "add $4, %[a5]\n\t"                                                                    \
             "dec %[left]\n\t"                                                                      \
             "jnz 1b\n\t"                                                                           \
-            EIGHT(STORE)                                                                           \
+            ROWS(STORE)                                                                            \
             : [sums] "+&r"(sums), [scale] "+&r"(scale), [min] "+&r"(min), [a0] "+&r"(a0),          \
               [a5] "+&r"(a5), [m0] "+&r"(m0), [m5] "+&r"(m5), [next] "+&r"(next),                  \
               [left] "+&r"(left)                                                                   \
@@ -178,9 +189,15 @@ typedef struct Scales {
               CLOBBER(17), CLOBBER(20), CLOBBER(21), CLOBBER(22), CLOBBER(23), CLOBBER(24),        \
               CLOBBER(25));                                                                        \
     }
-DEFINE_ADD_UP(add_up_min, GROUP_MIN)
-DEFINE_ADD_UP(add_up_32, GROUP_32)
-DEFINE_ADD_UP(add_up_16, GROUP_16)
+DEFINE_ADD_UP(add_up_min, EIGHT, GROUP_MIN(EIGHT, "0"))
+DEFINE_ADD_UP(add_up_32, EIGHT, GROUP_32(EIGHT, "0"))
+DEFINE_ADD_UP(add_up_16, EIGHT, GROUP_16(EIGHT, "0"))
+DEFINE_ADD_UP(add_eight_min, EIGHT, GROUP_MIN(EIGHT, "1"))
+DEFINE_ADD_UP(add_eight_32, EIGHT, GROUP_32(EIGHT, "1"))
+DEFINE_ADD_UP(add_eight_16, EIGHT, GROUP_16(EIGHT, "1"))
+DEFINE_ADD_UP(add_four_min, FOUR, GROUP_MIN(FOUR, "1"))
+DEFINE_ADD_UP(add_four_32, FOUR, GROUP_32(FOUR, "1"))
+DEFINE_ADD_UP(add_four_16, FOUR, GROUP_16(FOUR, "1"))
 /* clang-format on */
 
 /* First row of tile i of m rows: the last one reaches back over rows that the one before has too.
@@ -238,7 +255,7 @@ INLINE_512 void unpack_block(PanelCode code, bool lower, const Panel *p, const u
 static void unpack(const Panel *p, const uint8_t *src, size_t n, uint8_t *to)
 {
     enum { LOWER = N_PANEL_CODES };
-    const bool lower = !p->min && p->code != CODE_TABLE && p->code != CODE_OCTET;
+    const bool lower = p->centred && p->code != CODE_TABLE && p->code != CODE_OCTET;
 #define UNPACK(code, lower)                                                                        \
     case code + ((lower) ? LOWER : 0): unpack_block(code, lower, p, src, n, to);                   \
         break;
@@ -287,6 +304,22 @@ INLINE_512 void run_slice(size_t group, bool centred, const Panel *p, const uint
         }
 }
 
+static void set_tiles(size_t rows, int group)
+{
+    TileShapes shapes = {.palette = 1};
+    for (int i = 0; i < 2; i++) tile_shape(&shapes, i, (int)rows, group);
+    for (int i = 2; i < 4; i++) tile_shape(&shapes, i, group / 4, 64);
+    for (int i = 4; i < 8; i++) tile_shape(&shapes, i, (int)rows, 64);
+    _tile_loadconfig(&shapes);
+}
+
+/* Entries of tables are lowered here, codes where they are unpacked. */
+static __m512i lowered(const uint8_t *table, bool centred, int offset)
+{
+    const __m512i v = table_entries(table);
+    return table && centred ? _mm512_sub_epi8(v, _mm512_set1_epi8((char)offset)) : v;
+}
+
 static void panel_matmul(PanelCode code, int group, const void *codes, const float *scale,
                          const float *min, int offset, const uint8_t *table, size_t k,
                          const PanelAct *act, size_t m, float *out, size_t out_stride)
@@ -296,13 +329,8 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
                                 out_stride);
         return;
     }
-    Panel p = {code, group, offset, table_entries(table), scale, min};
-    if (table && !min) p.table = _mm512_sub_epi8(p.table, _mm512_set1_epi8((char)offset));
-    TileShapes shapes = {.palette = 1};
-    for (int i = 0; i < 8; i++) tile_shape(&shapes, i, ROWS, 64);
-    for (int i = 0; i < 2; i++) tile_shape(&shapes, i, ROWS, group);
-    for (int i = 2; i < 4; i++) tile_shape(&shapes, i, group / 4, 64);
-    _tile_loadconfig(&shapes);
+    const Panel p = {code, group, offset, !min, lowered(table, !min, offset), scale, min};
+    set_tiles(ROWS, group);
     for (size_t done = 0, row, n; done < m; done = row + n) {
         row = done + ROWS <= m ? done : m - ROWS;
         n = m - row < SLICE * ROWS ? m - row : SLICE * ROWS;
@@ -318,7 +346,127 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
     _tile_release();
 }
 
+/* ---- few rows ---- */
+
+/* Where a panel's streams lie: codes, then scales, then the next panel. */
+typedef struct Stream {
+    uint32_t type;
+    size_t unit, unit_bytes; /* of scales: k, bytes */
+    const uint8_t *codes, *scales, *end;
+} Stream;
+
+/* What follows `at`, which ran over the end of its stream, in the next panel. */
+static const uint8_t *beyond(const Stream *s, const uint8_t *at, bool scales)
+{
+    if (scales) return at < s->end ? at : at + (s->scales - s->codes);
+    return at < s->scales ? at : at + (s->end - s->scales);
+}
+
+/* Scales of CHUNK k from number `at` on, two chunks ahead fetched. */
+static void few_scales(const Stream *s, size_t at, size_t k, float *scale, float *min)
+{
+    const size_t n = k - at < CHUNK ? k - at : CHUNK, bytes = n / s->unit * s->unit_bytes;
+    const uint8_t *unit = s->scales + at / s->unit * s->unit_bytes;
+    const uint8_t *next = beyond(s, unit + 2 * bytes, true);
+    for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)next + i, _MM_HINT_T0);
+    panel_scales_avx512(s->type, unit, n, scale, min);
+}
+
+/* The sums of m rows, 8 or 4 at a time; the last ones reach back over rows that were added before,
+ * to a result of their own. */
+INLINE_512 void add_few(size_t group, bool centred, Scales s, const PanelAct *act, size_t m,
+                        const Sums sums, Result out)
+{
+    for (size_t row = 0, part = 0; row < m; part += HALF) {
+        const bool eight = m - row > HALF / 2 && m >= HALF;
+        const size_t n = eight ? HALF : HALF / 2, first = row + n <= m ? row : m - n;
+        const int32_t *from = sums[0][0][first];
+        s.act = act->scale + first * act->g_stride;
+        s.sum = centred ? NULL : act->sum32 + first * act->g_stride;
+        if (!centred)
+            (eight ? add_eight_min : add_four_min)(&s, from, out[part]);
+        else if (group == ACT_GROUP)
+            (eight ? add_eight_32 : add_four_32)(&s, from, out[part]);
+        else
+            (eight ? add_eight_16 : add_four_16)(&s, from, out[part]);
+        s.next += s.n * 256;
+        row += n;
+    }
+}
+
+/* LEAST_FEW to ROWS rows. */
+INLINE_512 void run_few(size_t group, bool centred, const Panel *p, const Stream *s, size_t k,
+                        const PanelAct *act, size_t m, Result out)
+{
+    const size_t block = FEW_GROUPS * group;
+    _Alignas(64) Sums sums;
+    _Alignas(64) uint8_t work[FEW_GROUPS * ACT_GROUP * PANEL_ROWS];
+    _Alignas(64) float scale[CHUNK / 16 * PANEL_ROWS], min[CHUNK / 16 * PANEL_ROWS];
+    const uint8_t *src = s->codes;
+    for (size_t at = 0; at < k; at += block) {
+        const size_t n = (k - at < block ? k - at : block) / ACT_GROUP, in = at % CHUNK / group;
+        const size_t bytes = panel_codes_bytes(p->code, n * ACT_GROUP);
+        const PanelAct a = panel_act_at(*act, 0, at / ACT_GROUP);
+        unpack(p, src, n, work);
+        src += bytes;
+        /* The block after the next is fetched by add_few; here what it leaves. */
+        const uint8_t *next = beyond(s, src + bytes, false);
+        for (size_t i = n * (m == HALF ? 256 : 512); i < bytes; i += 64)
+            _mm_prefetch((const char *)next + i, _MM_HINT_T1);
+        multiply(group, centred, work, n * (ACT_GROUP / group), a.q, a.q_stride, sums);
+        if (at % CHUNK == 0) few_scales(s, at, k, scale, min);
+        const Scales by = {.scale = scale + in * PANEL_ROWS,
+                           .min = centred ? NULL : min + in * PANEL_ROWS,
+                           .stride = act->g_stride * sizeof(float),
+                           .next = (const char *)next,
+                           .q_stride = 8 * group,
+                           .n = n};
+        add_few(group, centred, by, &a, m, sums, out);
+    }
+}
+
+static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
+                      float *out, size_t out_stride)
+{
+    const PanelType *t = panel_type(type);
+    PanelLayout l;
+    if (!t || !panel_layout(type, k, &l)) return;
+    if (m < (l.group == ACT_GROUP ? LEAST_FEW : LEAST_FEW_16) || m > ROWS ||
+        (l.group != ACT_GROUP && !l.centred)) {
+        panel_any_avx512vnni(type, panel, k, act, m, out, out_stride);
+        return;
+    }
+    const uint8_t *codes = panel;
+    const Panel p = {.code = l.code,
+                     .group = l.group,
+                     .offset = l.offset,
+                     .centred = l.centred,
+                     .table = lowered(l.table, l.centred, l.offset)};
+    const Stream s = {type,  (size_t)t->unit,       panel_unit_bytes(t->scales, panel_groups(t)),
+                      codes, codes + l.codes_bytes, codes + l.bytes};
+    _Alignas(64) Result result = {0};
+    set_tiles(m, l.group);
+    if (!l.centred)
+        run_few(ACT_GROUP, false, &p, &s, k, act, m, result);
+    else if (l.group == ACT_GROUP)
+        run_few(ACT_GROUP, true, &p, &s, k, act, m, result);
+    else
+        run_few(ACT_GROUP / 2, true, &p, &s, k, act, m, result);
+    _tile_release();
+    for (size_t row = 0, part = 0; row < m; part += HALF) {
+        const size_t n = m - row > HALF / 2 && m >= HALF ? HALF : HALF / 2;
+        const size_t first = row + n <= m ? row : m - n;
+        for (size_t r = 0; r < n; r++) {
+            float *to = out + (first + r) * out_stride;
+            _mm512_storeu_ps(to, _mm512_load_ps(result[part + r]));
+            _mm512_storeu_ps(to + 16, _mm512_load_ps(result[part + r] + 16));
+        }
+        row += n;
+    }
+}
+
 void kernels_amxint8_quant(Kernels *table)
 {
     table->panel_matmul = panel_matmul;
+    table->panel_few = panel_few;
 }

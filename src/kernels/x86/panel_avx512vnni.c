@@ -320,6 +320,14 @@ static void run_block(const uint8_t *work, const Panel *p, const PanelAct *act, 
     }
 }
 
+static void put_rows(const float *sums, size_t m, float *out, size_t out_stride)
+{
+    for (size_t i = 0; i < m; i++) {
+        _mm512_storeu_ps(out + i * out_stride, _mm512_load_ps(sums + i * PANEL_ROWS));
+        _mm512_storeu_ps(out + i * out_stride + 16, _mm512_load_ps(sums + i * PANEL_ROWS + 16));
+    }
+}
+
 /* At most SLICE rows. Their sums lie side by side until they are done: rows of `out` may be pages
  * apart, and eight of them at a distance of a power of two fill a set of L1. */
 static void run_slice(const Panel *p, const uint8_t *src, size_t k, const PanelAct *act, size_t m,
@@ -336,9 +344,51 @@ static void run_slice(const Panel *p, const uint8_t *src, size_t k, const PanelA
         src = next;
         run_block(work, p, &a, n / 32, m, sums, src, bytes);
     }
-    for (size_t i = 0; i < m; i++) {
-        _mm512_storeu_ps(out + i * out_stride, _mm512_load_ps(sums + i * PANEL_ROWS));
-        _mm512_storeu_ps(out + i * out_stride + 16, _mm512_load_ps(sums + i * PANEL_ROWS + 16));
+    put_rows(sums, m, out, out_stride);
+}
+
+/* The same straight from a panel: scales are decoded a block at a time, and what is fetched at the
+ * end is the next panel. */
+static void run_panel(const PanelType *t, const PanelLayout *l, const uint8_t *codes, size_t k,
+                      const PanelAct *act, size_t m, float *out, size_t out_stride)
+{
+    _Alignas(64) uint8_t work[BLOCK_K / 16 * (512 + CONSTANTS)];
+    _Alignas(64) float sums[SLICE * PANEL_ROWS];
+    _Alignas(64) float scale[BLOCK_K / 16 * PANEL_ROWS], min[BLOCK_K / 16 * PANEL_ROWS];
+    const Panel p = {
+        l->code, l->group, l->offset, table_entries(l->table), scale, l->centred ? NULL : min};
+    const uint8_t *src = codes, *scales = codes + l->codes_bytes, *unit = scales;
+    memset(sums, 0, m * PANEL_ROWS * sizeof *sums);
+    for (size_t at = 0; at < k; at += BLOCK_K) {
+        const size_t n = k - at < BLOCK_K ? k - at : BLOCK_K;
+        panel_scales_avx512(t->type, unit, n, scale, min);
+        unit += n / (size_t)t->unit * panel_unit_bytes(t->scales, panel_groups(t));
+        for (const uint8_t *i = unit; i < unit + 640; i += 64) /* about a block of them */
+            _mm_prefetch((const char *)(i < codes + l->bytes ? i : i + l->codes_bytes),
+                         _MM_HINT_T0);
+        const uint8_t *next = unpack(&p, src, 0, n / (size_t)l->group, work);
+        const size_t bytes = (size_t)(next - src);
+        const PanelAct a = panel_act_at(*act, 0, at / ACT_GROUP);
+        src = next;
+        run_block(work, &p, &a, n / 32, m, sums, src < scales ? src : codes + l->bytes, bytes);
+    }
+    put_rows(sums, m, out, out_stride);
+}
+
+void panel_any_avx512vnni(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
+                          float *out, size_t out_stride)
+{
+    const PanelType *t = panel_type(type);
+    PanelLayout layout;
+    if (m <= PANEL_FOUR) {
+        panel_few_avx512vnni(type, panel, k, act, m, out, out_stride);
+        return;
+    }
+    if (!t || !panel_layout(type, k, &layout)) return;
+    for (size_t row = 0, n; row < m; row += n) {
+        n = m - row < SLICE ? m - row : SLICE;
+        const PanelAct a = panel_act_at(*act, row, 0);
+        run_panel(t, &layout, panel, k, &a, n, out + row * out_stride, out_stride);
     }
 }
 
@@ -346,7 +396,7 @@ void panel_matmul_avx512vnni(PanelCode code, int group, const void *codes, const
                              const float *min, int offset, const uint8_t *table, size_t k,
                              const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
-    if (m <= PANEL_FEW) {
+    if (m <= PANEL_FOUR) {
         panel_few_decoded_avx512vnni(code, group, codes, scale, min, offset, table, k, act, m, out,
                                      out_stride);
         return;
@@ -364,5 +414,5 @@ void kernels_avx512vnni_quant(Kernels *table)
     table->quantize_act = quantize_act_avx512;
     table->panel_scales = panel_scales_avx512;
     table->panel_matmul = panel_matmul_avx512vnni;
-    table->panel_few = panel_few_avx512vnni;
+    table->panel_few = panel_any_avx512vnni;
 }

@@ -10,10 +10,14 @@
 void quantize_act_avx512(const float *x, size_t k, int8_t *q, float *scale, float *sum32,
                          float *sum16, int16_t *q_sum16);
 void panel_scales_avx512(uint32_t type, const void *scales, size_t k, float *scale, float *min);
-/* panel_matmul and panel_few for m <= PANEL_FEW (panel_few takes any m). */
+/* panel_matmul and panel_few for up to four rows. */
+enum { PANEL_FOUR = 4 };
 void panel_few_decoded_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
                                   const float *min, int offset, const uint8_t *table, size_t k,
                                   const PanelAct *act, size_t m, float *out, size_t out_stride);
+/* panel_few for any m. */
+void panel_any_avx512vnni(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
+                          float *out, size_t out_stride);
 void panel_matmul_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
                              const float *min, int offset, const uint8_t *table, size_t k,
                              const PanelAct *act, size_t m, float *out, size_t out_stride);

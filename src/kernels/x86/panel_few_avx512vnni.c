@@ -300,7 +300,7 @@ INLINE void few(PanelCode code, int group, int kind, size_t unit, __m512i table,
 #undef COLUMN
 }
 
-/* ---- instances: m is 1 to 4 ---- */
+/* ---- instances: m is 0 to 4 ---- */
 
 #define INSTANCE(name, code, group, kind, unit)                                                    \
     static void name(__m512i table, const uint8_t *src, const Source *s, size_t k,                 \
@@ -313,6 +313,7 @@ INLINE void few(PanelCode code, int group, int kind, size_t unit, __m512i table,
             return;                                                                                \
         }                                                                                          \
         switch (m) {                                                                               \
+        case 0: break;                                                                             \
         case 1:                                                                                    \
             few(code, group, kind, unit, table, src, *s, k, scales_bytes, act, 1, out,             \
                 out_stride);                                                                       \
@@ -419,15 +420,8 @@ void panel_few_avx512vnni(uint32_t type, const void *panel, size_t k, const Pane
     if (!t || !panel_layout(type, k, &layout)) return;
     const uint8_t *codes = panel;
     Source s = {.unit = codes + layout.codes_bytes, .offset = t->offset, .factor = t->factor};
-    Few *fn = few_of(t);
-    PanelAct a = *act;
-    for (size_t n; m; m -= n) {
-        n = m < PANEL_FEW ? m : PANEL_FEW;
-        fn(table_entries(layout.table), codes, &s, k, layout.bytes - layout.codes_bytes, &a, n, out,
-           out_stride);
-        a = panel_act_at(a, n, 0);
-        out += n * out_stride;
-    }
+    few_of(t)(table_entries(layout.table), codes, &s, k, layout.bytes - layout.codes_bytes, act, m,
+              out, out_stride);
 }
 
 /* ---- panel_scales ---- */
