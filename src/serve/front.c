@@ -19,7 +19,7 @@
 #include "base/watch.h"
 #include "serve/front_parts.h"
 
-enum { TAG_CONTROL = 1, TAG_HTTP = 16, TAG_SLOT = 64, EVENTS = 256, SWEEP_MS = 250 };
+enum { EVENTS = 256, SWEEP_MS = 250 };
 enum { EXIT_NO_LISTENING = 2, EXIT_BROKEN = 3 };
 
 /* ---- listening ---- */
@@ -167,6 +167,8 @@ static void hear_events(Front *f, const WatchEvent *events, int n)
         } else if (tag >= TAG_SLOT && tag < TAG_SLOT + SERVE_SLOTS) {
             os_bell_clear(f->slot[tag - TAG_SLOT].memory->to_front[0]);
             slots_pump(&f->slot[tag - TAG_SLOT]);
+        } else if (tag >= TAG_HELD && tag < TAG_HELD + MOST_HELD) {
+            held_event(f, (int)(tag - TAG_HELD));
         } else if (tag > UINT32_MAX) {
             Request *r = request_find(f, tag);
             if (r && events[i].gone) request_gone(r);
@@ -192,31 +194,33 @@ static void drain(Front *f, double now)
     control_send(&f->control, CONTROL_DRAINED, "", 0, NULL, 0);
 }
 
-static int loop(Front *f)
+void front_turn(Front *f, int most_ms)
 {
     WatchEvent events[EVENTS];
-    while (!f->drained) {
-        const int ms = time_to_sleep(f);
-        hear_events(f, events, watch_wait(f->watch, events, EVENTS, ms));
-        f->more = false;
-        hear_supervisor(f);
-        slots_receive(f);
-        for (int i = 0; i < f->n_listeners; i++) MHD_run(f->daemon[i]);
-        const double now = os_seconds();
-        if (now - f->swept >= SWEEP_MS / 1000.0) {
-            f->swept = now;
-            http_sweep(f, now);
-        }
-        drain(f, now);
+    const int ms = time_to_sleep(f);
+    hear_events(f, events, watch_wait(f->watch, events, EVENTS, ms < most_ms ? ms : most_ms));
+    f->more = false;
+    f->turn++;
+    f->refused_as = 0;
+    hear_supervisor(f);
+    slots_receive(f);
+    for (int i = 0; i < f->n_listeners; i++) MHD_run(f->daemon[i]);
+    const double now = os_seconds();
+    if (now - f->swept >= SWEEP_MS / 1000.0) {
+        f->swept = now;
+        http_sweep(f, now);
     }
-    return 0;
+    drain(f, now);
 }
 
 /* ---- start ---- */
 
-static bt_status open_parts(Front *f, bt_error *err)
+bt_status front_open(Front *f, const FrontOptions *o, bt_error *err)
 {
-    const FrontOptions *o = f->o;
+    memset(f, 0, sizeof *f);
+    f->o = o;
+    if (ring_join(&f->control, o->control, RING_FRONT, true, err)) return BT_E_FORMAT;
+    more_descriptors(o->most_connections ? o->most_connections : 16384);
     f->model = mem_zalloc(CONTROL_MODELS, sizeof *f->model);
     f->table = mem_zalloc(MOST_REQUESTS, sizeof *f->table);
     f->use = mem_zalloc(o->n_keys + 1, sizeof *f->use);
@@ -248,11 +252,8 @@ int front_main(const FrontOptions *options)
     static Front front; /* large; the process has one */
     Front *f = &front;
     bt_error err = {0};
-    memset(f, 0, sizeof *f);
-    f->o = options;
-    if (ring_join(&f->control, options->control, RING_FRONT, true, &err)) return EXIT_BROKEN;
-    more_descriptors(options->most_connections ? options->most_connections : 16384);
-    bt_status status = open_parts(f, &err);
+    bt_status status = front_open(f, options, &err);
+    if (status == BT_E_FORMAT) return EXIT_BROKEN; /* there is nobody to tell */
     if (!status) status = give_up_rights(f, &err);
     if (status) {
         ring_send_wait(&f->control, CONTROL_REFUSED, 0, &(RingPart){err.text, strlen(err.text)}, 1,
@@ -261,5 +262,6 @@ int front_main(const FrontOptions *options)
     }
     hear_supervisor(f); /* the catalogue, before the first client */
     ring_send_wait(&f->control, CONTROL_LISTENING, 0, &(RingPart){f->url, strlen(f->url)}, 1, 1000);
-    return loop(f);
+    while (!f->drained) front_turn(f, SWEEP_MS);
+    return 0;
 }

@@ -83,6 +83,7 @@ static void on_client(void *user, struct MHD_Connection *mhd, void **context,
         make_room(f);
         owes_headers(f, c, or_usual(f->o->header_seconds, 10));
     } else if (c) {
+        bad_closed(f, c);
         owes_nothing(f, c);
         f->n_clients--;
         mem_free(c);
@@ -140,8 +141,8 @@ static Request *request_open(Front *f, struct MHD_Connection *mhd, const char *u
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    if (!info || !info->socket_context || strlen(method) >= sizeof((Request *)0)->method)
-        return NULL;
+    if (!info || !info->socket_context) return NULL;
+    if (strlen(method) >= sizeof((Request *)0)->method) method = "?"; /* none that we know */
     Request *r = mem_zalloc(1, sizeof *r);
     if (!r) return NULL;
     r->front = f;
@@ -271,7 +272,7 @@ static void refuse_route(Request *r)
 }
 
 /* True: the body is worth reading (if only to be dropped). False: the answer goes out now. */
-static bool look_at(Request *r)
+static bool look_at(Request *r, const char *url)
 {
     Front *f = r->front;
     const char *length = header(r, "content-length"), *coding = header(r, "content-encoding");
@@ -280,6 +281,10 @@ static bool look_at(Request *r)
     keep_headers(r);
     unsigned long long size = 0;
     if (length && sscanf(length, "%llu", &size) != 1) size = 0;
+    if (bad_head(r, strlen(url))) { /* where its body ends is not known */
+        r->refused = r->client->cut = true;
+        return false;
+    }
     if (!may(r)) {
         r->refused = true;
     } else if (strcmp(r->method, "OPTIONS") == 0) {
@@ -306,7 +311,8 @@ static bool look_at(Request *r)
         r->refused = true;
     }
     /* A client that sends a small body reads the answer after it; a large one is not waited for. */
-    return !r->refused || size <= 64 << 10;
+    r->client->cut = r->refused && size > 64 << 10;
+    return !r->client->cut;
 }
 
 /* ---- the body ---- */
@@ -359,7 +365,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *mhd, const 
     if (!r) {
         r = *context = request_open(f, mhd, url, method);
         if (!r) return MHD_NO;
-        return look_at(r) ? MHD_YES : say_queue(r);
+        return look_at(r, url) ? MHD_YES : say_queue(r);
     }
     if (r->gone || r->queued) return r->gone ? MHD_NO : MHD_YES;
     if (*size) {
@@ -396,11 +402,13 @@ static void on_done(void *user, struct MHD_Connection *mhd, void **context,
 {
     Front *f = user;
     Request *r = *context;
-    (void)mhd;
+    const bool good = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     *context = NULL;
+    if (info && info->socket_context) bad_done(info->socket_context, mhd, r, good, f->turn);
     if (!r) return;
-    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && r->phase != PHASE_OVER && !r->gone)
-        f->count.vanished++;
+    if (!good && r->phase != PHASE_OVER && !r->gone) f->count.vanished++;
     watch_remove(f->watch, r->client->fd);
     owes_headers(f, r->client, or_usual(f->o->idle_seconds, 120));
     request_close(r);
@@ -410,9 +418,11 @@ static void on_done(void *user, struct MHD_Connection *mhd, void **context,
 
 void http_sweep(Front *f, double now)
 {
+    held_sweep(f, now);
     for (Client *c = f->oldest, *next; c; c = next) {
         next = c->next;
         if (now < c->deadline) continue;
+        bad_late(f, c);
         drop(c);
         owes_nothing(f, c);
         f->count.dropped_silent++;
@@ -426,6 +436,7 @@ void http_sweep(Front *f, double now)
             f->count.slow++;
             r->gone = true;
             slots_forget(r);
+            if (!r->queued) bad_late(f, r->client);
             drop(r->client);
             request_wake(r);
         } else if (r->phase == PHASE_MODEL && now > r->began + load_s) {
@@ -437,14 +448,6 @@ void http_sweep(Front *f, double now)
 
 /* ---- start ---- */
 
-/* libmicrohttpd's own complaints name clients and their bytes: they go nowhere. */
-static void no_log(void *user, const char *format, va_list args)
-{
-    (void)user;
-    (void)format;
-    (void)args;
-}
-
 static bool loopback(const char *host)
 {
     return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
@@ -455,7 +458,8 @@ bt_status http_open(Front *f, bt_error *err)
 {
     const FrontOptions *o = f->o;
     const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
-                           (o->tls_cert ? MHD_USE_TLS : 0u);
+                           /* TURBO: it leaves closing a connection's sending half to us */
+                           (o->tls_cert ? MHD_USE_TLS : MHD_USE_TURBO);
     const unsigned most = o->most_connections ? (unsigned)o->most_connections : 16384;
     const unsigned each = loopback(o->host)     ? 0
                           : o->most_per_address ? (unsigned)o->most_per_address
@@ -468,9 +472,10 @@ bt_status http_open(Front *f, bt_error *err)
     if (!o->tls_cert) tls[0] = tls[2];
     for (int i = 0; i < f->n_listeners; i++) {
         f->daemon[i] = MHD_start_daemon(
-            flags, (uint16_t)f->port, NULL, NULL, on_request, f, MHD_OPTION_EXTERNAL_LOGGER, no_log,
-            NULL, MHD_OPTION_LISTEN_SOCKET, f->listener[i], MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_PER_IP_CONNECTION_LIMIT, each,
+            flags, (uint16_t)f->port, NULL, NULL, on_request, f, MHD_OPTION_EXTERNAL_LOGGER,
+            bad_log, f, MHD_OPTION_URI_LOG_CALLBACK, bad_begins, f, MHD_OPTION_LISTEN_SOCKET,
+            f->listener[i], MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_BYTES,
+            MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_PER_IP_CONNECTION_LIMIT, each,
             MHD_OPTION_NOTIFY_COMPLETED, on_done, f, MHD_OPTION_NOTIFY_CONNECTION, on_client, f,
             MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
         if (!f->daemon[i])

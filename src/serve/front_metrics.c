@@ -98,6 +98,7 @@ void metrics_write(Front *f, Buf *out)
         (double)c->slow);
     one(out, "clients_silent_total", "counter", "Connections dropped without a request.",
         (double)c->dropped_silent);
+    one(out, "malformed_total", "counter", "Requests that were no HTTP.", (double)c->malformed);
     one(out, "refused_host_total", "counter", "Refused: Host.", (double)c->refused_host);
     one(out, "refused_origin_total", "counter", "Refused: Origin.", (double)c->refused_origin);
     one(out, "refused_key_total", "counter", "Refused: API key.", (double)c->refused_key);

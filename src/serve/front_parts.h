@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <microhttpd.h>
+#include <stdarg.h>
 
 #include "base/buf.h"
 #include "serve/front.h"
@@ -15,6 +16,9 @@
 #define MOST_WHOLE      ((size_t)128 << 20) /* bytes of an answer that is no stream */
 #define WHOLE_AT_ONCE   ((size_t)1 << 20)   /* larger ones are sent as they come */
 
+/* Tags of watch; those of requests are larger than any 32 bits hold. */
+enum { TAG_CONTROL = 1, TAG_HTTP = 16, TAG_SLOT = 64, TAG_HELD = 1024, MOST_HELD = 256 };
+
 typedef struct Front Front;
 typedef struct Request Request;
 
@@ -24,7 +28,19 @@ typedef struct Client {
     int fd;
     bool owes;
     double deadline; /* for the headers of its next request */
+    /* Of the request that it sends (front_bad.c). */
+    char path[40];  /* its beginning, as far as it came */
+    bool told, cut; /* it was answered already; before its body was there */
+    int refused_as; /* the status with which libmicrohttpd, or we, gave it up */
+    Buf last;       /* what to say to it then; else the usual for the status */
+    uint64_t done;  /* the turn in which its last one was over */
 } Client;
+
+typedef struct Held { /* a socket whose client may still read our last words */
+    int fd;
+    double until;
+    size_t thrown;
+} Held;
 
 typedef enum Phase {
     PHASE_BODY,   /* its body comes */
@@ -115,7 +131,7 @@ typedef struct KeyUse {
 typedef struct Counters {
     uint64_t requests, by_class[6], refused_host, refused_origin, refused_key, slow, vanished;
     uint64_t prompt, cached, completion, queued_us, prefill_us, decode_us;
-    uint64_t connections, dropped_silent, worker_deaths;
+    uint64_t connections, dropped_silent, worker_deaths, malformed;
 } Counters;
 
 struct Front {
@@ -142,7 +158,15 @@ struct Front {
     bool draining, drained;
     double drain_until, started, swept;
     bool more; /* something is left to do at once */
+    uint64_t turn;
+    int refused_as; /* in this turn, by libmicrohttpd */
+    Held held[MOST_HELD];
+    int n_held;
 };
+
+/* front.c */
+bt_status front_open(Front *f, const FrontOptions *o, bt_error *err); /* zeroes *f first */
+void front_turn(Front *f, int most_ms); /* waits so long at most, and does what is to be done */
 
 /* front_http.c: connections and requests */
 bt_status http_open(Front *f, bt_error *err);
@@ -150,6 +174,17 @@ void http_sweep(Front *f, double now);
 void request_wake(Request *r);
 void request_gone(Request *r);
 Request *request_find(Front *f, uint64_t id);
+
+/* front_bad.c: what is no HTTP, and last words */
+void bad_log(void *user, const char *format, va_list args);
+void *bad_begins(void *user, const char *uri, struct MHD_Connection *mhd);
+void bad_late(Front *f, Client *c);
+void bad_done(Client *c, struct MHD_Connection *mhd, Request *r, bool good, uint64_t turn);
+void bad_closed(Front *f, Client *c);
+/* True: the head is refused; answered. */
+bool bad_head(Request *r, size_t path_size);
+void held_event(Front *f, int i);
+void held_sweep(Front *f, double now);
 
 /* front_say.c: what a client is told */
 enum MHD_Result say_queue(Request *r);

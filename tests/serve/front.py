@@ -204,14 +204,120 @@ def bodies():
             text += read_until(c, b"echo")
         same(text.count(b" 200 OK"), 2)
         c.close()
-        # What is no HTTP is cut off: libmicrohttpd's own pages need a call that the front gave up.
-        for bad in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100 + b"\r\n\r\n",
-                    b"GET /" + b"x" * 30000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
-                    b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 30000 + b"\r\n\r\n",
-                    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-                    b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"):
-            true(b" 200 " not in read_all(s.raw(bad)), bad[:20])
         same(s.ask("GET", "/health")[0], 200)
+
+
+OPENAI, ANTHROPIC, OLLAMA = "/v1/chat/completions", "/v1/messages", "/api/chat"
+
+
+def no_http():
+    """(status, path whose API shapes the error, bytes): one that reads strictly and says so."""
+    host = "Host: localhost\r\n"
+    yield 400, None, "nonsense\r\n\r\n"
+    yield 400, None, "GET /\r\n\r\n"
+    yield 400, None, "GET / HTTP/x.1\r\n\r\n"
+    yield 400, None, "GET /a b HTTP/1.1\r\n%s\r\n" % host
+    yield 505, None, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    yield 505, None, "GET / HTTP/0.9\r\n\r\n"
+    yield 414, None, "GET /%s HTTP/1.1\r\n%s\r\n" % ("x" * 30000, host)
+    yield 414, OPENAI, "GET /v1/%s HTTP/1.1\r\n%s\r\n" % ("x" * 3000, host)
+    yield 405, OPENAI, "PROPFIND %s HTTP/1.1\r\nConnection: close\r\n%s\r\n" % (OPENAI, host)
+    for path in OPENAI, ANTHROPIC, OLLAMA:
+        def post(headers, body="", path=path, host=host):
+            return "POST %s HTTP/1.1\r\n%s%s\r\n%s" % (path, host, headers, body)
+
+        yield 400, path, post("", host="")
+        yield 400, path, post("a b\r\n")
+        yield 400, path, post("A b: c\r\n")
+        yield 400, path, post("Content-Length : 5\r\n", "hello")
+        yield 400, path, post("X: a\x01b\r\n")
+        yield 400, path, post(host)
+        yield 431, path, post("X: %s\r\n" % ("y" * 30000))
+        yield 431, path, post("X: y\r\n" * 3000)
+        for length in "x", "-1", "5x", "5, 5", "+5", "", "0x5":
+            yield 400, path, post("Content-Length: %s\r\n" % length, "hello")
+        yield 413, path, post("Content-Length: %d\r\n" % 10**30)
+        yield 413, path, post("Content-Length: 99999999999\r\n", "{")
+        yield 400, path, post("Content-Length: 5\r\nContent-Length: 5\r\n", "hello")
+        chunked = "Transfer-Encoding: chunked\r\n"
+        yield 400, path, post("Content-Length: 5\r\n" + chunked, "0\r\n\r\n")
+        yield 501, path, post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n")
+        yield 501, path, post(chunked + chunked, "0\r\n\r\n")
+        yield 400, path, post(chunked, "zz\r\n")
+        yield 400, path, post(chunked, "-1\r\n")
+        yield 400, path, post(chunked, "2\r\nhello\r\n0\r\n\r\n")
+        yield 400, path, post(chunked, "4\r\n{  }\r\n;\r\n")
+        yield 413, path, post(chunked, "f" * 30 + "\r\n")
+
+
+def shape_of(body):
+    error = json.loads(body)
+    if error.get("type") == "error":
+        return ANTHROPIC
+    return OLLAMA if isinstance(error["error"], str) else OPENAI
+
+
+def answer_of(c):
+    """Status and body of the one answer that is there before the end."""
+    data = read_all(c)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.I)
+    true(data.startswith(b"HTTP/1.1 ") and length and len(body) == int(length[1]), data[:300])
+    return int(data[9:12]), body
+
+
+def malformed():
+    with Server() as s:
+        s.chat()
+        slowest = 0
+        for status, path, text in no_http():
+            begin = time.time()
+            c = s.raw(text.encode("latin-1"))
+            got, body = answer_of(c)
+            slowest = max(slowest, time.time() - begin)
+            c.close()
+            true(got == status, "%d and not %d for %r" % (got, status, text[:150]))
+            true(path is None or shape_of(body) == path, (text[:80], body))
+        true(slowest < PATIENCE / 10, slowest)
+        # A good request first, the bad one behind it, in one piece and in two.
+        good = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        c = s.raw(good + b"POST /v1/messages HTTP/1.1\r\n\r\n")
+        same(re.findall(rb"HTTP/1.1 (\d+)", read_all(c)), [b"200", b"400"])
+        c = s.raw(good)
+        read_until(c, b"}")
+        c.sendall(b"bad\r\n\r\n")
+        true(b" 400 " in read_all(c))
+        # In two pieces, and by a client that sends no more but listens.
+        text = b"POST /v1/messages HTTP/1.1\r\nContent-Length: x\r\nHost: a\r\n\r\n"
+        c = s.raw(text[:40])
+        time.sleep(0.05)
+        c.sendall(text[40:])
+        c.shutdown(socket.SHUT_WR)
+        same(answer_of(c)[0], 400)
+        # Its answer is not lost to one that goes on sending for a while.
+        c = s.raw(b"POST /api/chat HTTP/1.1\r\nHost: x.localhost\r\nContent-Length: 99999999\r\n\r\n")
+        for _ in range(200):
+            c.sendall(b"x" * 10000)
+        same(answer_of(c)[0], 413)
+        # Empty lines before a request are nobody's harm; lines without end are.
+        c = s.raw(b"\r\n\r\n" + good)
+        true(b" 200 " in read_until(c, b"}"))
+        c.close()
+        same(s.ask("GET", "/health")[0], 200)
+        true(s.metric("bantam_malformed_total") > 60)
+        s.eventually(lambda: s.metric("bantam_connections") == 1)
+        front = s.state()["front_pid"]
+        before = len(os.listdir(f"/proc/{front}/fd"))
+        for _ in range(300):
+            c = s.raw(b"x\r\n" + b"y" * 5000)
+            c.close()
+        s.eventually(lambda: len(os.listdir(f"/proc/{front}/fd")) <= before)
+    with Server("--header", "0.4", "--body", "0.4") as s:  # too late is said too
+        for text in (b"POST /v1/messages HTTP/1.1\r\nHost: [::1]\r\n",
+                     b"POST /v1/messages HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 9\r\n\r\n{"):
+            status, body = answer_of(s.raw(text))
+            same((status, shape_of(body)), (408, ANTHROPIC))
+        same(read_all(s.raw(b"")), b"")
 
 
 def whose_pages_and_names():
@@ -592,7 +698,7 @@ def port_taken():
         true("Address already in use" in process.stderr, process.stderr)
 
 
-CASES = [answers_and_refusals, bodies, whose_pages_and_names, keys_and_their_limits,
+CASES = [answers_and_refusals, bodies, malformed, whose_pages_and_names, keys_and_their_limits,
          clients_that_go, slow_clients, vanished_leave_nothing, many_silent,
          streams_side_by_side, worker_dies, front_dies, ends_politely, ends_at_once,
          parent_vanishes, idle_models_go, asked_while_it_goes, more_models_than_seats,
