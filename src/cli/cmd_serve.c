@@ -84,31 +84,47 @@ static int add_named(Serve *s)
     return CLI_GOOD;
 }
 
-/* What `bantam list` shows, behind those that were named. */
-static int add_found(Serve *s)
+static void add_one(Catalogue *c, const char *name, const char *path, uint64_t size, int64_t mtime)
+{
+    const int at = catalogue_find(c, name) >= 0 ? -1 : catalogue_add(c, name, path);
+    if (at < 0) return;
+    c->models[at].found = true;
+    c->models[at].size = size;
+    c->models[at].modified = mtime;
+    char *stem = strchr(name, '/') ? name_of(path) : NULL;
+    if (stem && catalogue_find(c, stem) < 0) catalogue_alias(&c->models[at], stem);
+    mem_free(stem);
+}
+
+/* What `bantam list` shows, behind what is in `c` already. *all: no cap hid any. */
+static bt_status find_all(Catalogue *c, bool *all, bt_error *err)
 {
     FindPlaces places = places_here();
     FoundModels found = {0};
-    bt_error err = {0};
-    if (find_models(&places, &found, &err) != BT_OK) {
-        find_close(&found);
-        return cli_fail("%s", err.text);
-    }
-    for (size_t i = 0; i < found.count; i++) {
+    bt_status status = find_models(&places, &found, err);
+    for (size_t i = 0; i < found.count && !status; i++) {
         const FoundModel *m = &found.list[i];
-        if (!m->complete || catalogue_find(&s->catalogue, m->name) >= 0) continue;
-        const int at = catalogue_add(&s->catalogue, m->name, m->path);
-        if (at < 0) break;
-        s->catalogue.models[at].size = m->bytes;
-        s->catalogue.models[at].modified = m->mtime;
-        char *stem = strchr(m->name, '/') ? name_of(m->path) : NULL;
-        if (stem && catalogue_find(&s->catalogue, stem) < 0)
-            catalogue_alias(&s->catalogue.models[at], stem);
-        mem_free(stem);
+        if (m->complete) add_one(c, m->name, m->path, m->bytes, m->mtime);
     }
+    *all = !found.more;
     find_close(&found);
-    if (hatchling_here() && catalogue_find(&s->catalogue, HATCHLING_NAME) < 0)
-        catalogue_add(&s->catalogue, HATCHLING_NAME, HATCHLING_PATH);
+    if (hatchling_here()) add_one(c, HATCHLING_NAME, HATCHLING_PATH, hatchling_bytes(), 0);
+    return status;
+}
+
+/* Later, when a name is not known: what came, and what is gone. */
+static bool find_now(void *user, Catalogue *now)
+{
+    bool all;
+    (void)user;
+    return find_all(now, &all, NULL) == BT_OK && all;
+}
+
+static int add_found(Serve *s)
+{
+    bt_error err = {0};
+    bool all;
+    if (find_all(&s->catalogue, &all, &err) != BT_OK) return cli_fail("%s", err.text);
     for (size_t i = 0; i < s->catalogue.n; i++) measure(&s->catalogue.models[i]);
     if (s->catalogue.n == 0)
         return cli_fail("there is no model to serve; give a GGUF file with -m");
@@ -301,6 +317,7 @@ static int serve(Serve *s)
                                  .user = s,
                                  .worker = run_worker,
                                  .describe = run_describe,
+                                 .find = find_now,
                                  .listening = listening};
     options.front.host = opts_text(o, OPT_HOST);
     options.front.port = port->text ? (int)port->number : PORT;

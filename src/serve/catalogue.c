@@ -49,21 +49,69 @@ int catalogue_find(const Catalogue *c, const char *name)
     return -1;
 }
 
+/* The texts among a model's settings: all that copies or frees them goes by this list. What is no
+ * text, list or name is copied with the struct. */
+static char **setting(ServeModel *m, size_t i)
+{
+    char **all[] = {&m->system, &m->template_name, &m->jinja};
+    return i < sizeof all / sizeof *all ? all[i] : NULL;
+}
+
+static void drop_settings(ServeModel *m)
+{
+    for (size_t i = 0; setting(m, i); i++) mem_free(*setting(m, i));
+    for (size_t k = 0; k < m->n_adapters; k++) {
+        mem_free(m->adapters[k].name);
+        mem_free(m->adapters[k].path);
+    }
+    mem_free(m->adapters);
+}
+
+static bool copy_text(char **to, const char *from)
+{
+    *to = from ? mem_strdup(from) : NULL;
+    return !from || *to;
+}
+
+bool catalogue_inherit(ServeModel *m, const ServeModel *from)
+{
+    ServeModel copy = *from;
+    bool good = true;
+    memcpy(copy.aliases, m->aliases, sizeof copy.aliases);
+    copy.n_aliases = m->n_aliases;
+    copy.name = m->name;
+    copy.path = m->path;
+    copy.here = m->here;
+    copy.found = copy.made = false;
+    copy.adapters = mem_zalloc(from->n_adapters + 1, sizeof *copy.adapters);
+    for (size_t i = 0; copy.adapters && i < from->n_adapters; i++) {
+        copy.adapters[i] = from->adapters[i];
+        good &= copy_text(&copy.adapters[i].name, from->adapters[i].name);
+        good &= copy_text(&copy.adapters[i].path, from->adapters[i].path);
+    }
+    if (!copy.adapters) copy.n_adapters = 0;
+    for (size_t i = 0; setting(&copy, i); i++) {
+        const char *source = *setting(&copy, i);
+        good &= copy_text(setting(&copy, i), source);
+    }
+    good &= copy.adapters != NULL;
+    if (good) {
+        drop_settings(m);
+        *m = copy;
+    } else {
+        drop_settings(&copy);
+    }
+    return good;
+}
+
 void catalogue_clear(Catalogue *c)
 {
     for (size_t i = 0; i < c->n; i++) {
         ServeModel *m = &c->models[i];
         for (size_t k = 0; k < m->n_aliases; k++) mem_free(m->aliases[k]);
-        for (size_t k = 0; k < m->n_adapters; k++) {
-            mem_free(m->adapters[k].name);
-            mem_free(m->adapters[k].path);
-        }
-        mem_free(m->adapters);
+        drop_settings(m);
         mem_free(m->name);
         mem_free(m->path);
-        mem_free(m->system);
-        mem_free(m->template_name);
-        mem_free(m->jinja);
     }
 }
 

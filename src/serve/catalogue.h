@@ -30,7 +30,8 @@ typedef struct ServeModel {
     bt_think think;
     uint64_t size; /* bytes of its files, 0: not known */
     int64_t modified;
-    bool made; /* by a request (create, copy): such may be deleted */
+    bool made;  /* by a request (create, copy): such may be deleted */
+    bool found; /* on this machine, not named by anyone: such come and go with their file */
     bool here;
 } ServeModel;
 
@@ -41,7 +42,10 @@ typedef struct Catalogue {
 
 /* Appends one; its index, or -1: no memory, or more than CONTROL_MODELS. Texts are copied. */
 int catalogue_add(Catalogue *c, const char *name, const char *path);
-bool catalogue_alias(ServeModel *m, const char *alias);   /* false: no memory, or too many */
+bool catalogue_alias(ServeModel *m, const char *alias); /* false: no memory, or too many */
+/* Gives *m all settings of another model; name, path and aliases stay its own. False: no memory,
+ * and nothing was changed. */
+bool catalogue_inherit(ServeModel *m, const ServeModel *from);
 int catalogue_find(const Catalogue *c, const char *name); /* by name or alias; -1: none */
 void catalogue_clear(Catalogue *c);                       /* what its models hold; the list stays */
 void catalogue_close(Catalogue *c);

@@ -1,12 +1,12 @@
 /* Reading the server's configuration file. See config.h. */
 #include "serve/config.h"
 
-#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "base/sha256.h"
@@ -231,11 +231,6 @@ static bt_status model_to(Reader *r, size_t i, json_t *o)
 }
 
 /* ---- keys ---- */
-
-static int hex_digit(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static bool hex_to(const char *text, unsigned char out[SHA256_BYTES])
 {

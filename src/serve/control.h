@@ -13,6 +13,7 @@
  *     DRAIN        ControlNumber {seconds}: take nothing new, end what runs, then DRAINED
  *     CHECK        try every way out, have each worker try; REPORT for each
  *     ANSWER       ControlNumber {id, HTTP status}, then a sentence: of an ADMIN
+ *     LOOKED       nothing: of a LOOK; what it found was told before
  *   front -> supervisor
  *     LISTENING    text: the URL; again after a restart
  *     REFUSED      text: it cannot listen; it ends
@@ -24,7 +25,8 @@
  *     FAILED       ControlSlot, then the worker's sentence
  *     RELEASED     ControlSlot: the front touches a dead worker's slot no more
  *     IDLE         ControlSlot: asked to unload, nothing runs there
- *     BROKEN       ControlSlot: the worker sent what cannot be
+ *     BROKEN       ControlSlot, then "sent ..." or "did not ...": the worker is to be ended
+ *     LOOK         ControlNumber {0, 0}: have models come, or gone?
  *     ADMIN        ControlNumber {id}, then "key NUL value NUL" ...; key "verb" is first
  *     DRAINED      nothing more runs
  *     REPORT       ControlNumber {slot, or -1: the front}, then lines (wire.h) */
@@ -47,6 +49,7 @@ enum ControlKind {
     CONTROL_DRAIN,
     CONTROL_CHECK,
     CONTROL_ANSWER,
+    CONTROL_LOOKED,
     CONTROL_LISTENING = 64,
     CONTROL_REFUSED,
     CONTROL_LOAD,
@@ -61,6 +64,7 @@ enum ControlKind {
     CONTROL_ADMIN,
     CONTROL_DRAINED,
     CONTROL_REPORT,
+    CONTROL_LOOK,
 };
 
 typedef struct ControlModel {

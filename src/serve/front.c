@@ -207,6 +207,7 @@ void front_turn(Front *f, int most_ms)
     for (int i = 0; i < f->n_listeners; i++) MHD_run(f->daemon[i]);
     const double now = os_seconds();
     if (now - f->swept >= SWEEP_MS / 1000.0) {
+        slots_sweep(f, now - f->swept);
         f->swept = now;
         http_sweep(f, now);
     }

@@ -30,10 +30,14 @@ typedef struct FrontOptions {
     size_t n_origins;
     const char *const *hosts; /* names besides addresses and localhost that Host may hold */
     size_t n_hosts;
-    int most_connections; /* 0: 16384 */
-    int most_per_address; /* 0: 512, of loopback no limit */
-    uint64_t most_bodies; /* bytes of bodies held at once; 0: 512 MiB */
+    int most_connections;  /* 0: 16384 */
+    int most_per_address;  /* 0: 512, of loopback no limit */
+    uint64_t most_bodies;  /* bytes of bodies held at once; 0: 512 MiB */
+    uint64_t most_answers; /* bytes of answers that wait for their clients; 0: 1 GiB */
     double header_seconds, body_seconds, write_seconds, idle_seconds, load_seconds; /* 0: usual */
+    /* A worker that says nothing, or takes no step while requests run, for so long is ended and
+     * started again; 0: 60 and 1800. */
+    double silent_seconds, stalled_seconds;
     bool log_requests; /* a line each: who, what, how long; never what was said */
     uint64_t run;      /* how many fronts there were before */
     RingSlot *control; /* joined here */

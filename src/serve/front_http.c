@@ -119,6 +119,7 @@ static void request_close(Request *r)
     slots_forget(r);
     access_done(r);
     f->bodies -= r->body_counted;
+    f->answers -= r->out_counted;
     f->table[r->id % MOST_REQUESTS] = NULL;
     f->n_requests--;
     if (r->prev)
@@ -317,6 +318,21 @@ static bool look_at(Request *r, const char *url)
 
 /* ---- the body ---- */
 
+static void drop_body(Request *r)
+{
+    buf_close(&r->body);
+    r->front->bodies -= r->body_counted;
+    r->body_counted = 0;
+}
+
+/* What a buffer takes when so much more is in it: not what it holds, twice as much at worst. */
+static uint64_t room_for(const Buf *b, size_t more)
+{
+    uint64_t room = b->capacity ? b->capacity : 64;
+    while (room < b->size + more + 1) room *= 2;
+    return room;
+}
+
 static bool take_body(Request *r, const char *data, size_t size)
 {
     Front *f = r->front;
@@ -327,20 +343,25 @@ static bool take_body(Request *r, const char *data, size_t size)
     }
     if (r->body.size + size > r->route.body_limit) {
         r->refused = true;
-        buf_clear(&r->body);
+        drop_body(r);
         say_error(r, API_E_TOO_LARGE, "the body is larger than %u bytes, which %s takes at most",
                   r->route.body_limit, r->path);
         return true;
     }
-    if (f->bodies + size > most) {
+    if (f->bodies - r->body_counted + room_for(&r->body, size) > most) {
         r->refused = true;
+        drop_body(r);
         say_busy(r, 2, "too many bodies are on their way; try again");
         return true;
     }
-    f->bodies += size;
-    r->body_counted += size;
     buf_add(&r->body, data, size);
-    return !r->body.failed;
+    f->bodies += r->body.capacity - r->body_counted;
+    r->body_counted = r->body.capacity;
+    if (!r->body.failed) return true;
+    r->refused = true;
+    drop_body(r);
+    say_error(r, API_E_INTERNAL, "not enough memory");
+    return true;
 }
 
 static void body_is_here(Request *r)
@@ -349,10 +370,7 @@ static void body_is_here(Request *r)
     watch_add(r->front->watch, r->client->fd, r->id, false);
     if (r->refused) return;
     if (!access_limits(r)) return;
-    if (r->route.where == API_BY_WORKER)
-        models_dispatch(r);
-    else
-        models_answer(r);
+    models_take(r);
 }
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *mhd, const char *url,
@@ -419,6 +437,7 @@ static void on_done(void *user, struct MHD_Connection *mhd, void **context,
 void http_sweep(Front *f, double now)
 {
     held_sweep(f, now);
+    look_sweep(f, now);
     for (Client *c = f->oldest, *next; c; c = next) {
         next = c->next;
         if (now < c->deadline) continue;

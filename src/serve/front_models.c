@@ -153,6 +153,7 @@ void models_control(Front *f, const RingMessage *m)
         f->model[n.a].api.loaded = n.b != 0;
         break;
     case CONTROL_ANSWER: answer_admin(f, m); break;
+    case CONTROL_LOOKED: look_done(f); break;
     default: break;
     }
 }
@@ -191,7 +192,7 @@ static bool no_such_model(Request *r, const char *name)
     return false;
 }
 
-/* The model that the body, the path or the query names; false when answered. */
+/* The model that the body, the path or the query names; false when answered, or when it waits. */
 static bool model_named(Request *r, int *out)
 {
     char name[WIRE_MAX_MODEL] = "";
@@ -207,7 +208,8 @@ static bool model_named(Request *r, int *out)
         return false;
     }
     *out = models_find(r->front, name);
-    return *out >= 0 || no_such_model(r, name);
+    if (*out >= 0) return true;
+    return !look_first(r) && no_such_model(r, name);
 }
 
 /* ---- to a worker ---- */
@@ -225,7 +227,7 @@ static void to_slot_of_response(Request *r)
     slots_add(r, slot);
 }
 
-void models_dispatch(Request *r)
+static void dispatch(Request *r)
 {
     Front *f = r->front;
     int index;
@@ -335,7 +337,7 @@ static bool by_call(Request *r, Buf *out, const char **type)
     return good;
 }
 
-void models_answer(Request *r)
+static void answer(Request *r)
 {
     Front *f = r->front;
     Buf out = {0};
@@ -352,6 +354,9 @@ void models_answer(Request *r)
         metrics_write(f, &out);
         break;
     case API_MODELS:
+        if (look_first(r)) return;
+        list_models(r, &out);
+        break;
     case API_RUNNING: list_models(r, &out); break;
     case API_MODEL:
     case API_PROPS: good = one_model(r, &out); break;
@@ -362,4 +367,12 @@ void models_answer(Request *r)
     else if (good)
         say_whole(r, status, type, &out);
     buf_close(&out);
+}
+
+void models_take(Request *r)
+{
+    if (r->route.where == API_BY_WORKER)
+        dispatch(r);
+    else
+        answer(r);
 }

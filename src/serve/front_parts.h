@@ -44,6 +44,7 @@ typedef struct Held { /* a socket whose client may still read our last words */
 
 typedef enum Phase {
     PHASE_BODY,   /* its body comes */
+    PHASE_LOOK,   /* waits for a look at what models there are */
     PHASE_MODEL,  /* waits for its model to be loaded */
     PHASE_QUEUED, /* waits for room in the ring; part of it may be sent */
     PHASE_WORKER, /* with the worker */
@@ -76,6 +77,7 @@ struct Request {
     uint64_t body_counted; /* of front->bodies */
     size_t body_sent;
     int send_stage;
+    bool looked;  /* was in PHASE_LOOK */
     bool refused; /* before its body was there: status, type and out are set */
     int model, slot;
 
@@ -85,6 +87,7 @@ struct Request {
     const char *allow;  /* of a 405 */
     int retry_after;
     Buf out;
+    uint64_t out_counted; /* of front->answers */
     size_t out_at;        /* taken by MHD */
     uint64_t made, taken; /* bytes in all */
     uint64_t mark;        /* when `taken` passes this, the client kept up ... */
@@ -118,6 +121,8 @@ typedef struct Slot {
     uint64_t *cancels;
     size_t n_cancels, most_cancels;
     json_t *stats;
+    double silent, stalled; /* seconds since it said something; since it got on */
+    double steps;           /* it had made when it last got on */
 } Slot;
 
 typedef struct KeyUse {
@@ -151,8 +156,11 @@ struct Front {
     uint64_t serial;
     Request *requests;
     Client *oldest, *newest; /* that owe headers */
+    Line lookers;            /* in PHASE_LOOK */
+    bool looking;
+    double looked; /* when the last look began, or ended */
     int n_clients;
-    uint64_t bodies;
+    uint64_t bodies, answers; /* bytes held */
     KeyUse *use;
     Counters count;
     bool draining, drained;
@@ -211,10 +219,14 @@ void access_done(Request *r);
 int models_find(const Front *f, const char *name); /* -1: none; "" and "default": the first */
 void models_control(Front *f, const RingMessage *m);
 void models_close(Front *f);
-void models_answer(Request *r);
-/* Takes the request on its way to a worker. */
-void models_dispatch(Request *r);
+/* Answers the request, or takes it on its way to a worker. */
+void models_take(Request *r);
 void models_metrics(Front *f, Buf *out);
+
+/* front_look.c: models that came or went */
+bool look_first(Request *r); /* true: it waits, and then comes to models_take again */
+void look_done(Front *f);
+void look_sweep(Front *f, double now);
 
 /* front_slots.c: traffic with the workers */
 void slots_control(Front *f, const ControlSlot *s);
@@ -224,6 +236,7 @@ void slots_add(Request *r, int slot);
 void slots_forget(Request *r); /* it needs no answer any more */
 void slots_tell(Front *f, uint16_t kind, int64_t a, int64_t b);
 void slots_drain(Front *f);
+void slots_sweep(Front *f, double passed); /* ends workers that hang */
 void slots_check(Front *f);
 
 void line_add(Line *line, Request *r);

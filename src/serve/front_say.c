@@ -8,6 +8,8 @@
 #include "base/os.h"
 #include "serve/front_parts.h"
 
+#define KEPT ((size_t)256 << 10) /* of a buffer that is empty again */
+
 static const char *const class_of[] = {"", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
 /* ---- making ---- */
@@ -32,14 +34,27 @@ void say_head(Request *r, int status, const char *type, const char *extra)
     if (r->stream) request_wake(r);
 }
 
+/* One that is not behind does not suffer for those that are. */
+static bool too_much_in_all(Request *r, size_t behind)
+{
+    Front *f = r->front;
+    const uint64_t most = f->o->most_answers ? f->o->most_answers : (uint64_t)1 << 30;
+    f->answers += r->out.capacity - r->out_counted;
+    r->out_counted = r->out.capacity;
+    return f->answers > most && behind > KEPT;
+}
+
 void say_data(Request *r, const void *data, size_t size)
 {
     if (r->out_at == r->out.size) { /* caught up: begin at the front again */
         r->out_at = 0;
         r->mark_at = os_seconds();
-        buf_clear(&r->out);
+        if (r->out.capacity > KEPT)
+            buf_close(&r->out);
+        else
+            buf_clear(&r->out);
         r->mark = r->made + size;
-    } else if (r->out_at > (256 << 10) && r->out_at > r->out.size / 2) {
+    } else if (r->out_at > KEPT && r->out_at > r->out.size / 2) {
         memmove(r->out.data, r->out.data + r->out_at, r->out.size - r->out_at);
         r->out.size -= r->out_at;
         r->out_at = 0;
@@ -48,7 +63,8 @@ void say_data(Request *r, const void *data, size_t size)
     r->made += size;
     if (!r->stream && !r->queued && r->out.size > WHOLE_AT_ONCE) r->stream = true;
     const size_t behind = r->out.size - r->out_at;
-    if (r->out.failed || behind > (r->stream_as ? MOST_STREAM_LAG : MOST_WHOLE)) {
+    if (r->out.failed || behind > (r->stream_as ? MOST_STREAM_LAG : MOST_WHOLE) ||
+        too_much_in_all(r, behind)) {
         r->front->count.slow++;
         r->gone = true;
         slots_forget(r);

@@ -167,6 +167,7 @@ void slots_forget(Request *r)
 {
     Front *f = r->front;
     Slot *s = r->slot >= 0 ? &f->slot[r->slot] : NULL;
+    if (r->phase == PHASE_LOOK) line_take(&f->lookers, r);
     if (r->phase == PHASE_MODEL) line_take(&f->model[r->model].waiting, r);
     if (r->phase == PHASE_QUEUED) line_take(&s->queue, r);
     if (s && (r->phase == PHASE_WORKER || (r->phase == PHASE_QUEUED && r->send_stage)))
@@ -241,6 +242,18 @@ static void not_loaded(Front *f, int model, const char *why)
     }
 }
 
+/* It runs requests and makes steps, or runs none. */
+static void got_on(Slot *s)
+{
+    const json_t *steps = json_object_get(s->stats, "steps");
+    const double made =
+        json_number_value(steps) + json_number_value(json_object_get(s->stats, "embedded"));
+    const bool runs = json_number_value(json_object_get(s->stats, "requests_running")) > 0;
+    if (steps && runs && made == s->steps) return;
+    s->steps = made;
+    s->stalled = 0;
+}
+
 /* False: no worker of ours sends that. */
 static bool hear(Front *f, Slot *s, const RingMessage *m)
 {
@@ -267,6 +280,7 @@ static bool hear(Front *f, Slot *s, const RingMessage *m)
         }
         json_decref(s->stats);
         s->stats = stats;
+        got_on(s);
         return true;
     }
     case WIRE_REPORT: {
@@ -279,30 +293,6 @@ static bool hear(Front *f, Slot *s, const RingMessage *m)
     }
 }
 
-void slots_receive(Front *f)
-{
-    for (int i = 0; i < SERVE_SLOTS; i++) {
-        Slot *s = &f->slot[i];
-        RingMessage m;
-        RingResult result = RING_OK;
-        int n = 0;
-        while (s->joined && n++ < MESSAGES_A_TURN &&
-               (result = ring_receive(&s->port, &m)) == RING_OK) {
-            if (hear(f, s, &m)) continue;
-            result = RING_BROKEN;
-            break;
-        }
-        if (result == RING_OK && n >= MESSAGES_A_TURN) f->more = true;
-        if (result == RING_BROKEN && s->joined) {
-            tell_slot(f, s, CONTROL_BROKEN, NULL, 0);
-            ring_part(&s->port);
-            s->joined = false;
-        }
-    }
-}
-
-/* ---- what becomes of a slot ---- */
-
 static void end_all_of(Front *f, int slot, const char *why)
 {
     for (Request *r = f->requests, *next; r; r = next) {
@@ -312,6 +302,64 @@ static void end_all_of(Front *f, int slot, const char *why)
         say_error(r, API_E_UNAVAILABLE, "%s", why);
     }
 }
+
+/* Its process is to be ended; the supervisor then says that it is dead. */
+static void give_up(Front *f, Slot *s, const char *what)
+{
+    tell_slot(f, s, CONTROL_BROKEN, what, strlen(what));
+    ring_part(&s->port);
+    s->joined = false;
+}
+
+/* A worker tells of itself every second, whatever it computes: another of its threads does that.
+ * While it loads it says nothing. Time counts as this process lives it, so that a machine that
+ * slept, or a terminal that stopped us all, makes nobody late. */
+void slots_sweep(Front *f, double passed)
+{
+    const double most_silent = f->o->silent_seconds > 0 ? f->o->silent_seconds : 60;
+    const double most_stalled = f->o->stalled_seconds > 0 ? f->o->stalled_seconds : 1800;
+    const double most_loading = 2 * (f->o->load_seconds > 0 ? f->o->load_seconds : 600);
+    char what[96];
+    if (passed > 0.5) passed = 0.5;
+    for (int i = 0; i < SERVE_SLOTS; i++) {
+        Slot *s = &f->slot[i];
+        if (!s->joined || s->state != SLOT_RUNNING) continue;
+        const double limit = s->ready ? most_silent : most_loading;
+        s->silent += passed;
+        s->stalled += s->ready ? passed : 0;
+        if (s->silent <= limit && s->stalled <= most_stalled) continue;
+        snprintf(what, sizeof what, "did not %s within %.0f seconds",
+                 s->silent <= limit ? "get on"
+                 : s->ready         ? "answer"
+                                    : "load its model",
+                 s->silent <= limit ? most_stalled : limit);
+        s->ready = false;
+        give_up(f, s, what);
+        snprintf(what, sizeof what, "the model's process hangs and is started again");
+        end_all_of(f, i, what);
+    }
+}
+
+void slots_receive(Front *f)
+{
+    for (int i = 0; i < SERVE_SLOTS; i++) {
+        Slot *s = &f->slot[i];
+        RingMessage m;
+        RingResult result = RING_OK;
+        int n = 0;
+        while (s->joined && n++ < MESSAGES_A_TURN &&
+               (result = ring_receive(&s->port, &m)) == RING_OK) {
+            s->silent = 0;
+            if (hear(f, s, &m)) continue;
+            result = RING_BROKEN;
+            break;
+        }
+        if (result == RING_OK && n >= MESSAGES_A_TURN) f->more = true;
+        if (result == RING_BROKEN && s->joined) give_up(f, s, "sent what cannot be");
+    }
+}
+
+/* ---- what becomes of a slot ---- */
 
 static void leave(Slot *s)
 {
@@ -327,6 +375,7 @@ static void join(Front *f, Slot *s, const ControlSlot *c)
     leave(s);
     s->model = (int)c->model;
     s->generation = c->generation;
+    s->silent = s->stalled = 0;
     f->model[s->model].slot = (int)c->slot;
     s->joined = ring_join(&s->port, s->memory, RING_FRONT, true, NULL) == BT_OK;
     if (!s->joined) tell_slot(f, s, CONTROL_BROKEN, NULL, 0);
@@ -361,7 +410,8 @@ void slots_control(Front *f, const ControlSlot *c)
         s->generation = c->generation;
         if (s->model >= 0 && f->model[s->model].slot == (int)c->slot) f->model[s->model].slot = -1;
         /* Those that came after it was told to go wait for the next, which was asked for. */
-        if (!c->again && c->why[0]) not_loaded(f, (int)c->model, c->why);
+        if (!c->again && c->why[0] && f->model[c->model].slot < 0)
+            not_loaded(f, (int)c->model, c->why);
         tell_slot(f, s, CONTROL_RELEASED, NULL, 0);
         break;
     case SLOT_EMPTY: break;

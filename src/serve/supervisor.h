@@ -20,6 +20,9 @@ typedef struct SupervisorOptions {
     int (*worker)(void *user, const ServeModel *model, const RingSlot *slot, int index);
     /* Writes JSON about the model to `fd` (worker_describe_main); NULL: nothing is told. */
     int (*describe)(void *user, const ServeModel *model, int fd);
+    /* Fills an empty catalogue with what is on this machine now; false: that is not known. NULL:
+     * the list of models stays as it is. */
+    bool (*find)(void *user, Catalogue *now);
     /* It listens at `url`; `first`: not again after the front broke. */
     void (*listening)(void *user, const char *url, bool first);
 } SupervisorOptions;

@@ -59,69 +59,17 @@ static bool set_text(char **out, const char *value)
     return !value || *out;
 }
 
-/* A row that nobody uses any more, or a new one. */
-static int new_row(Supervisor *s, const char *name, const char *path)
-{
-    Catalogue *c = s->o->catalogue;
-    for (size_t i = 0; i < c->n; i++) {
-        ServeModel *m = &c->models[i];
-        bool used = m->here;
-        for (int k = 0; k < SERVE_SLOTS; k++)
-            used |= s->seat[k].state != SLOT_EMPTY && s->seat[k].model == (int)i;
-        if (used) continue;
-        Catalogue one = {.models = m, .n = 1};
-        char *named = mem_strdup(name), *at = mem_strdup(path);
-        if (!named || !at) {
-            mem_free(named);
-            mem_free(at);
-            return -1;
-        }
-        catalogue_clear(&one);
-        *m = (ServeModel){
-            .name = named, .path = at, .here = true, .keep_alive_ms = SERVE_KEEP_DEFAULT};
-        mem_free(s->row[i].describe);
-        mem_free(s->row[i].ready);
-        s->row[i] = (Row){.seat = -1};
-        return (int)i;
-    }
-    return catalogue_add(c, name, path);
-}
-
 /* The settings of `from`, under another name. */
 static int inherit(Supervisor *s, Verb *v, int from, const char *name)
 {
-    const int at = new_row(s, name, s->o->catalogue->models[from].path);
-    if (at < 0) {
+    const int at = row_new(s, name, s->o->catalogue->models[from].path);
+    ServeModel *m = at < 0 ? NULL : &s->o->catalogue->models[at];
+    if (!m || !catalogue_inherit(m, &s->o->catalogue->models[from])) {
+        if (m) m->here = false;
         refuse(v, 500, "not enough memory, or too many models");
         return -1;
     }
-    const ServeModel *source = &s->o->catalogue->models[from];
-    ServeModel *m = &s->o->catalogue->models[at];
-    m->keep_alive_ms = source->keep_alive_ms;
-    m->n_ctx = source->n_ctx;
-    m->n_parallel = source->n_parallel;
-    m->sampling = source->sampling;
-    m->max_tokens = source->max_tokens;
-    m->think = source->think;
-    m->size = source->size;
-    m->modified = source->modified;
     m->made = true;
-    bool good = set_text(&m->system, source->system) &&
-                set_text(&m->template_name, source->template_name) &&
-                set_text(&m->jinja, source->jinja);
-    m->adapters = mem_zalloc(source->n_adapters + 1, sizeof *m->adapters);
-    for (size_t i = 0; m->adapters && i < source->n_adapters; i++) {
-        m->adapters[i] = source->adapters[i];
-        m->adapters[i].name = mem_strdup(source->adapters[i].name);
-        m->adapters[i].path = mem_strdup(source->adapters[i].path);
-        good &= m->adapters[i].name && m->adapters[i].path;
-        m->n_adapters = i + 1;
-    }
-    if (!m->adapters || !good) {
-        m->here = false;
-        refuse(v, 500, "not enough memory");
-        return -1;
-    }
     if (s->row[from].describe) s->row[at].describe = mem_strdup(s->row[from].describe);
     s->row[at].described = s->row[at].describe != NULL;
     return at;

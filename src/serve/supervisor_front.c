@@ -215,7 +215,8 @@ static void about_slot(Supervisor *s, const RingMessage *m)
     case CONTROL_RELEASED: seats_free(s, (int)c.slot); break;
     case CONTROL_IDLE: seat->kill_at = os_seconds() + LEAVE_SECONDS; break;
     case CONTROL_BROKEN:
-        log_line(BT_LOG_WARN, "a worker sent what cannot be; it is ended");
+        snprintf(seat->failed, sizeof seat->failed, "the process of model '%.60s' %.120s",
+                 s->o->catalogue->models[seat->model].name, more);
         if (seat->pid) kill(seat->pid, SIGKILL);
         break;
     default: break;
@@ -249,6 +250,7 @@ static void about_number(Supervisor *s, const RingMessage *m)
     case CONTROL_ADMIN:
         admin_hear(s, n.a, (const char *)m->data + sizeof n, m->head.size - sizeof n);
         break;
+    case CONTROL_LOOK: look_hear(s); break;
     case CONTROL_REPORT: notice_report(s, (int)n.a, (const char *)m->data + sizeof n); break;
     default: break;
     }

@@ -63,6 +63,13 @@ static void models(const Supervisor *s, double now, Buf *out)
     }
 }
 
+static size_t offered(const Catalogue *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) n += c->models[i].here;
+    return n;
+}
+
 void notice_write(Supervisor *s, double now)
 {
     Buf text = {0};
@@ -73,7 +80,7 @@ void notice_write(Supervisor *s, double now)
                (int)s->front_pid, bt_version());
     json_string_write(&text, span_of(s->url));
     buf_printf(&text, ",\"draining\":%s,\"offered\":%zu,\"models\":[",
-               s->draining ? "true" : "false", s->o->catalogue->n);
+               s->draining ? "true" : "false", offered(s->o->catalogue));
     models(s, now, &text);
     buf_printf(&text, "],\"checks\":%d,\"checked\":{", s->checks);
     if (s->checked.data) buf_add(&text, s->checked.data, s->checked.size);

@@ -61,9 +61,10 @@ typedef struct Supervisor {
     int state_fd;
     bool state_stale;
     double state_at;
-    int checks;   /* how often CHECK was asked for */
-    Buf checked;  /* JSON members of the last one's reports */
-    json_t *made; /* by requests: lists of pairs */
+    double looked; /* when files were looked for */
+    int checks;    /* how often CHECK was asked for */
+    Buf checked;   /* JSON members of the last one's reports */
+    json_t *made;  /* by requests: lists of pairs */
     bt_error *err;
     int exit_code;
 } Supervisor;
@@ -88,6 +89,10 @@ void seats_free(Supervisor *s, int seat); /* the front touches it no more */
 void seats_tend(Supervisor *s, double now);
 double seats_next(const Supervisor *s); /* when to tend them at the latest */
 void seats_kill(Supervisor *s);
+
+/* supervisor_look.c: models that come and go with their files */
+int row_new(Supervisor *s, const char *name, const char *path); /* -1: no memory, or no room */
+void look_hear(Supervisor *s);
 
 /* supervisor_admin.c: models that requests make */
 void admin_recall(Supervisor *s);

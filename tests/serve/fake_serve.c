@@ -1,15 +1,23 @@
 /* A server whose workers are make-believe, for tests/serve/front.py: everything but the model is
  * the real thing, the sandbox of the worker too. What a worker does is said in the request's body,
- * as words anywhere in it: tokens=N ms=N   so many pieces of an answer, so far apart     stream as
- * server-sent events size=N          one piece of N bytes                          crash    ends
- * with a signal garbage         writes nonsense over its ring                 echo     answers with
- * the body hang            never answers A model whose name begins with "broken" cannot be loaded,
- * "slow" takes half a second. */
+ * as words anywhere in it:
+ *
+ *   tokens=N ms=N   so many pieces of an answer, so far apart
+ *   stream          as server-sent events
+ *   size=N          one piece of N bytes
+ *   echo            answers with the body
+ *   hang            never answers
+ *   crash           ends with a signal
+ *   garbage         writes nonsense over its ring
+ *
+ * A model whose name begins with "broken" cannot be loaded, "slow" takes half a second. */
+#include <dirent.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -32,7 +40,7 @@ typedef struct Job {
 static Job *jobs;
 static RingPort port;
 static bool draining;
-static uint64_t cancelled, most_at_once;
+static uint64_t cancelled, most_at_once, steps;
 
 static long word(const Job *j, const char *name, long otherwise)
 {
@@ -87,6 +95,7 @@ static void begin(Job *j)
 static void step(Job *j, double now)
 {
     char piece[128];
+    steps++;
     if (!j->headed)
         wire_send_head(&port, j->id, 200, j->stream ? "text/event-stream" : "application/json",
                        "x-fake: 1\n");
@@ -158,7 +167,7 @@ static void hear(const RingMessage *m)
 static int worker(void *user, const ServeModel *model, const RingSlot *slot, int index)
 {
     RingMessage m;
-    char stats[128];
+    char stats[256];
     double told = 0;
     (void)user;
     (void)index;
@@ -191,9 +200,11 @@ static int worker(void *user, const ServeModel *model, const RingSlot *slot, int
         if (now > told + 0.2) {
             told = now;
             snprintf(stats, sizeof stats,
-                     "{\"running\":%llu,\"cancelled\":%llu,\"most_at_once\":%llu}",
+                     "{\"running\":%llu,\"cancelled\":%llu,\"most_at_once\":%llu,"
+                     "\"requests_running\":%llu,\"steps\":%llu}",
                      (unsigned long long)n, (unsigned long long)cancelled,
-                     (unsigned long long)most_at_once);
+                     (unsigned long long)most_at_once, (unsigned long long)n,
+                     (unsigned long long)steps);
             wire_send_text(&port, WIRE_STATS, 0, stats);
         }
         const double wait = next - os_seconds();
@@ -211,6 +222,27 @@ static int describe(void *user, const ServeModel *model, int fd)
     (void)user;
     if (strncmp(model->name, "broken", 6) == 0) return write(fd, "error: no model\n", 16) < 0;
     return write(fd, text, sizeof text - 1) < 0;
+}
+
+/* Each file of a folder is a model. */
+static const char *folder;
+
+static bool find_files(void *user, Catalogue *now)
+{
+    DIR *d = opendir(folder);
+    (void)user;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char path[1024];
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        if (e->d_name[0] == '.' || stat(path, &st) != 0) continue;
+        const int at = catalogue_add(now, e->d_name, path);
+        if (at < 0) break;
+        now->models[at].found = true;
+        now->models[at].size = (uint64_t)st.st_size;
+    }
+    if (d) closedir(d);
+    return d != NULL;
 }
 
 static void listening(void *user, const char *url, bool first)
@@ -266,6 +298,14 @@ int main(int argc, char **argv)
         if (!strcmp(name, "--state")) o.state_path = value;
         if (!strcmp(name, "--header")) o.front.header_seconds = strtod(value, NULL);
         if (!strcmp(name, "--body")) o.front.body_seconds = strtod(value, NULL);
+        if (!strcmp(name, "--silent")) o.front.silent_seconds = strtod(value, NULL);
+        if (!strcmp(name, "--stalled")) o.front.stalled_seconds = strtod(value, NULL);
+        if (!strcmp(name, "--answers")) o.front.most_answers = (uint64_t)strtol(value, NULL, 10);
+        if (!strcmp(name, "--folder")) {
+            folder = value;
+            o.find = find_files;
+            find_files(NULL, &catalogue);
+        }
         if (!strcmp(name, "--write")) o.front.write_seconds = strtod(value, NULL);
         if (!strcmp(name, "--connections")) o.front.most_connections = (int)strtol(value, NULL, 10);
         if (!strcmp(name, "--bodies")) o.front.most_bodies = (uint64_t)strtol(value, NULL, 10);

@@ -295,7 +295,8 @@ def malformed():
         c.shutdown(socket.SHUT_WR)
         same(answer_of(c)[0], 400)
         # Its answer is not lost to one that goes on sending for a while.
-        c = s.raw(b"POST /api/chat HTTP/1.1\r\nHost: x.localhost\r\nContent-Length: 99999999\r\n\r\n")
+        c = s.raw(b"POST /api/chat HTTP/1.1\r\nHost: x.localhost\r\n"
+                  b"Content-Length: 99999999\r\n\r\n")
         for _ in range(200):
             c.sendall(b"x" * 10000)
         same(answer_of(c)[0], 413)
@@ -318,6 +319,43 @@ def malformed():
             status, body = answer_of(s.raw(text))
             same((status, shape_of(body)), (408, ANTHROPIC))
         same(read_all(s.raw(b"")), b"")
+
+
+def much_at_once():
+    """Bodies, and answers that nobody takes: bounded in all, others are served meanwhile."""
+    with Server("--bodies", "2700000") as s:
+        s.chat()
+        body = b'{"model":"a"} echo ' + b"x" * 900000
+        head = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Length: %d\r\n\r\n" % len(body))
+        half = [s.raw(head + body[:600000]) for _ in range(2)]
+        time.sleep(0.2)
+        chunked = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                   b"Transfer-Encoding: chunked\r\n\r\n")
+        for text in head + body, chunked + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n":
+            c = s.raw()
+            try:
+                c.sendall(text)
+            except OSError:
+                pass
+            answer = read_until(c, b"}")
+            true(b" 429 " in answer and b"Retry-After" in answer, answer)
+            c.close()
+        same(s.chat()[0], 200)
+        half[0].sendall(body[600000:])
+        same(len(read_until(half[0], b"x" * 1000)) > 0, True)
+        for c in half:
+            c.close()
+        s.eventually(lambda: s.ask("POST", "/v1/chat/completions", body)[0] == 200)
+    with Server("--answers", "4000000") as s:
+        s.chat()
+        greedy = [s.stream("size=60000 tokens=100000 ms=1") for _ in range(8)]
+        s.eventually(lambda: s.metric("bantam_clients_slow_total") >= 8)
+        same(s.chat("tokens=2")[0], 200)
+        s.eventually(lambda: s.metric("bantam_worker_running") == 0)
+        true(SANITIZED or s.metric("bantam_front_resident_bytes") < 40 << 20)
+        for c in greedy:
+            c.close()
 
 
 def whose_pages_and_names():
@@ -523,6 +561,42 @@ def worker_dies():
         same(s.chat("tokens=1")[0], 200)
 
 
+def worker_hangs():
+    with Server("--silent", "3") as s:
+        s.chat()
+        pid = s.eventually(lambda: s.state()["models"])[0]["pid"]
+        c, silent = s.stream("tokens=100000 ms=20"), s.raw(HANG)
+        read_until(c, b'"n":1}')
+        os.kill(pid, signal.SIGSTOP)
+        begin = time.time()
+        text = read_until(c, b"0\r\n\r\n")
+        true(b"error" in text and b"hangs" in text, text[-300:])
+        true(b" 503 " in read_until(silent, b"}"))
+        true(2 < time.time() - begin < 20, time.time() - begin)
+        same(s.chat()[0], 200)
+        s.eventually(lambda: "did not answer within 3 seconds" in s.said())
+        # All stopped for a while, as by Ctrl-Z: nobody is to blame.
+        def settled():
+            time.sleep(0.5)  # what ps reads is written five times a second at most
+            return s.state()["models"] and s.state()
+
+        state = s.eventually(settled)
+        everyone = [s.process.pid, state["front_pid"], state["models"][0]["pid"]]
+        for pid in everyone:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(4.5)
+        for pid in everyone:
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(1)
+        same(s.state()["models"][0]["pid"], everyone[2])
+        same(s.chat()[0], 200)
+    with Server("--stalled", "1") as s:  # says that it is there, does nothing
+        same(s.chat("ms=500 tokens=5")[0], 200)
+        same(s.chat("hang")[0], 503)
+        s.eventually(lambda: "did not get on" in s.said())
+        same(s.chat()[0], 200)
+
+
 def front_dies():
     with Server() as s:
         s.chat()
@@ -587,6 +661,43 @@ def parent_vanishes():
 
 
 # ---- models come and go ------------------------------------------------------
+
+
+def files_come_and_go():
+    folder = tempfile.mkdtemp()
+
+    def put(name, text=""):
+        with open(folder + "/" + name, "w") as file:
+            file.write(text)
+
+    def names():
+        return [m["id"] for m in json.loads(s.ask("GET", "/v1/models")[2])["data"]]
+
+    with Server("--folder", folder) as s:
+        same(s.chat(model="new")[0], 404)
+        put("new")
+        same(s.eventually(lambda: s.chat(model="new")[0] == 200), True)
+        same(names(), ["a", "new"])
+        begin = time.time()
+        same([s.chat(model="none")[0] for _ in range(20)], [404] * 20)
+        true(time.time() - begin < 10, time.time() - begin)
+        put("other")
+        s.eventually(lambda: names() == ["a", "new", "other"])
+        c = s.stream("tokens=100 ms=20", model="new")
+        read_until(c, b'"n":1}')
+        os.remove(folder + "/new")
+        s.eventually(lambda: names() == ["a", "other"])
+        s.eventually(lambda: s.state()["offered"] == 2)
+        same(s.chat(model="new")[0], 404)
+        true(b"[DONE]" in read_until(c, b"0\r\n\r\n"))  # what runs there ends as it should
+        same(s.chat()[0], 200)
+        for i in range(1100):  # more than there is room for
+            put("many%d" % i)
+        s.eventually(lambda: len(names()) > 1000)
+        true(len(names()) <= 1024)
+        same(s.chat()[0], 200)
+        same(s.ask("POST", "/api/copy", '{"source":"a","destination":"b"}')[0], 500)
+    shutil.rmtree(folder)
 
 
 def idle_models_go():
@@ -698,11 +809,11 @@ def port_taken():
         true("Address already in use" in process.stderr, process.stderr)
 
 
-CASES = [answers_and_refusals, bodies, malformed, whose_pages_and_names, keys_and_their_limits,
-         clients_that_go, slow_clients, vanished_leave_nothing, many_silent,
-         streams_side_by_side, worker_dies, front_dies, ends_politely, ends_at_once,
-         parent_vanishes, idle_models_go, asked_while_it_goes, more_models_than_seats,
-         slow_to_load, no_way_out, tls, port_taken]
+CASES = [answers_and_refusals, bodies, malformed, much_at_once, whose_pages_and_names,
+         keys_and_their_limits, clients_that_go, slow_clients, vanished_leave_nothing, many_silent,
+         streams_side_by_side, worker_dies, worker_hangs, front_dies, ends_politely, ends_at_once,
+         parent_vanishes, idle_models_go, asked_while_it_goes, files_come_and_go,
+         more_models_than_seats, slow_to_load, no_way_out, tls, port_taken]
 
 
 def main():

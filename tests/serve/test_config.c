@@ -36,7 +36,7 @@ static const char full[] =
     "\"name\":\"tone\",\"path\":\"/m/t.gguf\",\"scale\":0.5,\"always\":true}]},"
     "{\"name\":\"big\",\"model\":\"b\",\"keep_alive\":-1}],"
     "\"keys\":[{\"label\":\"laptop\",\"sha256\":"
-    "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\",\"concurrent\":2,"
+    "\"ba7816bf8f01cfea414140de5dae2223B00361A396177A9CB410FF61F20015AD\",\"concurrent\":2,"
     "\"per_minute\":60,\"tokens_per_minute\":1000}],\"cors\":[\"http://a\"],\"hosts\":[\"box\"]}";
 
 static void whole_file(void **state)
@@ -67,6 +67,41 @@ static void whole_file(void **state)
     assert_memory_equal(config.keys[0].hash, hash, sizeof hash);
     assert_int_equal(config.keys[0].per_minute, 60);
     assert_string_equal(config.origins[0], "http://a");
+    config_close(&config);
+    catalogue_close(&c);
+}
+
+/* Everything but what tells the two apart. */
+static void inherited(void **state)
+{
+    (void)state;
+    ServeConfig config;
+    Catalogue c;
+    bt_error err = {0};
+    assert_int_equal(read_text(full, &config, &c, &err), BT_OK);
+    const int at = catalogue_add(&c, "copy", "/m/a.gguf");
+    ServeModel *m = &c.models[at], before = *m;
+    uint64_t n = 1; /* each allocation failing once */
+    for (bool good = false; !good; n++) {
+        mem_fail_at(n);
+        good = catalogue_inherit(m, &c.models[0]);
+        mem_fail_at(0);
+        if (!good) assert_memory_equal(m, &before, sizeof before);
+    }
+    assert_int_equal(n, 6); /* the list, its two texts, the system message; then none */
+    const ServeModel *from = &c.models[0];
+    assert_string_equal(m->name, "copy");
+    assert_int_equal(m->n_aliases, 0);
+    assert_int_equal(m->n_ctx, 8192);
+    assert_int_equal(m->keep_alive_ms, 600000);
+    assert_int_equal(m->sampling.top_k, 5);
+    assert_int_equal(m->max_tokens, 100);
+    assert_string_equal(m->system, "Be brief.");
+    assert_ptr_not_equal(m->system, from->system);
+    assert_null(m->jinja);
+    assert_int_equal(m->n_adapters, 1);
+    assert_string_equal(m->adapters[0].path, "/m/t.gguf");
+    assert_ptr_not_equal(m->adapters[0].path, from->adapters[0].path);
     config_close(&config);
     catalogue_close(&c);
 }
@@ -192,9 +227,13 @@ static void rows_of_the_catalogue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_file),      cmocka_unit_test(refused),
-        cmocka_unit_test(no_memory),       cmocka_unit_test(durations_and_keys),
-        cmocka_unit_test(sha256_examples), cmocka_unit_test(rows_of_the_catalogue),
+        cmocka_unit_test(whole_file),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(no_memory),
+        cmocka_unit_test(durations_and_keys),
+        cmocka_unit_test(inherited),
+        cmocka_unit_test(sha256_examples),
+        cmocka_unit_test(rows_of_the_catalogue),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
