@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 
 sys.dont_write_bytecode = True
 from started import Started  # noqa: E402
@@ -792,6 +793,18 @@ def tls():
         c.request("POST", "/v1/chat/completions", body)
         same(c.getresponse().read(), body.encode())
         c.close()
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            old.minimum_version = ssl.TLSVersion.TLSv1
+            old.maximum_version = ssl.TLSVersion.TLSv1_1
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        try:
+            old.wrap_socket(s.raw())
+            raise AssertionError("TLS 1.0 or 1.1")
+        except (ssl.SSLError, OSError):
+            pass
         plain = s.raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         true(b"200" not in read_all(plain))
         s.process.send_signal(signal.SIGUSR1)
