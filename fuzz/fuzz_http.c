@@ -1,8 +1,8 @@
 /* Anyone who can connect may send any bytes. The first byte says how they are cut (0: not at all,
  * else pieces of so many bytes) and, if odd, that the client sends no more afterwards but listens;
- * the rest comes to the front's own code over a socket, beside a worker and a supervisor that
- * answer at once. Whatever it is: what comes back is HTTP, errors are JSON, and when the client has
- * gone nothing of it is left. */
+ * the second, which allocation fails (0: none). The rest comes to the front's own code over a
+ * socket, beside a worker and a supervisor that answer at once. Whatever it is: what comes back is
+ * HTTP, errors are JSON, and when the client has gone nothing of it is left. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -132,7 +132,7 @@ static void check(const Buf *got)
     if (!at) return;
     need(memchr(at, 0, got->size) == NULL, "a zero byte in an answer");
     need(strncmp(at, "HTTP/1.1 ", 9) == 0, "an answer that is no HTTP");
-    need(!strstr(at, "<html"), "a page of the library's own");
+    need(!strstr(at, "\r\n\r\n<html"), "a page of the library's own");
     for (; (at = strstr(at, "HTTP/1.1 ")); at++) {
         const long status = strtol(at + 9, NULL, 10);
         const char *body = strstr(at, "\r\n\r\n");
@@ -143,7 +143,7 @@ static void check(const Buf *got)
     }
 }
 
-static void ask(const uint8_t *data, size_t size, unsigned how)
+static void ask(const uint8_t *data, size_t size, unsigned how, unsigned fails)
 {
     int ends[2];
     Buf got = {0};
@@ -152,19 +152,23 @@ static void ask(const uint8_t *data, size_t size, unsigned how)
     if (MHD_add_connection(front.daemon[0], ends[1], (const struct sockaddr *)&unknown,
                            sizeof(sa_family_t)) != MHD_YES)
         need(false, "no connection");
+    const int64_t live = mem_live();
     turn();
+    mem_fail_at(fails);
     send_all(ends[0], data, size, how > 1 ? how / 2 : size, &got);
     if (how & 1) shutdown(ends[0], SHUT_WR);
     for (int quiet = 0, n = 0; quiet < 3 && n < MOST_TURNS; n++, quiet++) {
         turn();
         while (take(ends[0], &got)) quiet = 0;
     }
-    check(&got);
+    mem_fail_at(0);
+    if (!fails) check(&got);
     buf_close(&got);
     close(ends[0]);
     for (int n = 0; n < MOST_TURNS && (front.n_clients || front.n_held); n++) turn();
     need(!front.n_clients && !front.n_held, "a connection is left");
     need(!front.n_requests && !front.requests && !front.bodies, "a request is left");
+    need(mem_live() <= live + 1, "memory is left"); /* 1: the list of cancels grew */
     need(!front.slot[0].active && !front.slot[0].queue.first, "the worker is still asked");
 }
 
@@ -173,6 +177,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static bool opened;
     if (!opened) open_all();
     opened = true;
-    if (size > 1 && size < MOST_INPUT) ask(data + 1, size - 1, data[0]);
+    if (size > 2 && size < MOST_INPUT) ask(data + 2, size - 2, data[0], data[1]);
     return 0;
 }
