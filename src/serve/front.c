@@ -89,15 +89,22 @@ static bt_status start_listening(Front *f, bt_error *err)
 
 /* ---- rights ---- */
 
-static void more_descriptors(int most)
+/* How many connections there may be: as many as were asked for, if the system gives that many
+ * descriptors. At that bound the oldest silent ones go; past the system's own nobody would. */
+static int connections(int wanted)
 {
+    enum { USUAL = 16384, OTHERS = 128 + MOST_HELD, LEAST = 64 };
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    const rlim_t want = (rlim_t)most + 256;
-    if (limit.rlim_cur >= want) return;
-    limit.rlim_cur =
-        limit.rlim_max == RLIM_INFINITY || limit.rlim_max > want ? want : limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    const int most = wanted ? wanted : USUAL;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return most;
+    const rlim_t want = (rlim_t)most + OTHERS;
+    if (limit.rlim_cur < want) {
+        const bool enough = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > want;
+        limit.rlim_cur = enough ? want : limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur >= want) return most;
+    return limit.rlim_cur > OTHERS + LEAST ? (int)(limit.rlim_cur - OTHERS) : LEAST;
 }
 
 /* Sockets that whoever started us left open are nothing to us, and might lead somewhere. */
@@ -221,7 +228,7 @@ bt_status front_open(Front *f, const FrontOptions *o, bt_error *err)
     memset(f, 0, sizeof *f);
     f->o = o;
     if (ring_join(&f->control, o->control, RING_FRONT, true, err)) return BT_E_FORMAT;
-    more_descriptors(o->most_connections ? o->most_connections : 16384);
+    f->most_clients = connections(o->most_connections);
     f->model = mem_zalloc(CONTROL_MODELS, sizeof *f->model);
     f->table = mem_zalloc(MOST_REQUESTS, sizeof *f->table);
     f->use = mem_zalloc(o->n_keys + 1, sizeof *f->use);

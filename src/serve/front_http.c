@@ -62,8 +62,7 @@ static void drop(Client *c)
 /* Room for new ones at the cost of those that stayed silent longest. */
 static void make_room(Front *f)
 {
-    const int most = f->o->most_connections ? f->o->most_connections : 16384;
-    if (f->n_clients < most - most / 16 || !f->oldest) return;
+    if (f->n_clients < f->most_clients - f->most_clients / 16 || !f->oldest) return;
     drop(f->oldest);
     f->count.dropped_silent++;
     owes_nothing(f, f->oldest);
@@ -482,7 +481,6 @@ bt_status http_open(Front *f, bt_error *err)
     const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
                            /* TURBO: it leaves closing a connection's sending half to us */
                            (o->tls_cert ? MHD_USE_TLS : MHD_USE_TURBO);
-    const unsigned most = o->most_connections ? (unsigned)o->most_connections : 16384;
     const unsigned each = loopback(o->host)     ? 0
                           : o->most_per_address ? (unsigned)o->most_per_address
                                                 : 512;
@@ -498,9 +496,10 @@ bt_status http_open(Front *f, bt_error *err)
             flags, (uint16_t)f->port, NULL, NULL, on_request, f, MHD_OPTION_EXTERNAL_LOGGER,
             bad_log, f, MHD_OPTION_URI_LOG_CALLBACK, bad_begins, f, MHD_OPTION_LISTEN_SOCKET,
             f->listener[i], MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_BYTES,
-            MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_PER_IP_CONNECTION_LIMIT, each,
-            MHD_OPTION_NOTIFY_COMPLETED, on_done, f, MHD_OPTION_NOTIFY_CONNECTION, on_client, f,
-            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+            MHD_OPTION_CONNECTION_LIMIT, (unsigned)f->most_clients,
+            MHD_OPTION_PER_IP_CONNECTION_LIMIT, each, MHD_OPTION_NOTIFY_COMPLETED, on_done, f,
+            MHD_OPTION_NOTIFY_CONNECTION, on_client, f, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+            MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
         if (!f->daemon[i])
             return bt_fail(err, BT_E_SYSTEM,
                            o->tls_cert ? "libmicrohttpd does not start: is the certificate, or its "

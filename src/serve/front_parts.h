@@ -159,7 +159,7 @@ struct Front {
     Line lookers;            /* in PHASE_LOOK */
     bool looking;
     double looked; /* when the last look began, or ended */
-    int n_clients;
+    int n_clients, most_clients;
     uint64_t bodies, answers; /* bytes held */
     KeyUse *use;
     Counters count;

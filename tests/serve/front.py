@@ -36,14 +36,18 @@ HANG = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Lengt
 class Server(Started):
     patience = PATIENCE
 
-    def __init__(self, *arguments, models=("a",), port=0):
+    def __init__(self, *arguments, models=("a",), port=0, descriptors=0):
         self.folder = tempfile.mkdtemp(prefix="bantam-front-")
         command = [PROGRAM, "--port", str(port), "--state", self.folder + "/state-%d.json"]
         for model in models:
             command += ["--model", model]
         self.log = open(self.folder + "/log", "w+")
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
         self.process = subprocess.Popen(command + ["--log", "1"] + list(arguments),
-                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True,
+                                        preexec_fn=limit if descriptors else None)
         line = self.process.stdout.readline()
         if not line.startswith("ready "):
             raise AssertionError("did not start: " + line + self.said())
@@ -480,6 +484,19 @@ def many_silent(n=1500):
             c.close()
 
 
+def few_descriptors():
+    with Server(descriptors=700) as s:
+        s.chat()
+        crowd = [s.raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\n") for _ in range(900)]
+        begin = time.time()
+        for _ in range(5):
+            same(s.ask("GET", "/health")[0], 200)
+        same(s.chat("tokens=2")[0], 200)
+        true(time.time() - begin < 5, time.time() - begin)  # no waiting for deadlines
+        for c in crowd:
+            c.close()
+
+
 def half_open(s, n):
     crowd = [s.raw(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x") for _ in range(n)]
     s.eventually(lambda: s.metric("bantam_connections") > n)
@@ -824,9 +841,9 @@ def port_taken():
 
 CASES = [answers_and_refusals, bodies, malformed, much_at_once, whose_pages_and_names,
          keys_and_their_limits, clients_that_go, slow_clients, vanished_leave_nothing, many_silent,
-         streams_side_by_side, worker_dies, worker_hangs, front_dies, ends_politely, ends_at_once,
-         parent_vanishes, idle_models_go, asked_while_it_goes, files_come_and_go,
-         more_models_than_seats, slow_to_load, no_way_out, tls, port_taken]
+         few_descriptors, streams_side_by_side, worker_dies, worker_hangs, front_dies,
+         ends_politely, ends_at_once, parent_vanishes, idle_models_go, asked_while_it_goes,
+         files_come_and_go, more_models_than_seats, slow_to_load, no_way_out, tls, port_taken]
 
 
 def main():
