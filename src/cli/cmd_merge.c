@@ -1,4 +1,5 @@
-/* `bantam merge`: adapters written into a model's weights (see bt_merge). */
+/* `bantam merge`: adapters written into a model's weights (bt_merge), or several models' weights
+ * averaged (bt_average). */
 #include <string.h>
 
 #include "base/mem.h"
@@ -53,15 +54,62 @@ static int merge(Cli *cli, const CliModel *m, const char *to)
     return print_result(cli, &result, to);
 }
 
+/* The mean of the model and of those of --with. */
+static int average(Cli *cli, const char *const *paths, size_t n, const char *to)
+{
+    bt_error err = {0};
+    Progress progress;
+    progress_start(&progress, cli);
+    const bt_merge_options options = {.type = opts_text(&cli->opts, OPT_MERGE_TYPE),
+                                      .n_threads = (int)opts_int(&cli->opts, OPT_THREADS),
+                                      .progress = progress_update,
+                                      .progress_user = &progress};
+    bt_status status = bt_average(paths, n, to, &options, &err);
+    progress_end(&progress);
+    if (status == BT_E_CANCELLED) return cli_fail("stopped; nothing was written");
+    if (status != BT_OK) return cli_fail("%s", err.text);
+    if (opts_flag(&cli->opts, OPT_JSON))
+        return json_print(json_pack("{s:o,s:i}", "file", json_text(to), "models", (int)n));
+    cli_say(cli, "%s: the mean of %zu models", to, n);
+    return CLI_GOOD;
+}
+
+static int averaging(Cli *cli, const char *folder, const char *to)
+{
+    const OptValue *with = &cli->opts.value[OPT_MERGE_WITH];
+    size_t n = with->n + 1;
+    char **paths = mem_zalloc(n, sizeof *paths);
+    int code = paths ? model_find(cli, &paths[0]) : cli_fail("not enough memory");
+    for (size_t i = 1; i < n && code == CLI_GOOD; i++)
+        if (!(paths[i] = model_named(with->list[i - 1]))) code = CLI_FAILED;
+    interrupt_install();
+    CliModel none = {0};
+    const ModelWish wish = {.writes = {folder}, .data = (const char *const *)paths, .n_data = n};
+    if (code == CLI_GOOD) code = sandbox_as_run(cli, &wish, paths[0], &none);
+    if (code == CLI_GOOD) code = average(cli, (const char *const *)paths, n, to);
+    for (size_t i = 0; paths && i < n; i++) mem_free(paths[i]);
+    mem_free(paths);
+    return code;
+}
+
 int cmd_merge(Cli *cli)
 {
     const Opts *o = &cli->opts;
     const char *to = opts_text(o, OPT_MERGE_OUT);
     if (o->n_args) return cli_usage(cli, "'%s' is too much", o->args[0]);
-    if (!o->value[OPT_ADAPTER].n) return cli_usage(cli, "no adapter is named: --adapter FILE");
+    bool with = o->value[OPT_MERGE_WITH].n > 0;
+    if (!o->value[OPT_ADAPTER].n && !with)
+        return cli_usage(cli, "no adapter is named (--adapter FILE), nor another model (--with)");
+    if (o->value[OPT_ADAPTER].n && with)
+        return cli_usage(cli, "--adapter and --with are two steps: average first, then merge");
     if (!to) return cli_usage(cli, "-o FILE is missing");
     CliModel m = {0};
     char *folder = folder_of(to);
+    if (with) {
+        int done = folder ? averaging(cli, folder, to) : cli_fail("not enough memory");
+        mem_free(folder);
+        return done;
+    }
     int code = folder ? model_find(cli, &m.path) : cli_fail("not enough memory");
     if (code == CLI_GOOD) code = adapters_read(cli, &m.adapters);
     interrupt_install();

@@ -64,6 +64,22 @@ END
     [ ! -e x.gguf ]
 }
 
+@test "the mean of models" {
+    make_model
+    adapter peft
+    "$bantam" merge -m m.gguf --adapter peft --type F32 -o other.gguf
+    "$bantam" merge -m m.gguf --with other.gguf --with m.gguf -o mean.gguf --json > json
+    [ "$(json models < json)" = 3 ]
+    "$bantam" logits -m mean.gguf --tokens 1,2,3,4,5 -q -o mean
+    "$bantam" logits -m m.gguf --tokens 1,2,3,4,5 -q -o plain
+    ! cmp -s mean plain
+    run "$bantam" merge -m m.gguf --with other.gguf --adapter peft -o x.gguf
+    [ "$status" -eq 2 ]
+    run "$bantam" merge -m m.gguf --with other.gguf -o other.gguf
+    [ "$status" -eq 1 ]
+    [[ $output == *"another file"* ]]
+}
+
 @test "what does not belong is refused, with what to do" {
     make_model
     adapter peft 48
