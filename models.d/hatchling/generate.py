@@ -2,6 +2,7 @@
 """Writes conversations with the assistant, to train a model on: JSON lines, one conversation each.
 
     models.d/hatchling/generate.py OUT.jsonl [--count N] [--seed N]    N conversations (200,000)
+    models.d/hatchling/generate.py OUT.jsonl --later ...               with the phrases of later.txt
     models.d/hatchling/generate.py --check                             against the test set
 
 All of it comes from the grammars and word lists in data/; nothing is fetched, and the same seed
@@ -23,7 +24,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "data"))
 import grammar  # noqa: E402
-from phrases import asks, beyond  # noqa: E402
+from phrases import asks, beyond, later  # noqa: E402
 import words  # noqa: E402
 from talks import Talks  # noqa: E402
 
@@ -51,7 +52,7 @@ def texts_of(value):
 
 def templates():
     """(whether it has readings, line, its readings) of all phrases and the word lists' texts."""
-    for blocks in (asks, beyond):
+    for blocks in (asks, beyond, later):
         for line in blocks.lines():
             yield True, line, grammar.spell_out(grammar.parse(line.split(" @")[0]))
     for name, value in vars(words).items():
@@ -88,7 +89,10 @@ def check_calls(reserved):
     with open(os.path.join(HERE, "tools.json"), encoding="utf-8") as handle:
         tools = {t["function"]["name"]: t["function"]["parameters"] for t in json.load(handle)}
     talks, bad, n = Talks(random.Random(7), reserved), 0, 0
-    for _ in range(4000):
+    for i in range(8000):
+        if i == 4000:
+            asks.widen(later)
+            talks = Talks(random.Random(8), reserved, later=True)
         said = ""
         for message in talks.conversation():
             if message["role"] == "user":
@@ -126,9 +130,11 @@ def misfit(tools, call, said):
     return None
 
 
-def write(path, count, seed):
+def write(path, count, seed, wide):
     reserved = {tuple(grammar.words_of(text)) for text in test_set()}
-    talks, tokens = Talks(random.Random(seed), reserved_runs()), 0
+    if wide:
+        asks.widen(later)
+    talks, tokens = Talks(random.Random(seed), reserved_runs(), wide), 0
     with open(path, "w", encoding="utf-8") as out:
         done = 0
         while done < count:
@@ -150,13 +156,14 @@ def main():
     parse.add_argument("output", nargs="?")
     parse.add_argument("--count", type=int, default=200000)
     parse.add_argument("--seed", type=int, default=1)
+    parse.add_argument("--later", action="store_true", help="with the phrases of later.txt")
     parse.add_argument("--check", action="store_true", help="hold it against the test set")
     options = parse.parse_args()
     if options.check:
         sys.exit(not check())
     if not options.output:
         parse.error("which file shall be written?")
-    write(options.output, options.count, options.seed)
+    write(options.output, options.count, options.seed, options.later)
 
 
 if __name__ == "__main__":

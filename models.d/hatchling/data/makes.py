@@ -90,9 +90,10 @@ class Again(Exception):
 
 
 class Maker(Texts):
-    def __init__(self, rng, reserved):
+    def __init__(self, rng, reserved, later=False):
         super().__init__(rng)
         self.reserved = reserved  # runs of words of the test set
+        self.later = later  # with the further ways to ask of later.txt
         self.s = Sums(rng)
 
     # ---- filling ----
@@ -153,6 +154,13 @@ class Maker(Texts):
             return m.every()
         if name == "range":
             return m.range()
+        if name == "every_day":
+            day = self.pick(DAYS)
+            return f"every {day}", {"every": day}
+        if name == "hours":
+            first, last, times = m.hours_of_range()
+            start, to = self.pick([("from ", " to "), ("", " till "), ("", " to "), ("", "-")])
+            return start + first + to + last, times
         if name == "mondays":
             day = self.pick(DAYS)
             return day + "s", {"every": day}
@@ -242,6 +250,9 @@ class Maker(Texts):
     def frame(self, segments):
         """Small words around it, as in speech."""
         rng, r = self.rng, self.rng.random()
+        if self.later and rng.random() < 0.07:
+            said = self.fill(self.phrase(p.CONTEXT)[0], lambda _: self.person())[0]
+            segments.insert(0, ["".join(part[0] for part in said) + " ", None])
         if r < 0.05:
             segments.insert(
                 0,
@@ -352,6 +363,22 @@ class Maker(Texts):
         """Two at once."""
         first, second = self.do(), self.do()
         (a, x), (b, y) = self.m.when(0.1), self.m.when(0.1)
+        if self.later and self.rng.random() < 0.6:  # when, what, when, what
+            start = self.pick([f"{a} remind me to ", f"remind me {a} to ", f"{a}: "])
+            again = self.pick(["", "", "remind me "]) if not start.endswith(": ") else ""
+            link = " and " if not start.endswith(": ") else self.pick(["; ", " and "])
+            to = "to " if not start.endswith(": ") else ": "
+            tail = self.pick([f"{link}{again}{b} {to}", f"{link}{b} {again}{to}"])
+            tail = tail.replace(" : ", ": ")
+            segments = [[start, None], [first, "a"], [tail, None], [second, "b"]]
+            if start.endswith(": "):
+                ends = [" - remind me", ", remind me", ", reminders please"]
+                segments.append([self.pick(ends), None])
+            text, arguments = self.finish(segments)
+            return text, [
+                call("remind", text=arguments["a"], **x),
+                call("remind", text=arguments["b"], **y),
+            ]
         if self.rng.random() < 0.3:  # the same thing twice
             if self.rng.random() < 0.6:
                 (a, x), (b, y) = self.m.clock(), self.m.clock()
@@ -488,6 +515,13 @@ class Maker(Texts):
                     ]
                 )
                 return said, {"day": spelling}
+            if name == "poss":
+                near = ["today", "tomorrow", "this week", "next week", "yesterday"]
+                said = self.pick(DAYS + near)
+                return said + "'s", {"day": said}
+            if name == "past_day":
+                said, spelling = self.m.past()
+                return said, {"day": spelling}
             if self.rng.random() < 0.3:
                 said, spelling = self.pick(
                     [
@@ -620,6 +654,8 @@ class Maker(Texts):
                     [("event", "events"), ("meeting", "meetings"), ("entry", "entries")]
                 )
             block = p.CANCEL_ALL if r < 0.84 else p.CANCEL_LAST if r < 0.92 else p.CANCEL_NUMBER
+            if self.later and kind == "event" and r < 0.84 and self.rng.random() < 0.5:
+                block = p.CANCEL_ALL_CALENDAR
             number = self.m.some(9)
             nth = self.pick([NTH[number - 1], ordinal(number)])
 
@@ -667,6 +703,13 @@ class Maker(Texts):
                 return word + said, arguments
             if name == "new":
                 return self.new_moment()
+            if name == "at":
+                said, time = self.m.clock()
+                if self.rng.random() < 0.6:
+                    return "at " + said, {"time": time}
+                said, day = self.pick([self.m.weekday, self.m.date_on, self.m.plain_day])()
+                on = "on " if day in DAYS and not said.startswith("on ") else ""
+                return on + said, {"day": day}
             if name in ("old", "old_s"):
                 said, day = (
                     self.m.weekday() if self.rng.random() < 0.7 else ("tomorrow", "tomorrow")
@@ -743,6 +786,13 @@ class Maker(Texts):
             if name == "feast":
                 said, spelling = self.m.feast()
                 return said, {"day": spelling}
+            if name == "feast_year":
+                said, spelling = self.m.feast(ahead=True)
+                year = 2024 + self.m.some(12)
+                return f"{said}{self.pick([' ', ' ', ' in '])}{year}", {"day": f"{spelling} {year}"}
+            if name in ("feast1", "feast2"):
+                said, spelling = self.m.feast()
+                return said, {"from" if name == "feast1" else "to": spelling}
             if name in ("from", "to"):
                 said, spelling = self.pick(
                     [self.m.date] * 4 + [self.m.numeric, self.m.plain_day]

@@ -1,5 +1,5 @@
 """The phrases of phrases.txt and beyond.txt, by section: a name gives its lines as a block, a name
-with kinds ('# LIST/note') a dict of blocks."""
+with kinds ('# LIST/note') a dict of blocks. Those of later.txt join them where they are wanted."""
 
 import os
 
@@ -44,8 +44,19 @@ class Blocks:
         for lines in self.sections.values():
             yield from (line for line in lines if not line.startswith("=> "))
 
+    def widen(self, more):
+        """Adds another file's phrases."""
+        for key, lines in more.sections.items():
+            name, _, kind = key.partition("/")
+            home, place = self.__dict__, name
+            if kind:
+                home, place = home.setdefault(name, {}), kind
+            before = [home[place]] if place in home else []
+            home[place] = "\n".join(before + [self.block(lines)])
+
 
 asks = Blocks("phrases.txt")
+later = Blocks("later.txt")
 beyond = Blocks("beyond.txt")
 TIMER_NAMES = [name.replace("_", " ") for name in asks.TIMER_NAMES.splitlines()]
 TALK = [(block, beyond.answers(f"TALK/{i}")) for i, block in beyond.TALK.items()]

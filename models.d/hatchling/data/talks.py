@@ -46,9 +46,9 @@ def does(calls, outcome="ok"):
 
 
 class Talks:
-    def __init__(self, rng, reserved):
+    def __init__(self, rng, reserved, later=False):
         self.rng = rng
-        self.k = Maker(rng, reserved)
+        self.k = Maker(rng, reserved, later)
 
     def single(self, name=None):
         """(text, calls), or the answer in words in place of the calls."""
