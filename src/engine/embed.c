@@ -10,7 +10,7 @@ typedef struct Embed {
     bt_session *s;
     bt_pooling pooling;
     int32_t dimensions;
-    bool keep_length;
+    bool keep_length, score;
     const bt_ids *texts;
     float *out; /* the next vector goes there */
     bt_error *err;
@@ -24,9 +24,13 @@ size_t model_pool_bytes(const bt_model *m, int32_t n_sequences)
 
 Tensor model_dense(Step *step, const bt_model *m, Tensor x)
 {
-    const Weight *const *dense = m->hyper.dense;
-    for (size_t i = 0; i < sizeof m->hyper.dense / sizeof *dense && dense[i]; i++)
-        x = op_linear(step, x, dense[i]);
+    const Hyper *h = &m->hyper;
+    for (size_t i = 0; i < sizeof h->dense / sizeof *h->dense && h->dense[i]; i++) {
+        x = op_linear(step, x, h->dense[i]);
+        if (i > 0 || !h->rank_activates) continue;
+        x = op_activate(step, x, h->rank_activation);
+        if (h->rank_norm) x = op_norm(step, x, h->rank_norm);
+    }
     return x;
 }
 
@@ -45,8 +49,10 @@ static bt_pooling pooling_of(const bt_model *m)
     case POOLING_MEAN: return BT_POOLING_MEAN;
     case POOLING_CLS: return BT_POOLING_CLS;
     case POOLING_LAST: return BT_POOLING_LAST;
-    case POOLING_UNSAID:
-    case POOLING_RANK: break;
+    case POOLING_RANK:
+        if (strcmp(m->architecture, "modern-bert") == 0) return BT_POOLING_MEAN;
+        return m->hyper.causal ? BT_POOLING_LAST : BT_POOLING_CLS;
+    case POOLING_UNSAID: break;
     }
     return m->hyper.causal ? BT_POOLING_LAST : BT_POOLING_MEAN;
 }
@@ -72,6 +78,16 @@ static void put(Embed *e, const float *vector)
     double by = e->keep_length || !(square > 0) ? 1 : 1 / sqrt(square);
     for (size_t i = 0; i < n; i++) e->out[i] = (float)((double)vector[i] * by);
     e->out += n;
+}
+
+/* The labels of a reranker as a probability. */
+static void put_score(Embed *e, const float *labels)
+{
+    const Hyper *h = &e->s->model->hyper;
+    double by = n_dims(e->s->model) == 1
+                    ? (double)labels[0]
+                    : (double)labels[h->rank_yes] - (double)labels[!h->rank_yes];
+    *e->out++ = (float)(1 / (1 + exp(-by)));
 }
 
 static void sum_rows(const Embed *e, int32_t row, size_t n)
@@ -131,7 +147,12 @@ static bt_status put_pooled(Embed *e, int32_t n)
     Tensor x;
     if (e->pooling == BT_POOLING_NONE) return BT_OK;
     bt_status status = session_dense(e->s, n, &x, e->err);
-    for (int32_t i = 0; i < n && !status; i++) put(e, tensor_at(x, i));
+    for (int32_t i = 0; i < n && !status; i++) {
+        if (e->score)
+            put_score(e, tensor_at(x, i));
+        else
+            put(e, tensor_at(x, i));
+    }
     return status;
 }
 
@@ -204,7 +225,7 @@ static bt_status check_options(Embed *e, const bt_embed_options *o)
         return bt_fail(e->err, BT_E_ARGUMENT, "the session was not opened for embeddings");
     if (o->pooling < BT_POOLING_DEFAULT || o->pooling > BT_POOLING_LAST)
         return bt_fail(e->err, BT_E_ARGUMENT, "pooling %d is not known", (int)o->pooling);
-    if (!o->pooling && m->hyper.pooling == POOLING_RANK)
+    if (!o->pooling && !e->score && m->hyper.pooling == POOLING_RANK)
         return bt_fail(e->err, BT_E_UNSUPPORTED,
                        "%s: key '%s.pooling_type' says that the model scores pairs of texts (a "
                        "reranker); name another pooling to have vectors of it",
@@ -217,18 +238,32 @@ static bt_status check_options(Embed *e, const bt_embed_options *o)
     return BT_OK;
 }
 
-bt_status bt_session_embed(bt_session *s, const bt_ids *texts, size_t n,
-                           const bt_embed_options *options, float *out, bt_error *err)
+static bt_status embed_all(Embed *e, size_t n, const bt_embed_options *options)
 {
     static const bt_embed_options defaults;
-    Embed e = {.s = s, .texts = texts, .out = out, .err = err};
-    bt_error_clear(err);
-    bt_status status = check_options(&e, options ? options : &defaults);
-    if (!status) status = check_texts(s, texts, n, err);
+    bt_session *s = e->s;
+    bt_error_clear(e->err);
+    bt_status status = check_options(e, options ? options : &defaults);
+    if (!status) status = check_texts(s, e->texts, n, e->err);
     for (size_t i = 0, done = 0; i < n && !status; i += done) {
         empty(s);
-        status = embed_some(&e, i, n - i, &done);
+        status = embed_some(e, i, n - i, &done);
     }
     if (s->hidden) empty(s);
     return status;
+}
+
+bt_status bt_session_embed(bt_session *s, const bt_ids *texts, size_t n,
+                           const bt_embed_options *options, float *out, bt_error *err)
+{
+    Embed e = {.s = s, .texts = texts, .out = out, .err = err};
+    return embed_all(&e, n, options);
+}
+
+bt_status session_score(bt_session *s, const bt_ids *texts, size_t n, float *out, bt_error *err)
+{
+    Embed e = {.s = s, .score = true, .texts = texts, .out = out, .err = err};
+    if (s->model->hyper.ranks) return embed_all(&e, n, NULL);
+    return bt_fail(err, BT_E_UNSUPPORTED, "%s has no head that scores pairs of texts",
+                   gguf_path(s->model->gguf));
 }

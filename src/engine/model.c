@@ -44,6 +44,7 @@ static bt_status load_weights(bt_model *m, bool live, bt_error *err)
         return bt_fail(err, BT_E_UNSUPPORTED, "%s: architecture '%s' is not known; known: %s",
                        gguf_path(m->gguf), m->architecture, arch_list());
     m->weights = m->arch->load(&ld);
+    loader_ranker(&ld);
     m->hyper = ld.hyper;
     m->layers = ld.layers;
     m->matrices = ld.weights;

@@ -80,5 +80,8 @@ bt_status session_check_sequence(const bt_session *session, int32_t sequence, bt
 /* The first n of s->pooled through the matrices that the model has for vectors; *out lies in the
  * arena until the next step. */
 bt_status session_dense(bt_session *s, int32_t n, Tensor *out, bt_error *err);
+/* As bt_session_embed, with a model that has the head of a reranker: of each text (a pair, see
+ * engine/rank.h) a score between 0 and 1. */
+bt_status session_score(bt_session *s, const bt_ids *texts, size_t n, float *out, bt_error *err);
 
 #endif

@@ -23,20 +23,31 @@ typedef struct Bert {
     bool turns;
     const Weight *embedding, *positions; /* positions NULL: turned by angles */
     const float *type;                   /* (D) added to every row, or NULL */
+    const float *second; /* (D) added to rows of the second of two texts; NULL: there is none */
+    int32_t separator;   /* the token after which that begins */
     const Norm *embedding_norm;
     BertLayer *layer;
 } Bert;
 
-/* The first row of token_types: texts are not fed in pairs. */
-static const float *first_type(Loader *ld)
+/* The first row of token_types, and how much the second is more: texts are fed in pairs to
+ * rerankers alone, whose second text begins after the first separator. */
+static void load_types(Loader *ld, Bert *m)
 {
-    int64_t ne[3];
-    if (loader_failed(ld) || !loader_shape(ld, -1, "token_types", ne)) return NULL;
+    int64_t ne[3], d = ld->hyper.n_embd;
+    uint32_t separator = UINT32_MAX;
+    if (loader_failed(ld) || !loader_shape(ld, -1, "token_types", ne)) return;
     if (ne[1] < 1 || ne[1] > MODEL_MOST_LAYERS) {
         loader_fail(ld, BT_E_FORMAT, "tensor 'token_types.weight' has %lld rows", (long long)ne[1]);
-        return NULL;
+        return;
     }
-    return loader_floats(ld, -1, "token_types.weight", ld->hyper.n_embd, ne[1], REQUIRED);
+    m->type = loader_floats(ld, -1, "token_types.weight", d, ne[1], REQUIRED);
+    if (!m->type || ne[1] < 2 || ld->hyper.pooling != POOLING_RANK) return;
+    gguf_get_u32(ld->gguf, "tokenizer.ggml.seperator_token_id", false, &separator, NULL);
+    if (separator > INT32_MAX) return;
+    float *more = loader_memory(ld, (size_t)d, sizeof *more);
+    for (int64_t i = 0; more && i < d; i++) more[i] = m->type[d + i] - m->type[i];
+    m->second = more;
+    m->separator = (int32_t)separator;
 }
 
 /* What Nomic's code adds to the result of its experts. GGUF has no tensor for it: our converter
@@ -78,12 +89,34 @@ static Bert *load(Loader *ld, const FfnOptions *ffn, bool turns, int32_t every)
     if (turns) m->rope = block_rope(ld, false, 10000);
     m->embedding = loader_embedding(ld);
     if (!turns) m->positions = loader_table(ld, "position_embd", h->n_embd, REQUIRED);
-    m->type = first_type(ld);
+    load_types(ld, m);
     m->embedding_norm = loader_norm(ld, -1, "token_embd_norm", h->n_embd, true, REQUIRED);
     m->layer = loader_memory(ld, (size_t)h->n_layers, sizeof *m->layer);
     for (int32_t l = 0; l < h->n_layers && !loader_failed(ld); l++)
         load_layer(ld, l, every > 0 && l % every == 1 ? &mixture : ffn, turns, &m->layer[l]);
     return loader_failed(ld) ? NULL : m;
+}
+
+/* 1 for the rows that come after a separator of their sequence, which lie together. */
+static void mark_second(const Step *s, int32_t separator, float *of_row)
+{
+    for (int32_t i = 0; i < s->n_rows; i++) {
+        bool begins = i == 0 || s->rows[i].sequence != s->rows[i - 1].sequence;
+        bool after = !begins && (of_row[i - 1] > 0 || s->rows[i - 1].token == separator);
+        of_row[i] = after ? 1 : 0;
+    }
+}
+
+static Tensor add_second(Step *s, const Bert *m, Tensor x)
+{
+    size_t n = (size_t)s->n_rows;
+    float *none = step_memory(s, n * sizeof *none), *second = step_memory(s, n * sizeof *second);
+    if (step_failed(s)) return x;
+    bool computes = s->backend->ops->computes; /* else there is no memory behind these */
+    for (size_t i = 0; computes && i < n; i++) none[i] = 0;
+    if (computes) mark_second(s, m->separator, second);
+    Tensor more = op_add_vector(s, op_mul_rows(s, x, none), m->second);
+    return op_add(s, x, op_mul_rows(s, more, second));
 }
 
 static Tensor bert_forward(Step *s, const void *model)
@@ -94,6 +127,7 @@ static Tensor bert_forward(Step *s, const void *model)
     size_t mark = step_mark(s);
     Tensor x = op_embed(s, m->embedding, 1); /* (T,D) */
     if (m->type) x = op_add_vector(s, x, m->type);
+    if (m->second) x = add_second(s, m, x);
     if (m->positions) x = op_add(s, x, op_embed_positions(s, m->positions));
     x = step_keep(s, mark, op_norm(s, x, m->embedding_norm));
     for (int32_t l = 0; l < m->n_layers; l++) {

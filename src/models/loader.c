@@ -537,6 +537,51 @@ void loader_dense(Loader *ld)
     }
 }
 
+/* Where "yes" stands among the labels; -1: it does not. */
+static int32_t find_yes(Loader *ld)
+{
+    char key[96];
+    Span labels[2];
+    snprintf(key, sizeof key, "%s.classifier.output_labels", ld->arch);
+    int64_t at = gguf_find_key(ld->gguf, key);
+    if (at < 0 || gguf_key_type(ld->gguf, (size_t)at) != GGUF_ARRAY ||
+        gguf_array_count(ld->gguf, (size_t)at) != 2 ||
+        gguf_get_spans(ld->gguf, key, labels, 2, NULL) != BT_OK)
+        return -1;
+    return span_is(labels[0], "yes") ? 0 : span_is(labels[1], "yes") ? 1 : -1;
+}
+
+void loader_ranker(Loader *ld)
+{
+    Hyper *h = &ld->hyper;
+    int64_t ne[3], k = h->n_embd;
+    bool first = loader_shape(ld, -1, "cls", ne), modern = strcmp(ld->arch, "modern-bert") == 0;
+    if (loader_failed(ld) || h->pooling != POOLING_RANK) return;
+    if (first) {
+        if (ne[1] < 1 || ne[1] > MODEL_MOST_WIDTH) {
+            loader_fail(ld, BT_E_FORMAT, "tensor 'cls.weight' has %lld rows", (long long)ne[1]);
+            return;
+        }
+        h->dense[0] = loader_matrix(ld, -1, "cls", k, ne[1], REQUIRED);
+        k = ne[1];
+        h->rank_norm = loader_norm(ld, -1, "cls.norm", k, true, modern ? REQUIRED : OPTIONAL);
+        h->rank_activates = true;
+        h->rank_activation = modern ? ACT_GELU : ACT_TANH;
+    }
+    if (loader_shape(ld, -1, "cls.output", ne)) {
+        h->dense[first] = loader_matrix(ld, -1, "cls.output", k, ne[1], REQUIRED);
+        k = ne[1];
+        first = true;
+    }
+    h->ranks = first;
+    h->rank_yes = find_yes(ld);
+    if (first && !loader_failed(ld) && k != 1 && (k != 2 || h->rank_yes < 0 || h->rank_yes > 1))
+        loader_fail(ld, BT_E_FORMAT,
+                    "the file's head gives %lld labels; rerankers have one, or two of which one is "
+                    "called yes (key '%s.classifier.output_labels')",
+                    (long long)k, ld->arch);
+}
+
 const Weight *loader_head(Loader *ld)
 {
     const Hyper *h = &ld->hyper;

@@ -37,6 +37,12 @@ typedef struct Hyper {
     Pooling pooling;
     const Weight *dense[2]; /* what a pooled vector goes through, in this order; NULL: no more */
     bool axes;              /* positions have several axes (M-RoPE) */
+    /* Rerankers: dense[] ends with one label, or two of which the `yes`-th is meant. Where a matrix
+     * comes before that of the labels, or stands alone, its result is activated, and normed. */
+    bool ranks, rank_activates;
+    Activation rank_activation;
+    const Norm *rank_norm; /* or NULL */
+    int32_t rank_yes;
 } Hyper;
 
 /* Memory that lives as long as the model. */
@@ -127,6 +133,9 @@ const Norm *loader_norm_heads(Loader *ld, int32_t layer, const char *name, int64
 const Weight *loader_embedding(Loader *ld);
 /* The matrices dense_2 and dense_3, which a pooled vector goes through, into hyper.dense. */
 void loader_dense(Loader *ld);
+/* The head of a reranker (cls, cls.norm, cls.output) into hyper; nothing where the file has none.
+ */
+void loader_ranker(Loader *ld);
 /* Any other table of rows of n_embd to look up; NULL when absent. */
 const Weight *loader_table(Loader *ld, const char *name, int64_t k, LoaderNeed need);
 /* output.weight, or the embedding again when there is none (tied). NULL also for a model that

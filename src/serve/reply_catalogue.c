@@ -41,7 +41,8 @@ static void put_capabilities(const ApiModel *m, JsonOut *j)
 {
     static const char *const names[] = {"completion", "tools",  "thinking",
                                         "insert",     "vision", "embedding"};
-    const bool has[] = {!m->embeds, m->tools, m->thinking, m->insert, m->vision, m->embeds};
+    const bool has[] = {
+        !m->embeds && !m->reranks, m->tools, m->thinking, m->insert, m->vision, m->embeds};
     jout_put_open(j, "capabilities", '[');
     for (size_t i = 0; i < sizeof has / sizeof *has; i++)
         if (has[i]) jout_string(j, names[i]);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/model.h"
+#include "engine/rank.h"
 #include "quant/mixes.h"
 #include "serve/fim.h"
 #include "serve/json_out.h"
@@ -141,6 +142,8 @@ static void put_abilities(Buf *out, const bt_model *model, const bt_model_info *
     static const char *const poolings[] = {"", "none", "mean", "cls", "last"};
     bt_embedding_info e = bt_model_embedding(model);
     Fim fim;
+    Rank rank = rank_of(model);
+    bool scores = rank.kind == RANK_PAIR || rank.kind == RANK_ASKED, embeds = e.embeds && !scores;
     bool talks = !e.embeds && strcmp(info->vocab_kind, "none") != 0, assistant;
     assistant = worker_is_assistant(model);
     put_text(out, "template_kind", chat ? bt_chat_name(chat) : NULL,
@@ -151,9 +154,10 @@ static void put_abilities(Buf *out, const bt_model *model, const bt_model_info *
                "\"embeds\":%s,\"reranks\":%s,\"insert\":%s,\"vision\":false},\"assistant\":%s,",
                yes_no(talks), yes_no(talks && chat),
                yes_no(talks && chat && (bt_chat_takes_tools(chat) || assistant)),
-               yes_no(talks && chat && bt_chat_can_think(chat)), yes_no(e.embeds), yes_no(e.embeds),
-               yes_no(talks && fim_find(model, &fim)), yes_no(assistant));
-    if (e.embeds)
+               yes_no(talks && chat && bt_chat_can_think(chat)), yes_no(embeds),
+               yes_no(e.embeds || rank.kind != RANK_NONE), yes_no(talks && fim_find(model, &fim)),
+               yes_no(assistant));
+    if (embeds)
         buf_printf(out, "\"embedding\":{\"dimensions\":%d,\"pooling\":\"%s\"},", (int)e.n_dims,
                    poolings[e.pooling]);
     else

@@ -3,8 +3,9 @@
  * meanwhile wait for one batch at most. The session is opened when it is first needed, and again
  * when a longer text comes.
  *
- * Ranking is by the cosine of the vectors of query and document, each with what the model's makers
- * put before such texts; models that only chat are refused, because their vectors rank badly. */
+ * Documents are ranked by rerankers (engine/rank.h), which read each with the query; with models
+ * that make vectors by the cosine of those of query and document, each with what the model's makers
+ * put before such texts. Models that only chat are refused, because their vectors rank badly. */
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +37,12 @@ static bt_status fit(const Job *job, size_t i, Prompt *p, ApiError *err)
     size_t most = (size_t)job->w->n_ctx;
     char field[32];
     if (p->n <= most && p->n) return BT_OK;
-    snprintf(field, sizeof field, "input[%zu]", i);
+    bool ranks = job->call->kind == API_RERANK, pairs = job->w->rank.kind != RANK_NONE;
+    if (ranks && !pairs && i == 0)
+        snprintf(field, sizeof field, "query");
+    else
+        snprintf(field, sizeof field, "%s[%zu]", ranks ? "documents" : "input",
+                 i - (ranks && !pairs));
     if (!p->n) return api_fail(err, API_E_INVALID, field, "the text is empty");
     if (!job->call->cut_inputs)
         return api_fail(err, API_E_CONTEXT, field,
@@ -71,6 +77,24 @@ static bt_status take_text(Job *job, size_t i, const char *prefix, ApiText text,
     return status;
 }
 
+static bt_status take_pair(Job *job, size_t i, ApiError *err)
+{
+    const ApiCall *call = job->call;
+    const Span query = {call->query.text, call->query.size};
+    const Span document = {call->documents[i].text, call->documents[i].size};
+    Prompt p = {0};
+    bt_error why = {0};
+    bt_status status = rank_ids(job->w->model, &job->w->rank, query, document, &p.ids, &p.n, &why);
+    if (status)
+        api_error_from(err, &why);
+    else
+        status = fit(job, i, &p, err);
+    job->embed.lists[i] = p.ids;
+    job->embed.sizes[i] = p.n;
+    if (!status) job->usage.prompt += (int32_t)p.n;
+    return status;
+}
+
 static bt_status take_all(Job *job, ApiError *err)
 {
     const ApiCall *call = job->call;
@@ -79,6 +103,10 @@ static bt_status take_all(Job *job, ApiError *err)
     if (call->kind == API_EMBED) {
         for (size_t i = 0; i < call->n_prompts && !status; i++)
             status = take(job, i, &call->prompts[i], err);
+        return status;
+    }
+    if (job->w->rank.kind != RANK_NONE) {
+        for (size_t i = 0; i < call->n_documents && !status; i++) status = take_pair(job, i, err);
         return status;
     }
     status = take_text(job, 0, e->query_prefix, call->query, err);
@@ -90,9 +118,13 @@ static bt_status take_all(Job *job, ApiError *err)
 static bt_status check(const Job *job, ApiError *err)
 {
     const Worker *w = job->w;
-    if (job->call->kind == API_RERANK && !w->embedding.embeds)
+    if (job->call->kind == API_EMBED && w->rank.kind != RANK_NONE)
         return api_fail(err, API_E_UNSUPPORTED, "model",
-                        "this model does not rank: take one that was made for embeddings");
+                        "this model scores pairs of texts (/v1/rerank); it makes no vectors");
+    if (job->call->kind == API_RERANK && w->rank.kind == RANK_NONE && !w->embedding.embeds)
+        return api_fail(err, API_E_UNSUPPORTED, "model",
+                        "this model does not rank: take a reranker, or one that was made for "
+                        "embeddings");
     if (job->call->dimensions > w->embedding.n_dims)
         return api_fail(err, API_E_INVALID, "dimensions",
                         "%d are asked, vectors of this model "
@@ -129,10 +161,11 @@ bt_status embed_start(Job *job, ApiError *err)
     Worker *w = job->w;
     const ApiCall *call = job->call;
     EmbedWork *e = &job->embed;
-    size_t n = call->kind == API_EMBED ? call->n_prompts : call->n_documents + 1;
+    bool pairs = call->kind == API_RERANK && w->rank.kind != RANK_NONE;
+    size_t n = call->kind == API_EMBED ? call->n_prompts : call->n_documents + !pairs;
     bt_status status = check(job, err);
     if (status) return status;
-    e->dims = call->dimensions ? call->dimensions : w->embedding.n_dims;
+    e->dims = pairs ? 1 : call->dimensions ? call->dimensions : w->embedding.n_dims;
     e->lists = mem_zalloc(n + 1, sizeof *e->lists);
     e->sizes = mem_zalloc(n + 1, sizeof *e->sizes);
     e->n = n;
@@ -171,7 +204,7 @@ static bt_status open_session(Worker *w, size_t longest, bt_error *err)
                             .n_sequences = w->embedding.encoder ? SEQUENCES : SEQUENCES / 4,
                             .n_batch = w->embedding.encoder && n_ctx > BATCH ? n_ctx : BATCH,
                             .memory_limit = w->memory_limit,
-                            .embeddings = true};
+                            .embeddings = w->rank.kind != RANK_ANSWERED};
     return bt_session_open(w->model, &o, &w->embedder, err);
 }
 
@@ -196,6 +229,7 @@ static bt_status run_batch(Job *job, bt_error *err)
     Worker *w = job->w;
     EmbedWork *e = &job->embed;
     bt_ids batch[SEQUENCES];
+    bool pairs = job->call->kind == API_RERANK && w->rank.kind != RANK_NONE;
     size_t longest, most = w->embedding.encoder ? SEQUENCES : SEQUENCES / 4;
     bool each = w->embedding.pooling == BT_POOLING_NONE;
     const bt_embed_options options = {.pooling = !each                  ? BT_POOLING_DEFAULT
@@ -207,9 +241,11 @@ static bt_status run_batch(Job *job, bt_error *err)
     bt_status status = open_session(w, longest, err);
     if (!status && w->n_adapters)
         status = bt_session_adapt(w->embedder, -1, job->uses, job->n_uses, err);
-    if (!status)
-        status = bt_session_embed(w->embedder, batch, n, &options,
-                                  e->vectors + e->done * (size_t)e->dims, err);
+    float *out = e->vectors + e->done * (size_t)e->dims;
+    if (!status && pairs)
+        status = rank_scores(w->embedder, &w->rank, batch, n, out, err);
+    else if (!status)
+        status = bt_session_embed(w->embedder, batch, n, &options, out, err);
     e->done += n;
     return status;
 }
@@ -218,6 +254,8 @@ static bt_status rank(Job *job, Buf *out)
 {
     const EmbedWork *e = &job->embed;
     size_t dims = (size_t)e->dims;
+    if (job->w->rank.kind != RANK_NONE)
+        return api_reply_rerank(job->call, &job->info, e->vectors, &job->usage, out);
     float *scores = mem_alloc(e->n * sizeof *scores);
     if (!scores) return BT_E_MEMORY;
     for (size_t i = 1; i < e->n; i++) {

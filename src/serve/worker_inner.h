@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "engine/model.h"
+#include "engine/rank.h"
 #include "engine/sched.h"
 #include "serve/fim.h"
 #include "serve/grammar_cache.h"
@@ -104,6 +105,7 @@ struct Worker {
     bt_model *model;
     bt_model_info info;
     bt_embedding_info embedding;
+    Rank rank;
     bt_chat *chat; /* NULL: chat_error says why */
     char chat_error[1024];
     Sched *sched; /* NULL: the model makes vectors */

@@ -26,6 +26,7 @@ static bt_status open_model(Worker *w, const WorkerModel *m, bt_error *err)
     if (status) return status;
     w->info = bt_model_describe(w->model);
     w->embedding = bt_model_embedding(w->model);
+    w->rank = rank_of(w->model);
     w->fills = fim_find(w->model, &w->fim);
 #ifdef BANTAM_AGENT
     w->assistant = worker_is_assistant(w->model);

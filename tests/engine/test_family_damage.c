@@ -43,7 +43,8 @@ static bool may_lack(const char *model, const char *tensor)
                                       "output.weight",
                                       "rope_freqs.weight",
                                       "layer_output_scale.weight",
-                                      "token_types.weight"};
+                                      "token_types.weight",
+                                      "cls.weight"};
     for (size_t i = 0; i < sizeof may / sizeof *may; i++)
         if (strstr(tensor, may[i])) return true;
     return false;

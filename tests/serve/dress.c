@@ -11,6 +11,7 @@
 
 #include "io/gguf_write.h"
 #include "support/families.h"
+#include "support/files.h"
 #include "support/scratch.h"
 
 enum { VOCAB = 64 };
@@ -76,9 +77,21 @@ const char *dress_family(const char *family, const Dress *dress, const char *nam
     Gguf *from = NULL;
     bt_error err;
     assert_non_null(w);
-    if (gguf_open(families_path(family, ".gguf"), NULL, &from, &err)) fail_msg("%s", err.text);
-    for (size_t i = 0; i < gguf_n_keys(from); i++)
-        if (strncmp(gguf_key_name(from, i).data, "tokenizer.", 10) != 0) gguf_put_copy(w, from, i);
+    const char *source =
+        strchr(family, '/') ? files_source("%s", family) : families_path(family, ".gguf");
+    if (gguf_open(source, NULL, &from, &err)) fail_msg("%s", err.text);
+    for (size_t i = 0; i < gguf_n_keys(from); i++) {
+        Span key = gguf_key_name(from, i);
+        bool own = strncmp(key.data, "tokenizer.", 10) == 0 ||
+                   (dress->name && span_is(key, "general.name"));
+        char name_of_key[96];
+        snprintf(name_of_key, sizeof name_of_key, "%.*s", (int)key.size, key.data);
+        if (dress->ctx && strstr(name_of_key, ".context_length"))
+            gguf_put_u32(w, name_of_key, dress->ctx);
+        else if (!own)
+            gguf_put_copy(w, from, i);
+    }
+    if (dress->name) gguf_put_string(w, "general.name", dress->name);
     put_keys(w, dress);
     for (size_t i = 0; i < gguf_n_tensors(from); i++) {
         const GgufTensor *t = gguf_tensor(from, i);

@@ -8,6 +8,8 @@
 #define DRESS_MOST 12
 
 typedef struct Dress {
+    const char *name;                /* general.name; NULL: the family's */
+    uint32_t ctx;                    /* context_length; 0: the family's */
     const char *chat_template;       /* NULL: none */
     const char *control[DRESS_MOST]; /* more control tokens, ids from DRESS_FIRST on */
     const char *key[DRESS_MOST];     /* key under tokenizer.ggml that names it; NULL: none */
@@ -15,7 +17,8 @@ typedef struct Dress {
 
 enum { DRESS_START = 3, DRESS_END, DRESS_FIRST };
 
-/* <|im_start|> and <|im_end|> are DRESS_START and DRESS_END, characters (space, line break, a to z
+/* `family`: of tests/data/families, or a file of the source tree ("tests/data/gradients/...").
+ * <|im_start|> and <|im_end|> are DRESS_START and DRESS_END, characters (space, line break, a to z
  * and what is left over of the 64) come after the control tokens. Fails the test. Its path in the
  * scratch folder. */
 const char *dress_family(const char *family, const Dress *dress, const char *name);

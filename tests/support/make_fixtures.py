@@ -29,6 +29,7 @@ import torch  # noqa: E402
 from fixtures import case  # noqa: E402
 from fixtures import axes, encoders, gemma, latent, others  # noqa: E402,F401
 from fixtures import plain, recurrent, scaled  # noqa: E402,F401
+from fixtures import rankers  # noqa: E402,F401
 
 
 def main():

@@ -212,6 +212,11 @@ static void make_bert_tensors(Maker *m)
     vector(m, -1, "token_embd_norm.weight", o->embd, 1, 0.05f);
     vector(m, -1, "token_embd_norm.bias", o->embd, 0, 0.05f);
     for (int l = 0; l < o->layers; l++) make_bert_layer(m, l);
+    if (!o->ranks) return;
+    matrix(m, -1, "cls", false, o->embd, o->embd, 0);
+    vector(m, -1, "cls.bias", o->embd, 0, 0.05f);
+    matrix(m, -1, "cls.output", false, o->embd, 1, 0);
+    vector(m, -1, "cls.output.bias", 1, 0, 0.05f);
 }
 
 static void make_tensors(Maker *m)
@@ -246,6 +251,7 @@ bt_status make_model(const MakeModel *options, const char *path, bt_error *err)
     o->heads = default_to(o->heads, 4);
     o->kv_heads = is_bert(o) ? o->heads : default_to(o->kv_heads, 2);
     if (is_bert(o) && o->tokenizer != MAKE_NO_VOCAB) o->tokenizer = MAKE_WPM;
+    if (o->ranks) o->pooling = 4;
     o->head_dim = default_to(o->head_dim, 16);
     o->experts = default_to(o->experts, 8);
     o->experts_used = default_to(o->experts_used, 2);

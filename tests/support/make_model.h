@@ -35,6 +35,7 @@ typedef struct MakeModel {
     int pooling;               /* pooling_type; 0: not said, for bert 1 (mean) */
     const char *query_prefix;  /* sentence_transformers.prompts.query; NULL: no such key */
     bool add_eos;              /* a whole text ends with EOS */
+    bool ranks;                /* bert: pooling_type 4 and the head of a reranker */
     bool tied;                 /* no output.weight */
     bool rope_freqs;           /* rope_freqs.weight, as Llama 3 has it */
     bool bias;                 /* biases on q, k, v and the output projection (qwen2 always has
