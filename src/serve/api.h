@@ -124,7 +124,7 @@ typedef struct ApiError {
 /* Fills *err and gives BT_E_ARGUMENT (BT_E_MEMORY for API_E_INTERNAL). `field` may be NULL. */
 bt_status api_fail(ApiError *err, ApiErrorKind kind, const char *field, const char *format, ...)
     BT_PRINTF(4, 5);
-/* What the library said, as an error of the API: BT_E_CONTEXT, BT_E_LIMIT (busy), BT_E_MEMORY,
+/* What the library said, as an error of the API: BT_E_CONTEXT, BT_E_MEMORY, BT_E_LIMIT,
  * BT_E_ARGUMENT and BT_E_UNSUPPORTED (of the request) ... */
 void api_error_from(ApiError *err, const bt_error *from);
 int api_error_http(ApiErrorKind kind); /* 400 ... */

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "serve/api_read.h"
+#include "text/json_bytes.h"
 
 enum { MOST_KEYS = 200000 };
 
@@ -15,9 +16,14 @@ static bool scan(ApiRead *r, const char *p, size_t n)
     for (size_t i = 0; i < n; i++) {
         switch (p[i]) {
         case '"':
-            for (i++; i < n && p[i] != '"'; i++)
-                if (p[i] == '\\') i++;
+            for (i++; i < n && p[i] != '"';)
+                i += p[i] == '\\' ? 2 : json_run_of_string(p + i, n - i);
             break;
+        case ' ': {
+            size_t run = json_run_of_spaces(p + i, n - i);
+            i += run ? run - 1 : 0;
+            break;
+        }
         case '[':
         case '{':
             if (++depth > API_MAX_DEPTH)

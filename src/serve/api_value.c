@@ -49,14 +49,13 @@ void api_error_from(ApiError *err, const bt_error *from)
     ApiErrorKind kind = API_E_INTERNAL;
     switch (from->status) {
     case BT_E_CONTEXT: kind = API_E_CONTEXT; break;
-    case BT_E_LIMIT: kind = API_E_BUSY; break;
+    case BT_E_LIMIT: /* of what a schema, grammar or template may be: no use to come again */
     case BT_E_ARGUMENT: kind = API_E_INVALID; break;
     case BT_E_UNSUPPORTED: kind = API_E_UNSUPPORTED; break;
     case BT_E_CANCELLED: kind = API_E_UNAVAILABLE; break;
     default: break;
     }
     api_fail(err, kind, NULL, "%s", from->text[0] ? from->text : bt_status_text(from->status));
-    if (kind == API_E_BUSY) err->retry_after = 1;
 }
 
 int api_error_http(ApiErrorKind kind)

@@ -285,6 +285,10 @@ static bt_status submit(Job *job, Choice *c, ApiError *err)
     if (status) {
         c->sched_id = 0;
         api_error_from(err, &why);
+        if (status == BT_E_LIMIT) { /* too many wait */
+            err->kind = API_E_BUSY;
+            err->retry_after = 1;
+        }
         job_drop(job);
     } else {
         job->n_left++;

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/hex.h"
 #include "base/mem.h"
+#include "text/json_bytes.h"
 #include "text/utf8.h"
 
 enum { MAX_NODES = 1 << 20, MAX_ALL = 1 << 23 }; /* read; and with what is added */
@@ -23,10 +24,9 @@ typedef struct Reader {
 static bool fail_at(Reader *r, const char *where, const char *what)
 {
     size_t line = 1, column = 1;
-    for (const char *p = r->begin; p < where; p++) {
-        column = *p == '\n' ? 1 : column + ((*p & 0xC0) != 0x80);
-        line += *p == '\n';
-    }
+    for (const char *p = r->begin; p < where; p++) line += *p == '\n';
+    for (const char *p = where; p > r->begin && p[-1] != '\n'; p--)
+        column += (p[-1] & 0xC0) != 0x80;
     r->status =
         bt_fail(r->err, BT_E_ARGUMENT, "JSON, line %zu, column %zu: %s", line, column, what);
     return false;
@@ -34,6 +34,7 @@ static bool fail_at(Reader *r, const char *where, const char *what)
 
 static void skip(Reader *r)
 {
+    if (r->p < r->end && *r->p == ' ') r->p += json_run_of_spaces(r->p, (size_t)(r->end - r->p));
     while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
         r->p++;
 }
@@ -52,12 +53,12 @@ static bool hex4(Reader *r, uint32_t *out)
 
 static bool read_escape(Reader *r)
 {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    static const char means[128] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                    ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
     const char *start = r->p++;
     char c = r->p < r->end ? *r->p++ : 0;
-    const char *found = c ? strchr(from, c) : NULL;
-    if (found) {
-        *r->out++ = to[found - from];
+    if (!(c & 0x80) && means[(unsigned char)c]) {
+        *r->out++ = means[(unsigned char)c];
         return true;
     }
     uint32_t value, low;
@@ -78,11 +79,20 @@ static bool read_escape(Reader *r)
 /* Copies what needs no look: ASCII that neither ends a string nor escapes. */
 static void read_plain(Reader *r)
 {
-    const char *p = r->p;
-    while (p < r->end && *p >= 0x20 && *p < 0x7F && *p != '"' && *p != '\\') p++;
-    size_t n = (size_t)(p - r->p);
+    size_t n = json_run_of_plain(r->p, (size_t)(r->end - r->p));
     memcpy(r->out, r->p, n);
     r->out += n;
+    r->p += n;
+}
+
+/* The same of characters beyond ASCII; nothing where none begins. */
+static void read_beyond(Reader *r)
+{
+    const char *p = r->p;
+    for (size_t n; p < r->end && *p & 0x80; p += n)
+        if (utf8_next(p, (size_t)(r->end - p), &n) == UTF8_BAD && n == 1) break;
+    memcpy(r->out, r->p, (size_t)(p - r->p));
+    r->out += p - r->p;
     r->p = p;
 }
 
@@ -91,21 +101,22 @@ static bool read_string(Reader *r, Span *out)
     const char *from = r->p++;
     char *start = r->out;
     for (;;) {
-        size_t n;
         read_plain(r);
         if (r->p >= r->end) return fail_at(r, from, "this string is not closed");
         unsigned char c = (unsigned char)*r->p;
         if (c == '"') break;
         if (c < 0x20) return fail_at(r, r->p, "a control character stands in a string");
         if (c == '\\') {
-            if (!read_escape(r)) return false;
+            while (r->p < r->end && *r->p == '\\')
+                if (!read_escape(r)) return false;
             continue;
         }
-        utf8_next(r->p, (size_t)(r->end - r->p), &n);
-        if (n == 1 && c >= 0x80) return fail_at(r, r->p, "this is no UTF-8");
-        memcpy(r->out, r->p, n);
-        r->out += n;
-        r->p += n;
+        if (c < 0x80) { /* DEL */
+            *r->out++ = *r->p++;
+            continue;
+        }
+        read_beyond(r);
+        if (r->p < r->end && *r->p & 0x80) return fail_at(r, r->p, "this is no UTF-8");
     }
     r->p++;
     *out = (Span){start, (size_t)(r->out - start)};

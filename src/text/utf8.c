@@ -25,6 +25,10 @@ uint32_t utf8_next(const char *p, size_t n, size_t *length)
     unsigned char low, high;
     *length = 1;
     if (s[0] < 0x80) return s[0];
+    if (s[0] >= 0xC2 && s[0] < 0xE0 && n > 1 && (s[1] & 0xC0) == 0x80) {
+        *length = 2;
+        return (s[0] & 0x1Fu) << 6 | (s[1] & 0x3Fu);
+    }
     int more = follow(s[0], &low, &high);
     if (more < 0 || (size_t)more >= n) return UTF8_BAD;
     uint32_t c = s[0] & (0x3Fu >> more);

@@ -31,11 +31,23 @@ static const struct {
     {"/v1/messages",
      "{\"model\": \"m\", \"messages\": " ASK ", \"max_tokens\": 4, \"stream\": true}"},
     {"/api/chat", "{\"model\": \"m\", \"messages\": " ASK ", \"options\": {\"num_predict\": 4}}"},
+    {"/v1/messages",
+     "{\"model\": \"m\", \"max_tokens\": 8, \"system\": \"s\", \"stop_sequences\": [\"zz\"], "
+     "\"messages\": " ASK ", \"thinking\": {\"type\": \"enabled\", \"budget_tokens\": 2}, "
+     "\"tools\": [{\"name\": \"f\", \"input_schema\": {\"type\": \"object\"}}]}"},
+    {"/api/generate",
+     "{\"model\": \"m\", \"prompt\": \"Hi\", \"stream\": false, \"format\": {\"enum\": "
+     "[1, 2]}, \"options\": {\"num_predict\": 4, \"seed\": 1}}"},
+    {"/completion", "{\"prompt\": [1, \"a\"], \"n_predict\": 4, \"stream\": true, \"n_probs\": 2, "
+                    "\"return_tokens\": true, \"grammar\": \"root ::= [a-z]+\"}"},
+    {"/apply-template", "{\"messages\": " ASK "}"},
+    {"/v1/messages/count_tokens", "{\"model\": \"m\", \"messages\": " ASK "}"},
+    {"/detokenize", "{\"tokens\": [65, 66]}"},
     {"/v1/completions", "{\"prompt\": [\"a\", \"b\"], \"max_tokens\": 4, \"echo\": true}"},
     {"/v1/embeddings", "{\"input\": [\"a\", \"b\"]}"},
     {"/tokenize", "{\"content\": \"abc\", \"with_pieces\": true}"},
 };
-enum { LIVES = sizeof lives / sizeof *lives, MOST_TRIES = 120 };
+enum { LIVES = sizeof lives / sizeof *lives, MOST_TRIES = 400 };
 
 static char path_of_model[1024];
 
