@@ -183,7 +183,11 @@ static void worker_model(const Serve *s, const ServeModel *m, int index, WorkerA
                          .defaults = {.sampling = m->sampling,
                                       .max_tokens = m->max_tokens,
                                       .think = m->think,
-                                      .system = m->system},
+                                      .system = m->system,
+                                      .messages = m->messages,
+                                      .n_messages = m->n_messages},
+                         .stops = (const char *const *)m->stops,
+                         .n_stops = m->n_stops,
                          .adapters = adapters,
                          .n_adapters = m->n_adapters,
                          .slot = index};

@@ -140,6 +140,11 @@ typedef struct ApiHttp {
 
 typedef enum ApiReasoning { API_REASONING_CONTENT, API_REASONING, API_REASONING_OFF } ApiReasoning;
 
+typedef struct ApiText {
+    const char *text; /* NUL-terminated */
+    size_t size;
+} ApiText;
+
 /* Of the model that is asked; zeroed is valid. */
 typedef struct ApiDefaults {
     bt_sampler_options sampling; /* as bt_sampler_options: 0 is its default */
@@ -149,6 +154,12 @@ typedef struct ApiDefaults {
     ApiReasoning reasoning;      /* the name under which OpenAI's clients are shown thoughts */
     bt_think think;
     const char *system; /* stands first where the request has no system message; NULL: none */
+    /* Messages in OpenAI's form, JSON objects with commas between: they come before the request's
+     * own, behind the system message; NULL: none. */
+    const char *messages;
+    size_t n_messages;
+    const ApiText *stops; /* where the request names none; must outlive its call */
+    size_t n_stops;
 } ApiDefaults;
 
 typedef struct ApiPart { /* of a prompt: text (NUL-terminated, may hold others), or ids */
@@ -162,11 +173,6 @@ typedef struct ApiPrompt {
     const ApiPart *parts;
     size_t n_parts;
 } ApiPrompt;
-
-typedef struct ApiText {
-    const char *text; /* NUL-terminated */
-    size_t size;
-} ApiText;
 
 typedef struct ApiAdapter {
     const char *name;

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "serve/api_read.h"
+#include "serve/go_template.h"
 
 enum { MOST_PAIRS = 1024, MOST_NAME = 4096 };
 
@@ -149,6 +150,28 @@ static bool read_modelfile(Pairs *p, Span text)
     return true;
 }
 
+/* A template goes on as it is, and in Jinja: what has Jinja's blocks is that already. */
+static bool add_template(Pairs *p)
+{
+    ApiRead *r = p->r;
+    const char *text = NULL;
+    Buf jinja = {0};
+    char why[256];
+    for (size_t i = 0; i < p->n; i++)
+        if (strcmp(p->rows[i].key, "template") == 0) text = p->rows[i].value;
+    if (!text || !*text) return true;
+    if (strstr(text, "{%"))
+        buf_text(&jinja, text);
+    else if (!go_template_translate(span_of(text), &jinja, why, sizeof why) && !jinja.failed) {
+        buf_close(&jinja);
+        return api_refuse(r, API_E_UNSUPPORTED, "template", "%s", why);
+    }
+    bool good = jinja.failed ? api_no_memory(r)
+                             : add(p, SPAN("jinja"), (Span){jinja.data, jinja.size}, "template");
+    buf_close(&jinja);
+    return good;
+}
+
 /* ---- the requests ----------------------------------------------------------------------- */
 
 /* {"temperature": 0.7, "stop": ["a", "b"]} as parameter.NAME rows */
@@ -256,6 +279,7 @@ bool api_read_create(ApiRead *r)
         !add_messages(&p, raw->messages))
         return false;
     if (raw->parameters && !add_parameters(&p, raw->parameters)) return false;
+    if (!add_template(&p)) return false;
     return has_from(&p) || api_refuse(r, API_E_INVALID, "from",
                                       "from is missing: the name of a model or of a local file");
 }

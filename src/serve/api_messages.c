@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "serve/api_read.h"
+#include "text/json_bytes.h"
 
 static bool part_refused(ApiRead *r, Span type, const char *path)
 {
@@ -223,6 +224,44 @@ static bool write_messages(ApiRead *r, uint32_t node, JsonOut *j)
     }
     jout_close(j, ']');
     return true;
+}
+
+/* Behind the first object of a list that we have written, if that is the system's. */
+static size_t behind_system(const char *messages)
+{
+    static const char head[] = "[{\"role\":\"system\"";
+    size_t n = strlen(messages), depth = 0;
+    if (strncmp(messages, head, sizeof head - 1) != 0) return 1;
+    for (size_t i = 1; i < n; i++) {
+        if (messages[i] == '"') {
+            for (i++; i < n && messages[i] != '"';)
+                i += messages[i] == '\\' ? 2 : json_run_of_string(messages + i, n - i);
+        } else if (messages[i] == '{') {
+            depth++;
+        } else if (messages[i] == '}' && --depth == 0) {
+            return i + 1;
+        }
+    }
+    return 1;
+}
+
+bool api_add_messages(ApiRead *r)
+{
+    ApiCall *call = r->call;
+    Buf out = {0};
+    bool talks = call->kind == API_CHAT || call->kind == API_COUNT_TOKENS ||
+                 call->kind == API_APPLY_TEMPLATE;
+    if (!talks || !call->messages || !r->defaults.messages || call->previous_response_id)
+        return true;
+    size_t at = behind_system(call->messages);
+    buf_add(&out, call->messages, at);
+    if (at > 1) buf_char(&out, ',');
+    buf_text(&out, r->defaults.messages);
+    const char *rest = call->messages + at;
+    if (*rest != ',' && *rest != ']') buf_char(&out, ',');
+    buf_text(&out, rest);
+    call->n_messages += r->defaults.n_messages;
+    return api_keep(r, &out, &call->messages);
 }
 
 bool api_read_messages(ApiRead *r, uint32_t node)

@@ -101,7 +101,7 @@ static bool read_body(ApiRead *r, const ApiHttp *http)
         if (strcmp(readers[i].name, r->route->name) != 0) continue;
         if (!read_tree(r, http)) return false;
         if (!api_fields_read(r, 0, "", readers[i].in)) return false;
-        return api_read_model(r) && readers[i].read(r);
+        return api_read_model(r) && readers[i].read(r) && api_add_messages(r);
     }
     return true;
 }
@@ -139,6 +139,8 @@ static bool read_call(ApiRead *r, const ApiHttp *http)
     call->reasoning = r->defaults.reasoning;
     call->show_thoughts = true;
     call->sampling = r->defaults.sampling;
+    call->stops = r->defaults.stops;
+    call->n_stops = r->defaults.n_stops;
     if (call->kind == API_REFUSED) return refused(r, http);
     if (r->route->tail) {
         size_t n = r->route->tail_size;

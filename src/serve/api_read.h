@@ -172,6 +172,8 @@ bool api_read_keep_alive(ApiRead *r);
 /* A string, ids, or lists of either, to call->prompts. */
 bool api_read_prompts(ApiRead *r, uint32_t node, const char *path, bool mixed);
 /* OpenAI's messages, to call->messages. */
+/* Those that the model brings, before the request's own. */
+bool api_add_messages(ApiRead *r);
 bool api_read_messages(ApiRead *r, uint32_t node);
 /* A content that is text, or parts of it of which some refuse: written as a string or null. Parts
  * are joined by `glue`. `kinds`: names of parts that are text, ending with NULL. */

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "serve/control.h"
+#include "serve/made.h"
 #include "text/json_tree.h"
 
 int catalogue_add(Catalogue *c, const char *name, const char *path)
@@ -108,6 +109,7 @@ void catalogue_clear(Catalogue *c)
 {
     for (size_t i = 0; i < c->n; i++) {
         ServeModel *m = &c->models[i];
+        made_clear(m);
         for (size_t k = 0; k < m->n_aliases; k++) mem_free(m->aliases[k]);
         drop_settings(m);
         mem_free(m->name);
@@ -143,6 +145,10 @@ void catalogue_row(const ServeModel *m, const CatalogueNews *news, Buf *out)
     buf_printf(out, "],\"size\":%llu,\"modified\":%lld,\"expires\":%lld",
                (unsigned long long)m->size, (long long)m->modified, (long long)news->expires);
     member(out, "system", m->system);
+    member(out, "license", m->license);
+    member(out, "parameters", m->parameters);
+    member(out, "template", m->template_text);
+    member(out, "messages", m->messages);
     member(out, "error", news->error);
     buf_printf(out, ",\"describe\":%s,\"ready\":%s}", news->describe ? news->describe : "null",
                news->ready ? news->ready : "null");

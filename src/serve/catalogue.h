@@ -7,8 +7,10 @@
 #include "base/buf.h"
 #include "serve/api.h"
 
-#define SERVE_MOST_ALIASES 32
-#define SERVE_KEEP_DEFAULT INT64_MIN
+#define SERVE_MOST_ALIASES  32
+#define SERVE_KEEP_DEFAULT  INT64_MIN
+#define SERVE_MOST_STOPS    16
+#define SERVE_MOST_MESSAGES 64
 
 typedef struct ServeAdapter {
     char *name, *path;
@@ -28,7 +30,12 @@ typedef struct ServeModel {
     bt_sampler_options sampling;
     int32_t max_tokens;
     bt_think think;
-    uint64_t size; /* bytes of its files, 0: not known */
+    /* of one that a request made (made.h): texts as it gave them, messages as ApiDefaults has them
+     */
+    char *stops[SERVE_MOST_STOPS];
+    size_t n_stops, n_messages;
+    char *messages, *license, *parameters, *template_text; /* NULL: none, or the file's */
+    uint64_t size;                                         /* bytes of its files, 0: not known */
     int64_t modified;
     bool made;  /* by a request (create, copy): such may be deleted */
     bool found; /* on this machine, not named by anyone: such come and go with their file */

@@ -39,6 +39,11 @@ static void row_gone(Model *m)
     m->here = false;
 }
 
+static const char *either(const char *first, const char *second)
+{
+    return first ? first : second;
+}
+
 /* What api_reply_* are given points into the row. */
 static void lay_out(Model *m)
 {
@@ -52,8 +57,9 @@ static void lay_out(Model *m)
         .architecture = or_empty(text_of(d, "architecture")),
         .quantization = or_empty(text_of(d, "type")),
         .digest = or_empty(text_of(m->row, "digest")),
-        .template_text = text_of(d, "template"),
-        .license = text_of(d, "license"),
+        .template_text = either(text_of(m->row, "template"), text_of(d, "template")),
+        .license = either(text_of(m->row, "license"), text_of(d, "license")),
+        .messages = text_of(m->row, "messages"),
         .system = text_of(m->row, "system"),
         .parameters = text_of(m->row, "parameters"),
         .metadata = text_of(m->row, "metadata_text"),

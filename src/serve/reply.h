@@ -129,6 +129,7 @@ typedef struct ApiModel {
     const char *architecture, *quantization;                   /* "qwen3", "Q4_K" */
     const char *digest;                                        /* hex of SHA-256, or "" */
     const char *template_text, *license, *system, *parameters; /* or NULL */
+    const char *messages;  /* that a Modelfile brought: JSON objects with commas; or NULL */
     const char *metadata;  /* JSON object: the file's keys, big arrays left out; NULL: none */
     uint64_t size, memory; /* bytes: the file's, what the worker holds */
     uint64_t n_params;

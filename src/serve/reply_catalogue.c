@@ -177,6 +177,11 @@ static void ollama_show(const ApiModel *m, JsonOut *j)
     jout_put(j, "parameters", or_empty(m->parameters));
     jout_put(j, "template", or_empty(m->template_text));
     if (m->system) jout_put(j, "system", m->system);
+    if (m->messages) {
+        jout_put_open(j, "messages", '[');
+        buf_text(j->buf, m->messages);
+        jout_close(j, ']');
+    }
     put_details(m, j);
     put_info(m, j);
     put_capabilities(m, j);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "serve/made.h"
 #include "serve/supervisor_parts.h"
 
 #define MOST_FILE ((size_t)4 << 20)
@@ -77,62 +78,25 @@ static int inherit(Supervisor *s, Verb *v, int from, const char *name)
 
 /* ---- the verbs ---- */
 
-static bool set_parameter(Verb *v, ServeModel *m, const char *name, const char *value)
-{
-    bt_sampler_options *o = &m->sampling;
-    const struct {
-        const char *name;
-        double low, high;
-        float *real;
-        int32_t *whole;
-    } rows[] = {{"temperature", 0, 100, &o->temperature, NULL},
-                {"top_k", -1, 1000000, NULL, &o->top_k},
-                {"top_p", 0, 1, &o->top_p, NULL},
-                {"min_p", -1, 1, &o->min_p, NULL},
-                {"typical_p", 0, 1, &o->typical_p, NULL},
-                {"repeat_penalty", 0, 100, &o->repeat_penalty, NULL},
-                {"repeat_last_n", -1, 1000000, NULL, &o->penalty_last_n},
-                {"presence_penalty", -100, 100, &o->presence_penalty, NULL},
-                {"frequency_penalty", -100, 100, &o->frequency_penalty, NULL},
-                {"num_ctx", 1, 100000000, NULL, &m->n_ctx},
-                {"num_predict", -2, 100000000, NULL, &m->max_tokens}};
-    char *end;
-    const double n = strtod(value, &end);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (strcmp(rows[i].name, name) != 0) continue;
-        if (end == value || *end || !(n >= rows[i].low && n <= rows[i].high))
-            return refuse(v, 400, "%.60s must be a number from %g to %g", name, rows[i].low,
-                          rows[i].high);
-        if (rows[i].whole)
-            *rows[i].whole = (int32_t)n;
-        else
-            *rows[i].real = (float)n;
-        if (rows[i].real == &o->temperature) o->greedy = n == 0;
-        if (rows[i].whole == &m->max_tokens && n < 1) m->max_tokens = 0;
-        return true;
-    }
-    return refuse(v, 400, "the parameter %.60s cannot be set for a model here", name);
-}
-
 static bool set_all(Verb *v, ServeModel *m)
 {
+    char why[sizeof v->text];
     for (size_t i = 0; i < v->n; i++) {
         const char *key = v->pair[i].key, *value = v->pair[i].value;
-        if (strncmp(key, "parameter.", 10) == 0) {
-            if (!set_parameter(v, m, key + 10, value)) return false;
-        } else if (strcmp(key, "system") == 0) {
-            if (!set_text(&m->system, value)) return refuse(v, 500, "not enough memory");
-        } else if (strcmp(key, "template") == 0) {
-            return refuse(v, 400,
-                          "templates of this form are not understood; leave TEMPLATE out, "
-                          "and the model's own is used");
-        } else if (strcmp(key, "adapter") == 0) {
-            return refuse(v, 400, "adapters are named in the server's configuration file");
-        } else if (strcmp(key, "quantize") == 0 || strncmp(key, "message.", 8) == 0) {
-            return refuse(v, 400, "%.60s is not supported", key);
-        }
+        if (strcmp(key, "system") == 0 && !set_text(&m->system, value))
+            return refuse(v, 500, "not enough memory");
+        if (!made_set(m, key, value, why, sizeof why)) return refuse(v, 400, "%s", why);
     }
     return true;
+}
+
+/* What a template can do is not what its model's own can: it is looked at anew. */
+static void describe_again(Supervisor *s, const Verb *v, int at)
+{
+    if (!value_of(v, "jinja")) return;
+    mem_free(s->row[at].describe);
+    s->row[at].describe = NULL;
+    s->row[at].described = false;
 }
 
 static bool make(Supervisor *s, Verb *v, const char *name, const char *from, bool set)
@@ -147,10 +111,15 @@ static bool make(Supervisor *s, Verb *v, const char *name, const char *from, boo
     const int at = inherit(s, v, source, name);
     if (at < 0) return false;
     ServeModel *m = &s->o->catalogue->models[at];
+    if (!made_inherit(m, &s->o->catalogue->models[source])) {
+        m->here = false;
+        return refuse(v, 500, "not enough memory");
+    }
     if (set && !set_all(v, m)) {
         m->here = false;
         return false;
     }
+    describe_again(s, v, at);
     if (before >= 0) { /* made anew */
         s->o->catalogue->models[before].here = false;
         if (s->row[before].seat >= 0) seats_unload(s, s->row[before].seat);

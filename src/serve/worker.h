@@ -39,7 +39,9 @@ typedef struct WorkerModel {
     const char *spill_dir; /* of remembered beginnings; NULL: none */
     uint64_t spill_bytes;
     const char *template_name, *jinja; /* as bt_chat_options */
-    ApiDefaults defaults;              /* n_vocab is set by the worker */
+    ApiDefaults defaults;              /* n_vocab and stops are set by the worker */
+    const char *const *stops;          /* for requests that name none */
+    size_t n_stops;                    /* at most API_MAX_STOPS */
     const WorkerAdapter *adapters;
     size_t n_adapters;
     bool any_base;             /* adapters of another base too */

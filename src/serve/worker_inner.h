@@ -111,7 +111,8 @@ struct Worker {
     Sched *sched; /* NULL: the model makes vectors */
     Fim fim;
     bool fills, assistant, any_base;
-    char *name, *jinja, *template_name, *system;
+    char *name, *jinja, *template_name, *system, *messages;
+    ApiText stops[API_MAX_STOPS]; /* defaults.stops; their texts are the worker's */
     char *ends[3];  /* (bt_think) what the template writes behind the last message; or NULL */
     char *opens[3]; /* (bt_think) of that what opens the answer; or NULL */
     ApiDefaults defaults;

@@ -15,6 +15,17 @@ static bool copy(const char *text, char **out)
     return *out || !text;
 }
 
+static bool copy_stops(Worker *w, const WorkerModel *m)
+{
+    for (size_t i = 0; i < m->n_stops && i < API_MAX_STOPS; i++) {
+        char *text = mem_strdup(m->stops[i]);
+        if (!text) return false;
+        w->stops[i] = (ApiText){text, strlen(text)};
+        w->defaults.n_stops = i + 1;
+    }
+    return true;
+}
+
 static bt_status open_model(Worker *w, const WorkerModel *m, bt_error *err)
 {
     const bt_model_options options = {.n_threads = m->n_threads,
@@ -31,9 +42,13 @@ static bt_status open_model(Worker *w, const WorkerModel *m, bt_error *err)
 #ifdef BANTAM_AGENT
     w->assistant = worker_is_assistant(w->model);
 #endif
+    size_t n_stops = w->defaults.n_stops;
     w->defaults = m->defaults;
+    w->defaults.n_stops = n_stops;
     w->defaults.n_vocab = w->info.n_vocab;
     w->defaults.system = w->system;
+    w->defaults.messages = w->messages;
+    w->defaults.stops = w->stops;
     if (w->assistant && !(w->defaults.sampling.temperature > 0)) w->defaults.sampling.greedy = true;
     return BT_OK;
 }
@@ -144,7 +159,8 @@ static bt_status warm_grammars(Worker *w, bt_error *err)
 static bt_status open_all(Worker *w, const WorkerModel *m, bt_error *err)
 {
     const ResponsesLimits limits = {.seconds = (double)m->response_seconds};
-    if (!copy(m->name, &w->name) || !copy(m->jinja, &w->jinja) ||
+    if (!copy_stops(w, m) || !copy(m->defaults.messages, &w->messages) ||
+        !copy(m->name, &w->name) || !copy(m->jinja, &w->jinja) ||
         !copy(m->template_name, &w->template_name) || !copy(m->defaults.system, &w->system))
         return bt_fail_memory(err, "a worker", 0);
     w->slot = m->slot;
@@ -209,6 +225,8 @@ void worker_close(Worker **worker)
     mem_free(w->name);
     mem_free(w->jinja);
     mem_free(w->system);
+    mem_free(w->messages);
+    for (size_t i = 0; i < API_MAX_STOPS; i++) mem_free((char *)(uintptr_t)w->stops[i].text);
     mem_free(w->template_name);
     pthread_cond_destroy(&w->bell);
     pthread_mutex_destroy(&w->lock);

@@ -218,7 +218,8 @@ static void rows_of_the_catalogue(void **state)
     catalogue_row(&c.models[0], &(CatalogueNews){.describe = "{\"k\":1}", .expires = 7}, &out);
     assert_string_equal(out.data,
                         "{\"name\":\"a\\\"b\",\"aliases\":[\"x\"],\"size\":0,\"modified\":0,"
-                        "\"expires\":7,\"system\":null,\"error\":null,\"describe\":{\"k\":1},"
+                        "\"expires\":7,\"system\":null,\"license\":null,\"parameters\":null,"
+                        "\"template\":null,\"messages\":null,\"error\":null,\"describe\":{\"k\":1},"
                         "\"ready\":null}");
     buf_close(&out);
     catalogue_close(&c);

@@ -47,10 +47,18 @@ class Server(Started):
                               "scripted_model.py")
         subprocess.run([sys.executable, script, models[2], "<tool_call>", CALL, "</tool_call>"],
                        check=True)
+        here = os.path.dirname(script)
+        subprocess.run([sys.executable, os.path.join(here, "make_adapter.py"),
+                        os.path.join(self.folder, "tone")], check=True)
+        settings = os.path.join(self.folder, "serve.json")
+        with open(settings, "w", encoding="utf-8") as f:
+            json.dump({"models": [{"name": "tuned", "model": models[0], "adapters": [
+                {"name": "tone", "path": os.path.join(self.folder, "tone")}]}]}, f)
         names = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
         environment = dict(os.environ, **{name: self.folder for name in names})
         self.process = subprocess.Popen(
-            [os.path.join(BUILD, "bantam"), "serve", "--port", "0", "--threads", "1"]
+            [os.path.join(BUILD, "bantam"), "serve", "--port", "0", "--threads", "1",
+             "--serve-config", settings]
             + [word for model in models for word in ("-m", model)] + list(arguments),
             stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
         for line in self.process.stdout:
@@ -208,6 +216,112 @@ def bodies_that_mean_harm(server):
     four_apis_say_the_same(server)
 
 
+def make(server, modelfile, name="mine", **more):
+    """A model by a Modelfile; its name."""
+    answer = server.good("/api/create", {"model": name, "modelfile": modelfile, "stream": False,
+                                         **more})
+    assert answer["status"] == "success", answer
+    return name
+
+
+def refused(server, words, modelfile, **more):
+    status, text = server.ask("/api/create", {"model": "none", "modelfile": modelfile,
+                                              "stream": False, **more})
+    assert status == 400 and words in json.loads(text)["error"], (status, text)
+
+
+def prompt_of(server, model, messages):
+    return server.good("/apply-template", {"model": model, "messages": messages})["prompt"]
+
+
+def said(server, model, **more):
+    a = server.good("/v1/chat/completions", {"model": model, "messages": ASK, **more})
+    return a["choices"][0]["message"]["content"]
+
+
+def models_with_a_system_and_messages(server):
+    name = make(server, 'FROM made\nSYSTEM """Be kind\nto "cats"."""\nMESSAGE user is Paris far\n'
+                        "MESSAGE assistant no\nLICENSE as you like\n")
+    before = [{"role": "system", "content": 'Be kind\nto "cats".'},
+              {"role": "user", "content": "is Paris far"}, {"role": "assistant", "content": "no"}]
+    assert prompt_of(server, name, ASK) == prompt_of(server, "made", before + ASK)
+    own = [{"role": "system", "content": "Mine."}]
+    assert prompt_of(server, name, own + ASK) == prompt_of(server, "made", own + before[1:] + ASK)
+    count = server.good("/v1/messages/count_tokens", {"model": name, "messages": ASK})
+    assert count == server.good("/v1/messages/count_tokens",
+                                {"model": "made", "system": before[0]["content"],
+                                 "messages": before[1:] + ASK})
+    shown = server.good("/api/show", {"model": name})
+    assert shown["license"] == "as you like" and shown["system"] == before[0]["content"]
+    assert shown["messages"] == before[1:], shown["messages"]
+    # the same as JSON, over the old one
+    make(server, "FROM made", system=before[0]["content"], messages=before[1:])
+    assert prompt_of(server, name, ASK) == prompt_of(server, "made", before + ASK)
+    refused(server, "MESSAGE takes", "FROM made\nMESSAGE wizard hi")
+
+
+def models_with_parameters(server):
+    text = said(server, "made", temperature=0, max_tokens=40, logit_bias=ENDERS)
+    at = next(i for i in range(3, len(text) - 2)
+              if text[i:i + 2].isascii() and text[i:i + 2].isprintable()
+              and '"' not in text[i:i + 2] and text[i:i + 2].strip() == text[i:i + 2])
+    stop = text[at:at + 2]
+    name = make(server, f'FROM made\nPARAMETER temperature 0\nPARAMETER num_predict 40\n'
+                        f'PARAMETER stop "never said"\nPARAMETER stop "{stop}"\n'
+                        "PARAMETER num_thread 3\n")
+    want = text[:text.index(stop)]
+    assert said(server, name, logit_bias=ENDERS) == want
+    # a request's own replace them
+    assert said(server, name, logit_bias=ENDERS, stop=["never"], max_tokens=40) == text
+    assert stop in server.good("/api/show", {"model": name})["parameters"]
+    refused(server, "temperature must be", "FROM made\nPARAMETER temperature hot")
+    refused(server, "cannot be set", "FROM made\nPARAMETER wings 2")
+
+
+def models_with_templates(server):
+    jinja = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}[me]"
+    name = make(server, f'FROM made\nTEMPLATE """{jinja}"""')
+    assert prompt_of(server, name, ASK) == "[user] Say something, please [me]"
+    go = ("{{ if .System }}<sys>{{ .System }}</sys>\n{{ end }}{{ if .Prompt }}Q: {{ .Prompt }}\n"
+          "{{ end }}A: {{ .Response }}\n")
+    make(server, f'FROM made\nTEMPLATE """{go}"""\nSYSTEM short')
+    talk = ASK + [{"role": "assistant", "content": "ho"}, {"role": "user", "content": "more"}]
+    assert (prompt_of(server, name, talk)
+            == "<sys>short</sys>\nQ: Say something, please\nA: ho\nQ: more\nA: ")
+    assert server.good("/api/show", {"model": name})["template"] == go
+    assert len(said(server, name, max_tokens=3, temperature=0)) >= 0
+    refused(server, ".Tools is not translated; leave TEMPLATE out",
+            "FROM made\nTEMPLATE {{ if .Tools }}x{{ end }}")
+
+
+def models_with_adapters(server):
+    plain = said(server, "tuned", temperature=0, max_tokens=24, logit_bias=ENDERS)
+    tone = said(server, "tuned", temperature=0, max_tokens=24, logit_bias=ENDERS, adapters=["tone"])
+    assert plain != tone
+    name = make(server, "FROM tuned\nADAPTER ./tone")
+    assert said(server, name, temperature=0, max_tokens=24, logit_bias=ENDERS) == tone
+    refused(server, "configuration", "FROM made\nADAPTER ./tone")
+    refused(server, "bantam quantize", "FROM made", quantize="q4_K_M")
+    status, text = server.ask("/api/create", {"model": "none", "modelfile": "FROM /etc/passwd",
+                                              "stream": False})
+    assert status == 404 and "/etc/passwd" in json.loads(text)["error"], (status, text)
+
+
+def models_that_nobody_has(server):
+    shapes = {"/v1/chat/completions": lambda e: e["error"]["code"] == "model_not_found",
+              "/v1/responses": lambda e: e["error"]["code"] == "model_not_found",
+              "/v1/embeddings": lambda e: e["error"]["code"] == "model_not_found",
+              "/v1/messages": lambda e: e["type"] == "error"
+              and e["error"]["type"] == "not_found_error",
+              "/api/chat": lambda e: "nobody" in e["error"],
+              "/api/show": lambda e: "nobody" in e["error"],
+              "/completion": lambda e: e["error"]["type"] == "not_found_error"}
+    for path, good in shapes.items():
+        body = {"model": "nobody", "messages": ASK, "input": "x", "prompt": "x", "max_tokens": 4}
+        status, text = server.ask(path, body)
+        assert status == 404 and good(json.loads(text)), (path, status, text)
+
+
 def ends_what_runs(server):
     s = server.open_stream(60)
     server.process.send_signal(signal.SIGTERM)
@@ -223,7 +337,9 @@ def no_sanitizer_spoke(server):
 
 
 CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, sixty_four_streams_at_once,
-         clients_that_vanish, a_worker_that_is_killed, bodies_that_mean_harm, ends_what_runs,
+         clients_that_vanish, a_worker_that_is_killed, bodies_that_mean_harm,
+         models_with_a_system_and_messages, models_with_parameters, models_with_templates,
+         models_with_adapters, models_that_nobody_has, ends_what_runs,
          no_sanitizer_spoke]
 
 
