@@ -83,7 +83,7 @@ static bt_status check_kind(const Gguf *g, bt_error *err)
         {"imatrix", "an importance matrix; 'bantam quantize --imatrix' takes it"},
         {"vocab", "a vocabulary without weights; 'bantam train --tokenizer' makes a model of it"}};
     bt_error ignored;
-    Span kind;
+    Span kind = {NULL, 0}; /* left as it is where the file does not say */
     if (gguf_get_span(g, "general.type", false, &kind, &ignored)) return BT_OK;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (span_is(kind, others[i].kind))
