@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -169,7 +170,57 @@ static int add_json(const char *data, size_t size, void *user)
     return 0;
 }
 
-/* Verbs in their order; of a model that is gone, none. */
+static const char *word_of(const json_t *pairs, const char *key)
+{
+    size_t i;
+    json_t *pair;
+    json_array_foreach(pairs, i, pair)
+    {
+        const char *name = json_string_value(json_array_get(pair, 0));
+        if (name && strcmp(name, key) == 0) return json_string_value(json_array_get(pair, 1));
+    }
+    return NULL;
+}
+
+/* Which model a remembered verb is about, and of which it is made; "": none. */
+static const char *subject(const json_t *pairs, const char **from)
+{
+    const char *verb = word_of(pairs, "verb");
+    const bool copy = verb && strcmp(verb, "copy") == 0;
+    const char *name = word_of(pairs, copy ? "destination" : "model");
+    const char *of = word_of(pairs, copy ? "source" : "from");
+    *from = of && verb && strcmp(verb, "delete") != 0 ? of : "";
+    return name ? name : "";
+}
+
+/* Whether a later verb undid it, and nothing was made of what it made; of a removal: whether
+ * nothing is left to remove. */
+static bool undone(const json_t *list, size_t at)
+{
+    const char *from, *of, *name = subject(json_array_get(list, at), &from);
+    bool there = *from != 0;
+    for (size_t i = 0; i < at && !there; i++)
+        there = strcasecmp(subject(json_array_get(list, i), &of), name) == 0;
+    if (!there) return true;
+    for (size_t i = at + 1; i < json_array_size(list); i++) {
+        const char *other = subject(json_array_get(list, i), &of);
+        if (strcasecmp(of, name) == 0) return false;
+        if (strcasecmp(other, name) == 0) return true;
+    }
+    return false;
+}
+
+/* Of a model that is gone no verb stays, unless another was made of it. */
+static void forget(json_t *list)
+{
+    for (size_t before = SIZE_MAX; json_array_size(list) < before;) {
+        before = json_array_size(list);
+        for (size_t i = before; i-- > 0;)
+            if (undone(list, i)) json_array_remove(list, i);
+    }
+}
+
+/* Verbs in their order, as many as are needed to make again what is there. */
 static void remember(Supervisor *s, const Verb *v)
 {
     json_t *pairs = json_array();
@@ -179,6 +230,7 @@ static void remember(Supervisor *s, const Verb *v)
         json_array_append_new(pairs, json_pack("[ss]", v->pair[i].key, v->pair[i].value));
     if (!s->made) s->made = json_array();
     json_array_append_new(s->made, pairs);
+    forget(s->made);
     if (!s->o->made_path) return;
     json_dump_callback(s->made, add_json, &text, JSON_COMPACT);
     if (text.size > MOST_FILE || text.failed ||

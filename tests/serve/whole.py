@@ -322,6 +322,31 @@ def models_that_nobody_has(server):
         assert status == 404 and good(json.loads(text)), (path, status, text)
 
 
+def what_was_made_and_removed_is_forgotten(server):
+    """What is remembered for the next start is what is there, however much came and went."""
+    def verbs():
+        with open(os.path.join(server.folder, "bantam", "serve-models.json")) as file:
+            return [dict(pairs) for pairs in json.load(file)]
+
+    def remove(name):
+        c = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        c.request("DELETE", "/api/delete", json.dumps({"model": name}))
+        assert c.getresponse().status == 200
+        c.close()
+
+    for i in range(12):
+        server.good("/api/create", {"model": f"brief-{i % 3}", "from": "made", "system": "Hm."})
+        if i % 2:
+            remove(f"brief-{i % 3}")
+    assert len(verbs()) <= 3, verbs()
+    server.good("/api/create", {"model": "first", "from": "made", "system": "Be brief."})
+    server.good("/api/copy", {"source": "first", "destination": "second"})
+    remove("first")  # the second was made of it
+    assert [v["verb"] for v in verbs()[-3:]] == ["create", "copy", "delete"], verbs()
+    remove("second")
+    assert not [v for v in verbs() if "first" in v.values() or "second" in v.values()], verbs()
+
+
 def ends_what_runs(server):
     s = server.open_stream(60)
     server.process.send_signal(signal.SIGTERM)
@@ -338,9 +363,9 @@ def no_sanitizer_spoke(server):
 
 CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, sixty_four_streams_at_once,
          clients_that_vanish, a_worker_that_is_killed, bodies_that_mean_harm,
-         models_with_a_system_and_messages, models_with_parameters, models_with_templates,
-         models_with_adapters, models_that_nobody_has, ends_what_runs,
-         no_sanitizer_spoke]
+         what_was_made_and_removed_is_forgotten, models_with_a_system_and_messages,
+         models_with_parameters, models_with_templates, models_with_adapters,
+         models_that_nobody_has, ends_what_runs, no_sanitizer_spoke]
 
 
 def held(server):
