@@ -383,8 +383,10 @@ class Soak:
         while not self.over:
             begin = self.now()
             await asyncio.sleep(0.3)
-            stopped = any(soak_server.stopped(pid) for pid in self.server.processes().values())
-            if self.now() > begin + 1.3 or (stopped and not self.excused(begin, ("pause",))):
+            stopped = any(soak_server.stopped(pid) and not
+                          self.excused(begin, ("pause",), role.replace("worker ", ""))
+                          for role, pid in self.server.processes().items())
+            if self.now() > begin + 1.3 or stopped:
                 row = self.fault("standstill", seconds=3)
                 row[0] = begin
 
