@@ -147,10 +147,13 @@ class Server:
 
 
 def holds(pid):
-    """(resident KiB, descriptors, seconds of processor), or None when it has gone."""
+    """(resident KiB, descriptors, seconds of processor), or None when it has gone. Without the
+    rings, which are shared: they fill as traffic passes, up to their size, and then stay."""
     try:
         with open(f"/proc/{pid}/status") as text:
-            resident = int(re.search(r"VmRSS:\s+(\d+)", text.read()).group(1))
+            said = text.read()
+        parts = [re.search(part + r":\s+(\d+)", said).group(1) for part in ("RssAnon", "RssFile")]
+        resident = sum(map(int, parts))
         with open(f"/proc/{pid}/stat") as text:
             used = text.read().rsplit(")", 1)[1].split()[11:13]
         return resident, len(os.listdir(f"/proc/{pid}/fd")), sum(map(int, used)) / 100
