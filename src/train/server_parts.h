@@ -29,9 +29,11 @@ typedef struct Server {
     uint64_t number;   /* of the document at work */
     uint64_t lines;    /* of the data that was written */
     int journal;
-    bool begun;  /* the journal has its first line */
-    bool silent; /* what it was tried with was answered without words */
-    OsMap map;   /* of the journal, when it is read */
+    bool begun;          /* the journal has its first line */
+    bool silent;         /* what it was tried with was answered without words */
+    bool late;           /* it told of each place what is likely behind it */
+    double here, behind; /* probability given to the pieces that stand there, and behind */
+    OsMap map;           /* of the journal, when it is read */
     const char *at;
     Reply reply;
     Buf text, body, line;

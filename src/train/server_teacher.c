@@ -339,6 +339,29 @@ static bool repeats(const Server *s)
     return at == prompt.size && told;
 }
 
+static double told_of(const Reply *r, const ReplyToken *t, Span piece)
+{
+    for (uint32_t i = 0; i < t->n; i++)
+        if (span_equal(reply_text(r, reply_top(r, t, i)), piece))
+            return (double)reply_top(r, t, i)->p;
+    return 0;
+}
+
+/* Some servers tell of each token of a prompt what is likely behind it, not in its place
+ * (llama-cpp-python, of models without BOS): a student of that would learn nonsense. There it is
+ * the piece that follows which is found likely. Sums up over all answers; true: it is such a
+ * server. */
+static bool tells_late(Server *s, double margin)
+{
+    const Reply *r = &s->reply;
+    for (size_t i = 0; i + 1 < reply_size(r); i++) {
+        const ReplyToken *t = reply_token(r, i);
+        s->here += told_of(r, t, reply_text(r, &t->said));
+        s->behind += told_of(r, t, reply_text(r, &reply_token(r, i + 1)->said));
+    }
+    return s->behind > 2 * s->here + margin;
+}
+
 /* Refusals of what was asked for, as against those of who asks. */
 static bool is_no(const Server *s, bt_status status)
 {
@@ -358,6 +381,12 @@ static bt_status try_reading(Server *s, bool *does)
         status = ask_reading(s, json_string(PROBE));
         if (status && !is_no(s, status)) return status;
         *does = !status && repeats(s);
+        s->here = s->behind = 0;
+        s->late = *does && tells_late(s, 0.5);
+        if (s->late) {
+            *does = false;
+            break;
+        }
     }
     return BT_OK;
 }
@@ -386,14 +415,15 @@ static bt_status find_mode(Server *s)
         if (does) s->mode = SERVER_WRITES;
     }
     if (does) return BT_OK;
-    return bt_fail(s->err, BT_E_UNSUPPORTED,
-                   "the server gives no log-probabilities, so there is nothing to learn from it: "
-                   "needed is %s%s%s%s",
-                   s->mode != SERVER_WRITES ? "/completions with echo and logprobs" : "",
-                   s->mode == SERVER_EITHER ? ", or " : "",
-                   s->mode != SERVER_READS ? "/chat/completions with top_logprobs" : "",
-                   s->silent ? " (to a question it gave a call or no words, of which none are told)"
-                             : "");
+    return bt_fail(
+        s->err, BT_E_UNSUPPORTED,
+        "the server gives no log-probabilities, so there is nothing to learn from it: "
+        "needed is %s%s%s%s%s",
+        s->mode != SERVER_WRITES ? "/completions with echo and logprobs" : "",
+        s->mode == SERVER_EITHER ? ", or " : "",
+        s->mode != SERVER_READS ? "/chat/completions with top_logprobs" : "",
+        s->silent ? " (to a question it gave a call or no words, of which none are told)" : "",
+        s->late ? " (it tells of each token what is likely behind it, one place late)" : "");
 }
 
 /* ---- all of it ---- */
@@ -435,7 +465,12 @@ static bt_status read_all(Server *s)
         if (!prompt) /* not UTF-8: nothing that a server could read */
             status = bt_fail(s->err, BT_E_FORMAT, "%s:%llu: text that is not UTF-8",
                              corpus_name(s->corpus, d), (unsigned long long)d->line);
-        status = step(s, prompt ? ask_reading(s, prompt) : status, s->parts);
+        if (prompt) status = ask_reading(s, prompt);
+        if (prompt && !status && tells_late(s, 20))
+            return bt_fail(s->err, BT_E_SYSTEM,
+                           "the server tells of each token what is likely behind it, one place "
+                           "late, which nothing can be learned from; --ask writes may do");
+        status = step(s, status, s->parts);
     }
     return status;
 }

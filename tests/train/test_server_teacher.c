@@ -133,7 +133,7 @@ static void a_reply_there_and_back(void **state)
 
 typedef struct Fake {
     int posts, fail_at, status; /* post number fail_at gets this status; 0: the whole run stops */
-    bool completions, logprobs, agrees;
+    bool completions, logprobs, agrees, late;
     uint64_t asked_for;
     char said[200];
 } Fake;
@@ -147,12 +147,13 @@ static json_t *top_list(const char *piece)
 }
 
 /* Every byte is a token (the data is ASCII). */
-static json_t *completion_of(const char *text)
+static json_t *completion_of(const char *text, bool late)
 {
     json_t *tokens = json_array(), *own = json_array(), *tops = json_array();
     for (size_t i = 0; i <= strlen(text); i++) {
         const char piece[] = {text[i] ? text[i] : '.', '\0'};
-        json_t *list = top_list(piece), *object = json_object();
+        const char behind[] = {text[i] && text[i + 1] ? text[i + 1] : '.', '\0'};
+        json_t *list = top_list(late ? behind : piece), *object = json_object();
         for (size_t j = 0; j < 3; j++) {
             const json_t *top = json_array_get(list, j);
             json_object_set(object, json_string_value(json_object_get(top, "token")),
@@ -197,7 +198,7 @@ static bt_status post(void *user, const char *path, Span body, ServerAnswer *out
     if (f->posts == f->fail_at && f->fail_at)
         out->status = f->status;
     else if (strcmp(path, "/completions") == 0 && f->completions)
-        reply = completion_of(json_string_value(json_object_get(ask, "prompt")));
+        reply = completion_of(json_string_value(json_object_get(ask, "prompt")), f->late);
     else if (strcmp(path, "/chat/completions") == 0)
         reply = chat_of(f, json_array_size(json_object_get(ask, "messages")));
     else
@@ -378,6 +379,13 @@ static void who_does_not_tell_is_refused(void **state)
     assert_non_null(strstr(err.text, "log-probabilities"));
     f.logprobs = true;
     assert_int_equal(run(&f, SERVER_READS, &r), BT_E_UNSUPPORTED);
+    /* Likely tokens one place late are none: such a server may write. */
+    Fake late = {.completions = true, .agrees = true, .late = true, .logprobs = true};
+    assert_int_equal(run(&late, SERVER_READS, &r), BT_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "one place late"));
+    assert_int_equal(run(&late, SERVER_EITHER, &r), BT_OK);
+    assert_int_equal(r.mode, SERVER_WRITES);
+    remove_all();
     f.agrees = false;
     assert_int_equal(run(&f, SERVER_EITHER, &r), BT_E_CANCELLED);
 }
