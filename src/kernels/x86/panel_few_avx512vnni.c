@@ -171,15 +171,12 @@ INLINE __m512i add_step(__m512i sum, Codes512 v, int fours, const int8_t *q)
     return sum;
 }
 
-/* A step of strip i, from number `at` of its 32 k; fetches what lies `ahead`. */
-INLINE void dots_of_step(PanelCode code, __m512i table, const uint8_t *src, size_t i, int at,
-                         size_t ahead, const int8_t *q, size_t q_stride, int m, Integers *dot)
+/* Fetches what lies `ahead` of a step of strip i, its share of the strip's lines. */
+INLINE void fetch_step(PanelCode code, const uint8_t *src, size_t i, int at, size_t ahead, int m)
 {
-    const int step = step_512(code);
-    /* This step's share of the strip's lines. */
-    const size_t lines = panel_codes_bytes(code, 32) / 128, steps = 32 / (size_t)step;
-    const size_t n = (size_t)(at / step), first = n * lines / steps;
-    const size_t more = (n + 1) * lines / steps - first;
+    const size_t lines = panel_codes_bytes(code, 32) / 128, step = (size_t)step_512(code);
+    const size_t n = (size_t)at / step, first = n * lines * step / 32;
+    const size_t more = (n + 1) * lines * step / 32 - first;
     const uint8_t *from =
         src + ahead + 64 * (panel_turn(code) == 32 ? i * lines + first : 2 * first + i * more);
 #pragma GCC unroll 3
@@ -187,11 +184,42 @@ INLINE void dots_of_step(PanelCode code, __m512i table, const uint8_t *src, size
         _mm_prefetch((const char *)from + line, _MM_HINT_T0);
         _mm_prefetch((const char *)from + line + (m == 1 ? FARTHER_ONE : FARTHER), _MM_HINT_T1);
     }
+}
+
+/* A step of strip i, from number `at` of its 32 k; fetches what lies `ahead`. */
+INLINE void dots_of_step(PanelCode code, __m512i table, const uint8_t *src, size_t i, int at,
+                         size_t ahead, const int8_t *q, size_t q_stride, int m, Integers *dot)
+{
+    fetch_step(code, src, i, at, ahead, m);
     const Codes512 v = unpack_512(code, table, src + i * panel_strip(code), at);
 #define COLUMN(n)                                                                                  \
-    if (n < m) dot->c##n = add_step(dot->c##n, v, step / 4, q + n * q_stride);
+    if (n < m) dot->c##n = add_step(dot->c##n, v, step_512(code) / 4, q + n * q_stride);
     COLUMNS(COLUMN)
 #undef COLUMN
+}
+
+/* The same of both strips: four activations are broadcast once for two products. */
+INLINE void dots_of_both(PanelCode code, __m512i table, const uint8_t *src, int at, size_t ahead,
+                         const int8_t *q, size_t q_stride, int m, Integers *x, Integers *y)
+{
+    fetch_step(code, src, 0, at, ahead, m);
+    fetch_step(code, src, 1, at, ahead, m);
+    const Codes512 v = unpack_512(code, table, src, at);
+    const Codes512 w = unpack_512(code, table, src + panel_strip(code), at);
+#pragma GCC unroll 4
+    for (int j = 0; j < step_512(code) / 4; j++, q += 4) {
+#define COLUMN(n)                                                                                  \
+    if (n < m) {                                                                                   \
+        __m512i f = four(q + n * q_stride);                                                        \
+        __asm__("" : "+v"(f)); /* in a register, not twice an operand in memory */                 \
+        x->c##n = _mm512_dpbusd_epi32(x->c##n, v.v[j], f);                                         \
+        y->c##n = _mm512_dpbusd_epi32(y->c##n, w.v[j], f);                                         \
+    }
+        COLUMNS(COLUMN)
+#undef COLUMN
+        /* GCC would gather the loads first and run out of registers. */
+        __asm__ volatile("" : "+r"(q));
+    }
 }
 
 /* Where the integers of a group begin: 0, or minus the offset times the sum of its activations.
@@ -215,11 +243,12 @@ INLINE void dots(PanelCode code, int group, __m512i table, const uint8_t *src, i
 {
 #pragma GCC unroll 8
     for (int k = 0; k < group; k += step_512(code)) {
-        dots_of_step(code, table, src, 0, 16 * part + k, ahead, q + k, q_stride, m, x);
-        /* GCC would gather the loads of both strips first and run out of registers. */
-        if (m > 2) __asm__ volatile("" : "+r"(q));
-        dots_of_step(code, table, src, 1, 16 * part + k, ahead, q + k, q_stride, m, y);
-        if (m > 2) __asm__ volatile("" : "+r"(q));
+        if (m > 2) {
+            dots_of_both(code, table, src, 16 * part + k, ahead, q + k, q_stride, m, x, y);
+        } else {
+            dots_of_step(code, table, src, 0, 16 * part + k, ahead, q + k, q_stride, m, x);
+            dots_of_step(code, table, src, 1, 16 * part + k, ahead, q + k, q_stride, m, y);
+        }
     }
 }
 
