@@ -705,9 +705,9 @@ BT_API bt_status bt_merge(const char *model, const bt_merge_adapter *adapters, s
                           bt_error *err);
 
 /* Writes the mean of the weights of n models (2 to 16; GGUF files or makers' folders) of the same
- * tensors, sizes and tokens: trainings that began with the same weights, say. Keys and types are the
- * first one's; `any_base` is not read. Streams, and fails, as bt_merge does. Source: arXiv 2203.05482
- * ("model soups"). */
+ * tensors, sizes and tokens: trainings that began with the same weights, say. Keys and types are
+ * the first one's; `any_base` is not read. Streams, and fails, as bt_merge does. Source: arXiv
+ * 2203.05482 ("model soups"). */
 BT_API bt_status bt_average(const char *const *models, size_t n, const char *to,
                             const bt_merge_options *options, bt_error *err);
 
