@@ -29,9 +29,24 @@ static int print_result(Cli *cli, const bt_merge_result *r, const char *to)
     return CLI_GOOD;
 }
 
-static int merge(Cli *cli, const CliModel *m, const char *to)
+static bt_merge_options options_of(const Cli *cli, Progress *progress)
 {
     const Opts *o = &cli->opts;
+    return (bt_merge_options){.type = opts_text(o, OPT_MERGE_TYPE),
+                              .any_base = opts_flag(o, OPT_ANY_BASE),
+                              .n_threads = (int)opts_int(o, OPT_THREADS),
+                              .progress = progress_update,
+                              .progress_user = progress};
+}
+
+static int failed(bt_status status, const bt_error *err)
+{
+    if (status == BT_E_CANCELLED) return cli_fail("stopped; nothing was written");
+    return cli_fail("%s", err->text);
+}
+
+static int merge(Cli *cli, const CliModel *m, const char *to)
+{
     bt_error err = {0};
     bt_merge_result result;
     Progress progress;
@@ -41,17 +56,11 @@ static int merge(Cli *cli, const CliModel *m, const char *to)
     for (size_t i = 0; i < a->n; i++) list[i] = (bt_merge_adapter){a->paths[i], a->uses[i].scale};
     progress_start(&progress, cli);
     bt_log_set(tell, cli, BT_LOG_WARN);
-    const bt_merge_options options = {.type = opts_text(o, OPT_MERGE_TYPE),
-                                      .any_base = opts_flag(o, OPT_ANY_BASE),
-                                      .n_threads = (int)opts_int(o, OPT_THREADS),
-                                      .progress = progress_update,
-                                      .progress_user = &progress};
+    const bt_merge_options options = options_of(cli, &progress);
     bt_status status = bt_merge(m->path, list, a->n, to, &options, &result, &err);
     progress_end(&progress);
     mem_free(list);
-    if (status == BT_E_CANCELLED) return cli_fail("stopped; nothing was written");
-    if (status != BT_OK) return cli_fail("%s", err.text);
-    return print_result(cli, &result, to);
+    return status ? failed(status, &err) : print_result(cli, &result, to);
 }
 
 /* The mean of the model and of those of --with. */
@@ -60,14 +69,10 @@ static int average(Cli *cli, const char *const *paths, size_t n, const char *to)
     bt_error err = {0};
     Progress progress;
     progress_start(&progress, cli);
-    const bt_merge_options options = {.type = opts_text(&cli->opts, OPT_MERGE_TYPE),
-                                      .n_threads = (int)opts_int(&cli->opts, OPT_THREADS),
-                                      .progress = progress_update,
-                                      .progress_user = &progress};
+    const bt_merge_options options = options_of(cli, &progress);
     bt_status status = bt_average(paths, n, to, &options, &err);
     progress_end(&progress);
-    if (status == BT_E_CANCELLED) return cli_fail("stopped; nothing was written");
-    if (status != BT_OK) return cli_fail("%s", err.text);
+    if (status) return failed(status, &err);
     if (opts_flag(&cli->opts, OPT_JSON))
         return json_print(json_pack("{s:o,s:i}", "file", json_text(to), "models", (int)n));
     cli_say(cli, "%s: the mean of %zu models", to, n);

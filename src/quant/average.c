@@ -165,18 +165,11 @@ static bt_status plan(Average *a, int *mix, bt_error *err)
 {
     const Gguf *g = a->sources[0].index;
     size_t n = gguf_n_tensors(g);
-    bt_status status = BT_OK;
-    *mix = a->options->type ? mix_find(a->options->type) : -1;
-    if (a->options->type && *mix < 0)
-        return bt_fail(err, BT_E_ARGUMENT,
-                       "'%s' is no type that is written; 'bantam quantize --types' lists them",
-                       a->options->type);
+    bt_status status;
     a->choices = mem_zalloc(n + 1, sizeof *a->choices);
     a->puts = mem_zalloc(n + 1, sizeof *a->puts);
     if (!a->choices || !a->puts) return bt_fail_memory(err, "a plan", n * sizeof *a->puts);
-    for (size_t t = 0; t < n; t++) a->choices[t].type = gguf_tensor(g, t)->type;
-    const ChooseOptions options = {.mix = *mix, .requantize = true};
-    if (*mix >= 0) status = choose_types(g, &options, a->choices, err);
+    status = choose_again(g, a->options->type, mix, a->choices, err);
     for (size_t i = 1; i < a->n && !status; i++) {
         if (gguf_n_tensors(a->sources[i].index) != n)
             status = bt_fail(err, BT_E_ARGUMENT, "%s: has %zu tensors, %s has %zu", a->paths[i],
@@ -227,9 +220,7 @@ static bt_status write_file(Average *a, int mix, const char *to, bt_error *err)
     const Gguf *g = a->sources[0].index;
     GgufWriter *w = gguf_writer_open();
     if (!w) return bt_fail_memory(err, to, sizeof(void *));
-    for (size_t i = 0; i < gguf_n_keys(g); i++)
-        if (mix < 0 || !span_is(gguf_key_name(g, i), "general.file_type")) gguf_put_copy(w, g, i);
-    if (mix >= 0) gguf_put_u32(w, "general.file_type", mixes[mix].number);
+    quantize_put_keys(w, g, mix);
     for (size_t t = 0; t < gguf_n_tensors(g); t++) {
         AveragePut *p = &a->puts[t];
         snprintf(name, sizeof name, "%.*s", (int)p->t->name.size, p->t->name.data);

@@ -243,3 +243,15 @@ bt_status choose_types(const Gguf *g, const ChooseOptions *o, Choice *out, bt_er
     mem_free(v);
     return status;
 }
+
+bt_status choose_again(const Gguf *g, const char *type, int *mix, Choice *out, bt_error *err)
+{
+    *mix = type ? mix_find(type) : -1;
+    if (type && *mix < 0)
+        return bt_fail(err, BT_E_ARGUMENT,
+                       "'%s' is no type that is written; 'bantam quantize --types' lists them",
+                       type);
+    for (size_t i = 0; i < gguf_n_tensors(g); i++) out[i].type = gguf_tensor(g, i)->type;
+    const ChooseOptions options = {.mix = *mix, .requantize = true};
+    return type ? choose_types(g, &options, out, err) : BT_OK;
+}

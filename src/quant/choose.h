@@ -27,6 +27,10 @@ typedef struct ChooseOptions {
  * not there, or of another model. */
 bt_status choose_types(const Gguf *gguf, const ChooseOptions *options, Choice *out, bt_error *err);
 
+/* The same for a model whose weights were changed: the types that its tensors have, or with `type`
+ * those of that mix. *mix: its number, or -1. `out` is zeroed. */
+bt_status choose_again(const Gguf *gguf, const char *type, int *mix, Choice *out, bt_error *err);
+
 /* DType by its name in any case, or -1. */
 int dtype_find(const char *name);
 

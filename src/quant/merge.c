@@ -13,7 +13,6 @@
 #include "quant/quantize.h"
 #include "tensor/dtype.h"
 
-#define RUN_FLOATS  (UINT64_C(1) << 20)
 #define MOST_MERGED 16
 
 typedef struct Merge {
@@ -118,18 +117,13 @@ static bt_status change_rows(MergePut *p, uint64_t first, uint64_t n, bt_error *
         (int)p->t->name.size, p->t->name.data, (long long)bad);
 }
 
-static uint64_t run_rows(const GgufTensor *t)
-{
-    uint64_t rows = RUN_FLOATS / t->ne[0], all = tensor_rows(t);
-    return rows < 1 ? 1 : rows > all ? all : rows;
-}
-
 static bt_status write_tensor(void *user, int fd, bt_error *err)
 {
     MergePut *p = user;
     Merge *m = p->m;
     const GgufTensor *t = p->t;
-    uint64_t all = tensor_rows(t), most = run_rows(t), bytes = dtype_row_bytes(p->type, t->ne[0]);
+    uint64_t all = tensor_rows(t), most = quantize_run_rows(t),
+             bytes = dtype_row_bytes(p->type, t->ne[0]);
     const unsigned char *data = t->data;
     bt_status status = BT_OK;
     for (uint64_t row = 0; row < all && !status; row += most) {
@@ -200,21 +194,12 @@ static bool splits(const Merge *m)
 
 static bt_status choose(Merge *m, int *mix, bt_error *err)
 {
-    const Gguf *g = m->source.index;
-    size_t n = gguf_n_tensors(g);
+    size_t n = gguf_n_tensors(m->source.index);
     m->choices = mem_zalloc(n + 1, sizeof *m->choices);
     m->puts = mem_zalloc(n + 2, sizeof *m->puts);
     *mix = -1;
     if (!m->choices || !m->puts) return bt_fail_memory(err, "a plan", n * sizeof *m->puts);
-    for (size_t i = 0; i < n; i++) m->choices[i].type = gguf_tensor(g, i)->type;
-    if (!m->options->type) return BT_OK;
-    *mix = mix_find(m->options->type);
-    if (*mix < 0)
-        return bt_fail(err, BT_E_ARGUMENT,
-                       "'%s' is no type that is written; 'bantam quantize --types' lists them",
-                       m->options->type);
-    const ChooseOptions options = {.mix = *mix, .requantize = true};
-    return choose_types(g, &options, m->choices, err);
+    return choose_again(m->source.index, m->options->type, mix, m->choices, err);
 }
 
 static bt_status reserve(Merge *m, bt_error *err)
@@ -223,7 +208,7 @@ static bt_status reserve(Merge *m, bt_error *err)
     size_t members = (size_t)team_size(m->team);
     for (size_t i = 0; i < gguf_n_tensors(m->source.index); i++) {
         const GgufTensor *t = m->puts[i].t;
-        uint64_t bytes = run_rows(t) * dtype_row_bytes(m->puts[i].type, t->ne[0]);
+        uint64_t bytes = quantize_run_rows(t) * dtype_row_bytes(m->puts[i].type, t->ne[0]);
         if (t->ne[0] > row) row = t->ne[0];
         if (bytes > out) out = bytes;
     }
@@ -239,14 +224,6 @@ static bt_status reserve(Merge *m, bt_error *err)
 
 /* ---- the file ---- */
 
-static void put_keys(GgufWriter *w, const Merge *m, int mix)
-{
-    const Gguf *g = m->source.index;
-    for (size_t i = 0; i < gguf_n_keys(g); i++)
-        if (mix < 0 || !span_is(gguf_key_name(g, i), "general.file_type")) gguf_put_copy(w, g, i);
-    if (mix >= 0) gguf_put_u32(w, "general.file_type", mixes[mix].number);
-}
-
 static bt_status write_file(Merge *m, int mix, const char *to, bt_merge_result *r, bt_error *err)
 {
     char name[GGUF_MAX_NAME_BYTES];
@@ -255,7 +232,7 @@ static bt_status write_file(Merge *m, int mix, const char *to, bt_merge_result *
     bt_status status = BT_OK;
     GgufWriter *w = gguf_writer_open();
     if (!w) return bt_fail_memory(err, to, sizeof(void *));
-    put_keys(w, m, mix);
+    quantize_put_keys(w, g, mix);
     for (size_t i = 0; i < n && !status; i++) {
         const GgufTensor *t = gguf_tensor(g, i);
         snprintf(name, sizeof name, "%.*s", (int)t->name.size, t->name.data);

@@ -81,6 +81,13 @@ uint64_t quantize_run_rows(const GgufTensor *t)
     return rows < 1 ? 1 : rows > all ? all : rows;
 }
 
+void quantize_put_keys(GgufWriter *w, const Gguf *g, int mix)
+{
+    for (size_t i = 0; i < gguf_n_keys(g); i++)
+        if (mix < 0 || !span_is(gguf_key_name(g, i), "general.file_type")) gguf_put_copy(w, g, i);
+    if (mix >= 0) gguf_put_u32(w, "general.file_type", mixes[mix].number);
+}
+
 /* ---- tensors into the file ---- */
 
 typedef struct Quantize {

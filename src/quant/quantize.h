@@ -3,6 +3,7 @@
 #define QUANT_QUANTIZE_H
 
 #include "base/team.h"
+#include "io/gguf_write.h"
 #include "quant/choose.h"
 #include "quant/source.h"
 
@@ -16,6 +17,8 @@ bt_status quantize_rows(Team *team, const GgufTensor *t, const Choice *choice, u
  * the source itself be written over. */
 bt_status quantize_check_target(const Source *source, const char *from, const char *to,
                                 bt_error *err);
+/* All keys of a model whose weights were changed; `mix` as choose_again gives it. */
+void quantize_put_keys(GgufWriter *w, const Gguf *g, int mix);
 /* How many rows go together. */
 uint64_t quantize_run_rows(const GgufTensor *t);
 

@@ -184,6 +184,8 @@ typedef struct ApiToolParts {
     uint32_t name, description, parameters, strict; /* nodes; 0: none */
     const char *schema;                             /* name of the parameters' member */
 } ApiToolParts;
+/* The members that OpenAI's APIs give a function, of the object `function`. */
+void api_function_parts(ApiRead *r, uint32_t function, ApiToolParts *parts);
 /* What an API's form of a tool, an object, consists of. False: it was refused. */
 typedef bool (*ApiToolFn)(ApiRead *r, uint32_t tool, ApiToolParts *parts);
 /* The request's tools, to call->tools. */

@@ -140,12 +140,8 @@ static bool tool_parts(ApiRead *r, uint32_t tool, ApiToolParts *parts)
         return api_refuse(r, API_E_UNSUPPORTED, of_type.text,
                           "%s: only tools of type \"function\" are supported", of_type.text);
     uint32_t function = api_member(r, tool, "function"); /* the form of chat is taken too */
-    uint32_t from = function && api_kind(r, function) == JSON_KIND_OBJECT ? function : tool;
-    parts->name = api_member(r, from, "name");
-    parts->description = api_member(r, from, "description");
-    parts->parameters = api_member(r, from, "parameters");
-    parts->strict = api_member(r, from, "strict");
-    parts->schema = "parameters";
+    bool inside = function && api_kind(r, function) == JSON_KIND_OBJECT;
+    api_function_parts(r, inside ? function : tool, parts);
     return true;
 }
 

@@ -58,6 +58,15 @@ static bool write_tool(ApiRead *r, JsonOut *j, const ApiToolParts *tool)
     return true;
 }
 
+void api_function_parts(ApiRead *r, uint32_t function, ApiToolParts *parts)
+{
+    parts->name = api_member(r, function, "name");
+    parts->description = api_member(r, function, "description");
+    parts->parameters = api_member(r, function, "parameters");
+    parts->strict = api_member(r, function, "strict");
+    parts->schema = "parameters";
+}
+
 static bool chat_parts(ApiRead *r, uint32_t tool, ApiToolParts *parts)
 {
     ApiPath of_type = api_path("%s.type", parts->path.text);
@@ -65,16 +74,11 @@ static bool chat_parts(ApiRead *r, uint32_t tool, ApiToolParts *parts)
     if (type && !api_is(r, type, "function"))
         return api_refuse(r, API_E_UNSUPPORTED, of_type.text,
                           "%s: only tools of type \"function\" are supported", of_type.text);
-    ApiPath inner = api_path("%s.function", parts->path.text);
-    parts->path = inner;
+    parts->path = api_path("%s.function", parts->path.text);
     if (!function || api_kind(r, function) != JSON_KIND_OBJECT)
         return api_refuse(r, API_E_INVALID, parts->path.text, "%s must be an object",
                           parts->path.text);
-    parts->name = api_member(r, function, "name");
-    parts->description = api_member(r, function, "description");
-    parts->parameters = api_member(r, function, "parameters");
-    parts->strict = api_member(r, function, "strict");
-    parts->schema = "parameters";
+    api_function_parts(r, function, parts);
     return true;
 }
 
