@@ -15,10 +15,10 @@
 typedef struct StepRow {
     int32_t token;
     int32_t sequence;
-    int32_t position;        /* in the sequence: where its state goes */
-    bool want;               /* its logits are asked for */
-    int32_t axis[ROPE_AXES]; /* what RoPE turns by: `position` on every axis, but for images */
-    const float *embedding;  /* (D) instead of the token's; NULL: the token's */
+    int32_t position;         /* in the sequence: where its state goes */
+    bool want;                /* its logits are asked for */
+    int32_t axis[ROPE_AXES];  /* what RoPE turns by: `position` on every axis, but for images */
+    const float *embedding;   /* (D) instead of the token's; NULL: the token's */
     const Adapters *adapters; /* NULL: none */
 } StepRow;
 
@@ -205,8 +205,10 @@ typedef struct BackendOps {
     void (*norm_rope)(Backend *b, Tensor x, const Norm *norm, const RopeTable *table);
     void (*add)(Backend *b, Tensor x, Tensor y, Tensor out); /* out may be x or y */
     void (*element)(Backend *b, Tensor x, Tensor y, const ElementOptions *options, Tensor out);
-    /* Stores k (T, kv heads, e_k) and v (T, kv heads, e_v) at the rows' positions. */
-    void (*remember)(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v);
+    /* Stores k (T, kv heads, e_k) and v (T, kv heads, e_v) at the rows' positions. With a table k
+     * goes through norm_rope on its way, and is changed. */
+    void (*remember)(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v,
+                     const Norm *norm, const RopeTable *table);
     /* out (T, H, e_v): each row of q (T, H, e_k) sees its sequence as the options say. */
     void (*attend)(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor q,
                    const AttendOptions *options, Tensor out);

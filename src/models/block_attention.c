@@ -83,15 +83,30 @@ void block_attention_span(Loader *ld, Attention *a, int32_t layer, StateKind kin
     ld->layers[layer].span = span;
 }
 
+static Tensor norm_whole(Step *s, const Attention *a, Tensor x, const Norm *norm)
+{
+    if (a->qk_norm != QK_NORM_WHOLE || !norm) return x;
+    return op_split(s, op_norm(s, op_merge(s, x), norm), x.heads);
+}
+
 /* Norm and rotation of q or k, in the family's order. */
 static Tensor place(Step *s, const Attention *a, Tensor x, const Norm *norm, const RopeTable *rope)
 {
-    if (a->qk_norm == QK_NORM_WHOLE && norm)
-        x = op_split(s, op_norm(s, op_merge(s, x), norm), x.heads);
+    x = norm_whole(s, a, x, norm);
     if (a->qk_norm == QK_NORM_HEADS && norm && rope) return op_norm_rope(s, x, norm, rope);
     if (a->qk_norm == QK_NORM_HEADS && norm) return op_norm(s, x, norm);
     if (rope) x = op_rope(s, x, rope);
     return a->qk_norm == QK_NORM_AFTER_ROPE && norm ? op_norm(s, x, norm) : x;
+}
+
+/* The same of k, on its way to the state: in one pass where the rotation comes last. */
+static KvLayer keep(Step *s, const Attention *a, int32_t layer, Tensor k, Tensor v,
+                    const RopeTable *rope)
+{
+    if (!rope || a->qk_norm == QK_NORM_AFTER_ROPE)
+        return op_remember(s, layer, place(s, a, k, a->k_norm, rope), v);
+    const Norm *norm = a->qk_norm == QK_NORM_HEADS ? a->k_norm : NULL;
+    return op_rope_remember(s, layer, norm_whole(s, a, k, a->k_norm), v, norm, rope);
 }
 
 Tensor block_attention_warm(Step *s, Tensor q, float temperature, float floor_of, float shift)
@@ -124,10 +139,10 @@ Tensor block_attention(Step *s, const Attention *a, const RopeTable *ropes, int3
         p.q = block_attention_warm(s, p.q, a->temperature, a->temperature_floor,
                                    a->temperature_shift);
     if (a->wk) {
-        p.k = place(s, a, op_clip(s, p.k, a->clip), a->k_norm, rope);
+        p.k = op_clip(s, p.k, a->clip);
         p.v = op_clip(s, p.v, a->clip);
         if (a->v_norm) p.v = op_norm(s, p.v, a->v_norm);
-        kv = op_remember(s, layer, p.k, p.v);
+        kv = keep(s, a, layer, p.k, p.v, rope);
     } else {
         kv = op_recall(s, layer);
     }

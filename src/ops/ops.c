@@ -235,10 +235,11 @@ static KvLayer layer_of(const Step *s, int32_t l)
         .kv_heads = spec->kv_heads, .e_k = spec->e_k, .e_v = spec->e_v, .v_in_k = spec->v_in_k};
 }
 
-KvLayer op_remember(Step *s, int32_t l, Tensor k, Tensor v)
+/* table NULL: as they are. */
+static KvLayer remember(Step *s, int32_t l, Tensor k, Tensor v, const Norm *norm,
+                        const RopeTable *table)
 {
     KvLayer kv = {0};
-    if (!op_may(s, OP_remember)) return kv;
     const LayerSpec *spec = &s->layers[l];
     bool fit = k.heads == spec->kv_heads && k.width == spec->e_k &&
                (spec->v_in_k || (v.heads == spec->kv_heads && v.width == spec->e_v));
@@ -254,8 +255,22 @@ KvLayer op_remember(Step *s, int32_t l, Tensor k, Tensor v)
     if (s->tape)
         return (KvLayer){.kv_heads = k.heads, .e_k = k.width, .e_v = v.width, .k = k, .v = v};
     kv = layer_of(s, l);
-    if (step_computes(s)) s->backend->ops->remember(s->backend, &kv, s->rows, k, v);
+    if (step_computes(s)) s->backend->ops->remember(s->backend, &kv, s->rows, k, v, norm, table);
     return kv;
+}
+
+KvLayer op_remember(Step *s, int32_t l, Tensor k, Tensor v)
+{
+    return op_may(s, OP_remember) ? remember(s, l, k, v, NULL, NULL) : (KvLayer){0};
+}
+
+KvLayer op_rope_remember(Step *s, int32_t l, Tensor k, Tensor v, const Norm *norm,
+                         const RopeTable *table)
+{
+    if (!op_may(s, OP_rope_remember) || !rope_fits(s, OP_rope_remember, k, table))
+        return (KvLayer){0};
+    if (s->tape) return op_remember(s, l, op_norm_rope(s, k, norm, table), v);
+    return remember(s, l, k, v, norm, table);
 }
 
 KvLayer op_recall(Step *s, int32_t l)

@@ -78,6 +78,9 @@ Tensor op_norm_rope(Step *s, Tensor x, const Norm *norm, const RopeTable *table)
 /* Stores k and v as the newest of their sequences in layer l; what is returned is what attention
  * over this layer reads. Of a layer whose values lie in its keys (MLA) v is not read. */
 KvLayer op_remember(Step *s, int32_t l, Tensor k, Tensor v);
+/* op_norm_rope of k, then op_remember, in one pass over the rows; k is changed in place. */
+KvLayer op_rope_remember(Step *s, int32_t l, Tensor k, Tensor v, const Norm *norm,
+                         const RopeTable *table);
 /* What layer l reads, without storing: of a layer that shares another's state. */
 KvLayer op_recall(Step *s, int32_t l);
 /* softmax(scale q k') v over what each row sees: (T,H,E_v). */
@@ -134,7 +137,7 @@ Tensor op_merge(Step *s, Tensor x);
 /* (T, H*E) seen as (T,H,E). */
 Tensor op_split(Step *s, Tensor x, int32_t heads);
 /* Elements [first, first + width) of each head: (T,H,width). Of one head it is no copy: what
- * changes it in place (op_rope, op_norm_rope) changes x. */
+ * changes it in place (op_rope, op_norm_rope, op_rope_remember) changes x. */
 Tensor op_part(Step *s, Tensor x, int32_t first, int32_t width);
 /* Each head of x followed by that of y; y of one head serves all: (T,H,E_x + E_y). */
 Tensor op_join(Step *s, Tensor x, Tensor y);

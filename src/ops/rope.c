@@ -48,14 +48,17 @@ RopeTable op_rope_table(Step *s, const Rope *rope)
     return t;
 }
 
+bool rope_fits(Step *s, Op op, Tensor x, const RopeTable *table)
+{
+    if (table->first + 2 * table->half <= x.width) return true;
+    step_fail(s, BT_E_INTERNAL, "%s: %d pairs from %d in a head of %d", op_name(op), table->half,
+              table->first, x.width);
+    return false;
+}
+
 Tensor op_norm_rope(Step *s, Tensor x, const Norm *norm, const RopeTable *table)
 {
-    if (!op_may(s, OP_norm_rope)) return no_tensor;
-    if (table->first + 2 * table->half > x.width) {
-        step_fail(s, BT_E_INTERNAL, "norm_rope: %d pairs from %d in a head of %d", table->half,
-                  table->first, x.width);
-        return no_tensor;
-    }
+    if (!op_may(s, OP_norm_rope) || !rope_fits(s, OP_norm_rope, x, table)) return no_tensor;
     if (s->tape && norm) { /* the norm's way back needs what it read */
         x = op_norm(s, x, norm);
         norm = NULL;

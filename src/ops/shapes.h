@@ -22,6 +22,9 @@ static inline bool op_may(Step *s, Op op)
     return false;
 }
 
+/* The pairs that the table turns lie within a head of x. */
+bool rope_fits(Step *s, Op op, Tensor x, const RopeTable *table);
+
 static inline bool same_shape(Step *s, Op op, Tensor x, Tensor y)
 {
     if (!op_may(s, op)) return false;

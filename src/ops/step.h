@@ -23,10 +23,10 @@ typedef struct Step {
     int32_t n_rows;
     const Adapters *const *sets; /* (n_sets) that rows of this step may have */
     int32_t n_sets;              /* 0: no row has any */
-    int32_t n_wanted;    /* rows whose logits are asked for */
-    int32_t n_ctx;       /* tokens that a sequence may reach */
-    bool hidden;         /* the answer is the final hidden state, not logits */
-    atomic_bool *cancel; /* may be NULL; checked between layers */
+    int32_t n_wanted;            /* rows whose logits are asked for */
+    int32_t n_ctx;               /* tokens that a sequence may reach */
+    bool hidden;                 /* the answer is the final hidden state, not logits */
+    atomic_bool *cancel;         /* may be NULL; checked between layers */
     bt_status status;
     bt_error *err;
 } Step;

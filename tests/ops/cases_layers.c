@@ -98,6 +98,7 @@ static void turn_ref(const Back *b, const Rope *rope, const NormKind *kind, doub
 #define HALVES   .inverse = inverse, .half = 4, .magnitude = 1
 #define ADJACENT .inverse = inverse, .half = 4, .magnitude = 1, .adjacent = true
 #define PARTIAL  .inverse = inverse, .half = 2, .magnitude = 1.1f, .first = 3
+#define TURNED   .inverse = inverse, .half = 2, .magnitude = 1, .first = 1
 #define LONG     .inverse = inverse, .half = 4, .magnitude = 1, .longer = &far_rope, .original = 32
 static const NormKind rms_kind = {.weight = true}, layer_kind = {true, true, true, true};
 ROPE(halves, (&(Rope){HALVES}), NULL, HALVES)
@@ -336,12 +337,39 @@ static void attend_of(Back *b, int32_t documents, const AttendOptions *options, 
     b->out[0] = op_attend(&b->step, q, op_remember(&b->step, 0, k, v), &o);
 }
 
+/* Keys normed and turned on their way to the state. */
+static void turned(Back *b)
+{
+    AttendOptions o = {.scale = 0.4f};
+    b->layer = (LayerSpec){.kv_heads = A_KV, .e_k = A_E, .e_v = A_V};
+    back_rows(b, A_T, 2);
+    RopeTable table = op_rope_table(&b->step, &(Rope){TURNED});
+    Tensor q = back_input(b, A_T, A_H, A_E), k = back_input(b, A_T, A_KV, A_E);
+    Tensor v = back_input(b, A_T, A_KV, A_V);
+    Norm norm = make_norm(b, rms_kind, A_E, A_KV);
+    b->out[0] = op_attend(&b->step, q, op_rope_remember(&b->step, 0, k, v, &norm, &table), &o);
+}
+
 static void attend_of_ref(const Back *b, double *const *arg, double cap, bool (*sees)(int, int),
                           bool sinks, double *out)
 {
     seen_rows = b;
     RefAttention a = {A_T, A_H, A_KV, A_E, A_V, (double)0.4f, cap, sinks ? arg[3] : NULL, sees};
     ref_attend(&a, arg[0], arg[1], arg[2], out);
+}
+
+static void turned_ref(const Back *b, double *const *arg, double *out)
+{
+    double k[A_T * A_KV * A_E];
+    for (int i = 0; i < A_T * A_KV; i++) {
+        double *head = k + i * A_E, angle[2];
+        ref_norm(arg[1] + i * A_E, arg[3], NULL, A_E, (double)EPS, false, head);
+        for (int j = 0; j < 2; j++) angle[j] = b->rows[i / A_KV].position * (double)inverse[j];
+        ref_rope(head, angle, 1, 2, 1, false);
+    }
+    seen_rows = b;
+    RefAttention a = {A_T, A_H, A_KV, A_E, A_V, (double)0.4f, 0, NULL, sees_past};
+    ref_attend(&a, arg[0], k, arg[2], out);
 }
 
 #define ATTEND(name, documents, how, cap, sinks, sees)                                             \
@@ -389,6 +417,7 @@ const BackCase back_layer_cases[] = {
     {OP_moe, "softmax of the chosen, no gate", moe_used, moe_used_ref},
     {OP_moe, "weighed inputs", moe_inputs, moe_inputs_ref},
     {OP_remember, "all the past", past, past_ref},
+    {OP_rope_remember, "keys normed and turned", turned, turned_ref},
     {OP_attend, "three documents", documents, documents_ref},
     {OP_attend, "a window", window, window_ref},
     {OP_attend, "chunks", chunk, chunk_ref},

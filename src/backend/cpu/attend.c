@@ -22,6 +22,8 @@ typedef struct RememberJob {
     const KvLayer *kv;
     const StepRow *rows;
     Tensor k, v;
+    const Norm *norm;
+    const RopeTable *table; /* k is turned on its way; NULL: it is not */
 } RememberJob;
 
 static void remember_rows(void *arg, int member, int64_t begin, int64_t end)
@@ -35,6 +37,7 @@ static void remember_rows(void *arg, int member, int64_t begin, int64_t end)
         size_t at = (size_t)(row->position % KV_BLOCK);
         for (int32_t h = 0; h < kv->kv_heads; h++) {
             unsigned char *head = block + (size_t)h * kv->head_bytes;
+            if (job->table) cpu_rope_head(job->c, job->k, i, h, job->norm, job->table);
             job->c->k->from_f32(kv->k_type, tensor_at(job->k, i) + (size_t)h * (size_t)kv->e_k,
                                 head + at * kv->k_row, (size_t)kv->e_k);
             if (kv->v_in_k) continue;
@@ -44,11 +47,14 @@ static void remember_rows(void *arg, int member, int64_t begin, int64_t end)
     }
 }
 
-void cpu_remember(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v)
+void cpu_remember(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v,
+                  const Norm *norm, const RopeTable *table)
 {
     Cpu *c = (Cpu *)b;
-    RememberJob job = {c, kv, rows, k, v};
-    cpu_share(c, k.rows, 8, k.rows * (int64_t)tensor_row(k) * 2, remember_rows, &job);
+    RememberJob job = {c, kv, rows, k, v, norm, table};
+    int64_t touched = k.rows * (int64_t)tensor_row(k) * (table ? 4 : 2);
+    cpu_share(c, k.rows, 8, touched, remember_rows, &job);
+    if (table) cpu_changed(k);
 }
 
 /* ---- attend ---- */

@@ -87,6 +87,10 @@ void cpu_share_rows(Cpu *c, int64_t rows, size_t row, CpuPieceFn fn, void *arg);
 void cpu_quantise(Cpu *c, Tensor x);
 void cpu_quantise_row(const Cpu *c, Tensor x, int64_t row); /* which has a twin */
 
+/* One head of a row in place: the norm (NULL: none), then the rotation while it is in cache. */
+void cpu_rope_head(const Cpu *c, Tensor x, int64_t row, int32_t h, const Norm *norm,
+                   const RopeTable *table);
+
 /* After x was written in place. */
 static inline void cpu_changed(Tensor x)
 {
@@ -145,7 +149,8 @@ void cpu_gated(Backend *b, Tensor x, const Weight *gate, const Weight *up, Activ
                Tensor out);
 void cpu_attend(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor q,
                 const AttendOptions *options, Tensor out);
-void cpu_remember(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v);
+void cpu_remember(Backend *b, const KvLayer *kv, const StepRow *rows, Tensor k, Tensor v,
+                  const Norm *norm, const RopeTable *table);
 void cpu_moe(Backend *b, Tensor x, Tensor logits, const Weight *gate, const Weight *up,
              const Weight *down, const MoeOptions *options, const MoeWork *work, Tensor out);
 void cpu_adapt(Backend *b, const AdaptRun *run);

@@ -73,20 +73,23 @@ void cpu_norm(Backend *b, Tensor x, const Norm *norm, Tensor out)
     if (out.twin) out.twin->ready = job.quantise;
 }
 
-/* One pass over a row's heads: the norm (if asked for), then the rotation while it is in cache. */
+void cpu_rope_head(const Cpu *c, Tensor x, int64_t row, int32_t h, const Norm *norm,
+                   const RopeTable *table)
+{
+    size_t width = (size_t)x.width, half = (size_t)table->half;
+    float *head = tensor_at(x, row) + (size_t)h * width;
+    if (norm) norm_head(c->k, norm, h, head, width, head);
+    c->k->rope(head + table->first, table->cos + (size_t)row * half,
+               table->sin + (size_t)row * half, half, table->adjacent);
+}
+
 static void rope_rows(void *arg, int member, int64_t begin, int64_t end)
 {
     const RowsJob *job = arg;
-    const Kernels *k = job->c->k;
-    size_t width = (size_t)job->x.width, half = (size_t)job->table->half;
     (void)member;
     for (int64_t i = begin; i < end; i++)
-        for (int32_t h = 0; h < job->x.heads; h++) {
-            float *head = tensor_at(job->x, i) + (size_t)h * width;
-            if (job->norm) norm_head(k, job->norm, h, head, width, head);
-            k->rope(head + job->table->first, job->table->cos + (size_t)i * half,
-                    job->table->sin + (size_t)i * half, half, job->table->adjacent);
-        }
+        for (int32_t h = 0; h < job->x.heads; h++)
+            cpu_rope_head(job->c, job->x, i, h, job->norm, job->table);
 }
 
 void cpu_norm_rope(Backend *b, Tensor x, const Norm *norm, const RopeTable *table)
