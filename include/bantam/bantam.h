@@ -490,6 +490,7 @@ typedef struct bt_chat_request {
 } bt_chat_request;
 
 /* Renders. *ids (with *n_ids) and *text may each be NULL if not wanted; free both with bt_free.
+ * A NUL that somebody said (\u0000) stands in the text as it is: to its reader the text ends there.
  * BT_E_ARGUMENT: the request is not as above, or the template refuses it, in its own words. */
 BT_API bt_status bt_chat_apply(const bt_chat *chat, const bt_chat_request *request, bt_token **ids,
                                size_t *n_ids, char **text, bt_error *err);

@@ -59,6 +59,11 @@ bt_status chat_apply(const Chat *chat, const ChatAsk *ask, Buf *out, ChatParts *
 bt_status chat_encode(const Chat *chat, const ChatParts *parts, bt_token **ids, size_t *n,
                       bt_error *err);
 
+/* As bt_chat_apply, with the text appended to a Buf, for it may hold NUL characters; `text` may be
+ * NULL. */
+bt_status chat_write(const bt_chat *chat, const bt_chat_request *request, bt_token **ids,
+                     size_t *n_ids, Buf *text, bt_error *err);
+
 /* ---- inside (chat_request.c, chat_trial.c) ---- */
 
 /* The template's variables for a request; json_decref it. NULL after an error. */

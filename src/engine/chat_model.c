@@ -66,34 +66,39 @@ static bt_status parse(const char *text, const char *what, bool array, json_t **
     return bt_fail(err, BT_E_ARGUMENT, "%s: a JSON %s is needed", what, array ? "array" : "object");
 }
 
+/* `text` may be NULL. */
 static bt_status apply(const Chat *chat, const ChatAsk *ask, bt_token **ids, size_t *n_ids,
-                       char **text, bt_error *err)
+                       Buf *text, bt_error *err)
 {
-    Buf out = {0};
+    Buf unwanted = {0}, *out = text ? text : &unwanted;
     ChatParts parts = {0};
-    bt_status status = chat_apply(chat, ask, &out, &parts, err);
+    bt_status status = chat_apply(chat, ask, out, &parts, err);
     if (!status && ids) status = chat_encode(chat, &parts, ids, n_ids, err);
-    if (!status && text) {
-        *text = buf_take(&out);
-        if (!*text) status = bt_fail_memory(err, "the rendered conversation", 1);
-    }
+    if (!status && out->failed) status = bt_fail_memory(err, "the rendered conversation", 1);
     if (status && ids) {
         mem_free(*ids);
         *ids = NULL;
     }
     if (status && n_ids) *n_ids = 0;
     chat_parts_close(&parts);
-    buf_close(&out);
+    buf_close(&unwanted);
     return status;
 }
 
-bt_status bt_chat_apply(const bt_chat *chat, const bt_chat_request *request, bt_token **ids,
-                        size_t *n_ids, char **text, bt_error *err)
+static bt_status take(Buf *text, bt_status status, char **out, bt_error *err)
+{
+    buf_add(text, "", 0); /* there is a NUL */
+    *out = status ? NULL : buf_take(text);
+    buf_close(text);
+    return status || *out ? status : bt_fail_memory(err, "the rendered conversation", 1);
+}
+
+bt_status chat_write(const bt_chat *chat, const bt_chat_request *request, bt_token **ids,
+                     size_t *n_ids, Buf *text, bt_error *err)
 {
     json_t *messages = NULL, *tools = NULL, *variables = NULL;
     if (ids) *ids = NULL;
     if (n_ids) *n_ids = 0;
-    if (text) *text = NULL;
     bt_status status = request->list && !request->messages
                            ? chat_messages(request->list, request->n_list, &messages, err)
                            : parse(request->messages, "messages", true, &messages, err);
@@ -111,10 +116,25 @@ bt_status bt_chat_apply(const bt_chat *chat, const bt_chat_request *request, bt_
     return status;
 }
 
+bt_status bt_chat_apply(const bt_chat *chat, const bt_chat_request *request, bt_token **ids,
+                        size_t *n_ids, char **text, bt_error *err)
+{
+    Buf out = {0};
+    bt_status status = chat_write(chat, request, ids, n_ids, text ? &out : NULL, err);
+    if (!text) return status;
+    status = take(&out, status, text, err);
+    if (status && ids) {
+        mem_free(*ids);
+        *ids = NULL;
+        *n_ids = 0;
+    }
+    return status;
+}
+
 /* ---- plain messages ---- */
 
 static bt_status once(const bt_model *model, const char *name, const bt_message *messages, size_t n,
-                      bool generation, bt_token **ids, size_t *n_ids, char **text, bt_error *err)
+                      bool generation, bt_token **ids, size_t *n_ids, Buf *text, bt_error *err)
 {
     const ChatSource source = {model_tokenizer(model), bt_model_describe(model).chat_template};
     Chat chat;
@@ -133,8 +153,9 @@ bt_status bt_chat_render(const bt_model *model, const char *template_name,
                          const bt_message *messages, size_t n, bool generation, char **out,
                          bt_error *err)
 {
-    *out = NULL;
-    return once(model, template_name, messages, n, generation, NULL, NULL, out, err);
+    Buf text = {0};
+    bt_status status = once(model, template_name, messages, n, generation, NULL, NULL, &text, err);
+    return take(&text, status, out, err);
 }
 
 int64_t bt_chat_tokenize(const bt_model *model, const char *template_name,

@@ -194,7 +194,7 @@ static bool read_prefill(ApiRead *r, uint32_t last, const char *path)
         buf_close(&text);
         return false;
     }
-    return api_keep(r, &text, &r->call->prefill);
+    return api_keep_prefill(r, &text);
 }
 
 static bool write_messages(ApiRead *r, uint32_t node, JsonOut *j)

@@ -151,6 +151,8 @@ bool api_token(ApiRead *r, uint32_t node, const char *path, bt_token *out);
 bool api_copy(ApiRead *r, uint32_t node, const char *path, size_t most, const char **out);
 bool api_copy_text(ApiRead *r, uint32_t node, ApiText *out); /* any string */
 bool api_keep(ApiRead *r, Buf *buf, const char **out);       /* closes the buffer */
+/* What the answer goes on from: as api_keep, and refuses NUL. */
+bool api_keep_prefill(ApiRead *r, Buf *text);
 /* The node as JSON. */
 bool api_json(ApiRead *r, uint32_t node, const char **out);
 void api_write_node(ApiRead *r, JsonOut *j, uint32_t node);

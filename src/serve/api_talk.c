@@ -93,11 +93,11 @@ static bool keep_prefill(Talk *t)
 {
     if (!t->speaking || t->calls.size || !t->text.size) return true;
     /* white space at its end would be the first token's */
-    while (t->text.size && strchr(" \t\r\n", t->text.data[t->text.size - 1])) t->text.size--;
+    while (t->text.size && memchr(" \t\r\n", t->text.data[t->text.size - 1], 4)) t->text.size--;
     if (t->text.data) t->text.data[t->text.size] = 0;
     t->speaking = t->said = false;
     buf_clear(&t->thoughts);
-    return api_keep(t->r, &t->text, &t->r->call->prefill);
+    return api_keep_prefill(t->r, &t->text);
 }
 
 bool talk_end(Talk *t, bool good, bool prefill)

@@ -138,6 +138,16 @@ bool api_keep(ApiRead *r, Buf *buf, const char **out)
     return *out || api_no_memory(r);
 }
 
+bool api_keep_prefill(ApiRead *r, Buf *text)
+{
+    if (!text->size || !memchr(text->data, 0, text->size))
+        return api_keep(r, text, &r->call->prefill);
+    buf_close(text);
+    return api_refuse(r, API_E_INVALID, "messages",
+                      "messages: the last one, from which the answer is to go on, holds a NUL "
+                      "character");
+}
+
 bool api_json(ApiRead *r, uint32_t node, const char **out)
 {
     Buf text = {0};

@@ -78,7 +78,7 @@ struct Job {
     char *tail;         /* how the rendered prompt ends */
     Prompt thought_end; /* what a thought that is too long is ended with */
     char *tools;        /* what calls are read and held by, where that is not call->tools */
-    bool held_calls;    /* a grammar holds them, so that they can be streamed */
+    bool held_calls;    /* a grammar holds them, so that they may go out piece by piece */
     bt_grammar *grammar;
     bt_adapter_use uses[API_MAX_ADAPTERS];
     size_t n_uses;
@@ -170,8 +170,8 @@ void job_run(Job *job, const ApiHttp *http);
 /* ---- worker_prompt.c: from a call to tokens. Each fails with *err filled ---- */
 
 bt_status prompt_make(Job *job, ApiError *err);
-/* A chat rendered; ids and text may be NULL, both are bt_free'd. */
-bt_status prompt_chat(Job *job, bt_token **ids, size_t *n, char **text, ApiError *err);
+/* A chat rendered; ids (bt_free) and text, which is appended, may be NULL. */
+bt_status prompt_chat(Job *job, bt_token **ids, size_t *n, Buf *text, ApiError *err);
 bt_status prompt_text(const Worker *w, const char *text, size_t size, unsigned flags, Prompt *out,
                       ApiError *err);
 bt_status prompt_parts(const Worker *w, const ApiPrompt *prompt, unsigned first, unsigned flags,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/chat.h"
 #include "serve/worker_inner.h"
 
 enum { TAIL = 256 }; /* of a rendered prompt: enough for all marks that may end it */
@@ -71,7 +72,7 @@ bt_status prompt_parts(const Worker *w, const ApiPrompt *prompt, unsigned first,
 
 /* ---- chats ---- */
 
-static bt_status render(const Job *job, bt_token **ids, size_t *n, char **text, ApiError *err)
+static bt_status render(const Job *job, bt_token **ids, size_t *n, Buf *text, ApiError *err)
 {
     const ApiCall *call = job->call;
     bt_error why = {0};
@@ -86,14 +87,14 @@ static bt_status render(const Job *job, bt_token **ids, size_t *n, char **text, 
                                      .variables = call->variables,
                                      .think = call->think,
                                      .generation = true};
-    bt_status status = messages ? bt_chat_apply(job->w->chat, &request, ids, n, text, &why)
+    bt_status status = messages ? chat_write(job->w->chat, &request, ids, n, text, &why)
                                 : bt_fail_memory(&why, "the conversation", 0);
     if (status) api_error_from(err, &why);
     buf_close(&all);
     return status;
 }
 
-bt_status prompt_chat(Job *job, bt_token **ids, size_t *n, char **text, ApiError *err)
+bt_status prompt_chat(Job *job, bt_token **ids, size_t *n, Buf *text, ApiError *err)
 {
     const Worker *w = job->w;
     if (!w->chat)
@@ -107,17 +108,20 @@ bt_status prompt_chat(Job *job, bt_token **ids, size_t *n, char **text, ApiError
 
 /* The end of the prompt, from which answers are read. Where the template wrote all of what is its
  * own there, that alone: it is the same for all conversations, and so are their grammars. */
-static bool keep_tail(Job *job, const char *text)
+static bool keep_tail(Job *job, Span text)
 {
     const char *prefill = job->call->prefill ? job->call->prefill : "";
     const char *own = job->w->ends[job->call->think];
-    size_t n = strlen(text), m = strlen(prefill), k = own ? strlen(own) : 0;
-    if (!m && k && n >= k && memcmp(text + n - k, own, k) == 0) {
+    size_t n = text.size, m = strlen(prefill), k = own ? strlen(own) : 0;
+    if (!m && k && n >= k && memcmp(text.data + n - k, own, k) == 0) {
         job->tail = mem_strdup(own);
         return job->tail != NULL;
     }
     Buf tail = {0};
-    buf_add(&tail, n > TAIL ? text + n - TAIL : text, n > TAIL ? TAIL : n);
+    size_t from = n > TAIL ? n - TAIL : 0;
+    for (size_t i = from; i < n; i++) /* it is read as a C string, and only its end counts */
+        if (!text.data[i]) from = i + 1;
+    buf_add(&tail, text.data + from, n - from);
     buf_add(&tail, m > TAIL ? prefill + m - TAIL : prefill, m > TAIL ? TAIL : m);
     job->tail = buf_take(&tail);
     buf_close(&tail);
@@ -126,11 +130,12 @@ static bool keep_tail(Job *job, const char *text)
 
 /* Tokens before those that open the answer, which the next turn's prompt has too: from the end, as
  * many as their texts are long. */
-static size_t count_stable(const Job *job, const bt_token *ids, size_t n, const char *text)
+static size_t count_stable(const Job *job, const bt_token *ids, size_t n, Span text)
 {
     const char *opens = job->w->opens[job->call->think];
-    size_t size = strlen(text), tail = opens ? strlen(opens) : 0;
-    if (!tail || size < tail || memcmp(text + size - tail, opens, tail) != 0) return 0;
+    size_t tail = opens ? strlen(opens) : 0;
+    if (!tail || text.size < tail || memcmp(text.data + text.size - tail, opens, tail) != 0)
+        return 0;
     for (size_t left = tail; n && left;) {
         char piece[64];
         int64_t k = bt_model_token_text(job->w->model, ids[--n], true, piece, sizeof piece);
@@ -142,14 +147,15 @@ static size_t count_stable(const Job *job, const bt_token *ids, size_t n, const 
 static bt_status make_chat(Job *job, Prompt *out, ApiError *err)
 {
     bt_token *ids = NULL;
-    char *text = NULL;
+    Buf buf = {0};
     size_t n = 0;
-    bt_status status = prompt_chat(job, &ids, &n, &text, err);
-    if (status) return status;
-    bool good = keep_tail(job, text) && add_ids(out, ids, n);
-    out->stable = count_stable(job, ids, n, text);
+    bt_status status = prompt_chat(job, &ids, &n, &buf, err);
+    Span text = {buf.data ? buf.data : "", buf.size};
+    bool good = status || (keep_tail(job, text) && add_ids(out, ids, n));
+    if (!status) out->stable = count_stable(job, ids, n, text);
     bt_free(ids);
-    bt_free(text);
+    buf_close(&buf);
+    if (status) return status;
     if (!good) return no_memory(err);
     const char *prefill = job->call->prefill;
     return prefill ? prompt_text(job->w, prefill, strlen(prefill), BT_TOKENIZE_NO_SPECIAL, out, err)

@@ -91,10 +91,10 @@ static bt_status count(Job *job, ApiError *err)
 
 static bt_status apply(Job *job, ApiError *err)
 {
-    char *text = NULL;
+    Buf text = {0};
     bt_status status = prompt_chat(job, NULL, NULL, &text, err);
-    if (!status) api_reply_text(job->call, text, strlen(text), &job->out);
-    bt_free(text);
+    if (!status) api_reply_text(job->call, text.data ? text.data : "", text.size, &job->out);
+    buf_close(&text);
     return status;
 }
 

@@ -69,6 +69,10 @@ static void anthropic_refusals(void **state)
                  "text");
     case_refuses(MESSAGES, "{" MAX "," HI ",'tool_choice':{'type':'tool','name':'z'}}", 400,
                  "tool_choice", "there are none");
+    case_refuses(MESSAGES,
+                 "{" MAX ",'messages':[{'role':'user','content':'q'},{'role':'assistant','content':"
+                 "'a\\u0000b'}]}",
+                 400, "messages", "NUL");
     case_refuses(MESSAGES, "{" MAX "," HI ",'stop_sequences':'x'}", 400, "stop_sequences",
                  "an array, not a string");
 }

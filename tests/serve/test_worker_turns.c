@@ -190,6 +190,35 @@ static void thoughts_have_a_bound(void **state)
     desk_close(&desk);
 }
 
+/* A character as any other: what was said ends nowhere in its middle, and the thought that the
+ * template opened behind it is known to be open. */
+static void texts_with_a_nul(void **state)
+{
+    (void)state;
+    static const char said[] = "[{\"role\": \"user\", \"content\": \"tell \\u0000me\"}]";
+    static const char prompt[] = "<|im_start|>user\ntell \0me<|im_end|>\n<|im_start|>assistant\n"
+                                 "<think>\n";
+    const Dress dress = {.chat_template = thinks};
+    const WorkerModel options = {.one_thread = true, .n_ctx = 512, .n_running = 2};
+    char body[512];
+    Desk desk;
+    desk_open(&desk, dress_family("llama-llama3", &dress, "nul.gguf"), &options);
+    snprintf(body, sizeof body, "{\"messages\": %s}", said);
+    json_t *a = desk_good(&desk, "/apply-template", body);
+    const json_t *text = json_object_get(a, "prompt");
+    assert_int_equal(json_string_length(text), sizeof prompt - 1);
+    assert_memory_equal(json_string_value(text), prompt, sizeof prompt - 1);
+    json_decref(a);
+    snprintf(body, sizeof body,
+             "{\"max_tokens\": 6, \"temperature\": 0, \"thinking\": {\"type\": \"adaptive\"}, "
+             "\"messages\": %s}",
+             said);
+    a = desk_good(&desk, "/v1/messages", body);
+    assert_non_null(block(a, 0, "thinking"));
+    json_decref(a);
+    desk_close(&desk);
+}
+
 /* ---- gaps ---- */
 
 /* The answer to a prompt of ids and texts as they stand. */
@@ -244,11 +273,9 @@ static void gaps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(second_turns),
-        cmocka_unit_test(remembered_beside_those_that_run),
-        cmocka_unit_test(a_line_that_changes),
-        cmocka_unit_test(thoughts_have_a_bound),
-        cmocka_unit_test(gaps),
+        cmocka_unit_test(second_turns),        cmocka_unit_test(remembered_beside_those_that_run),
+        cmocka_unit_test(a_line_that_changes), cmocka_unit_test(thoughts_have_a_bound),
+        cmocka_unit_test(texts_with_a_nul),    cmocka_unit_test(gaps),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
