@@ -134,8 +134,9 @@ static void describe_ended(Supervisor *s)
         snprintf(row->error, sizeof row->error, "%.*s", (int)(n - 7), text->data + 7);
         for (char *c = row->error; *c; c++) /* it goes to a terminal */
             if ((unsigned char)*c < 32 || *c == 127) *c = ' ';
-        log_line(BT_LOG_WARN, "%s cannot be served: %s",
-                 s->o->catalogue->models[s->describe_model].name, row->error);
+        const ServeModel *m = &s->o->catalogue->models[s->describe_model];
+        log_line(BT_LOG_WARN, "%s cannot be served: %s; its file is %s", m->name, row->error,
+                 m->path);
     }
     front_tell_model(s, s->describe_model);
 }

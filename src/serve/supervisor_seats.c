@@ -157,7 +157,7 @@ void seats_ended(Supervisor *s, int i, int status)
     seat->kill_at = NEVER;
     if (seat->state == SLOT_RUNNING && !(s->draining && status == 0)) {
         why_it_ended(s, seat, status, why, sizeof why);
-        log_line(BT_LOG_WARN, "%s", why);
+        log_line(BT_LOG_WARN, "%s; its file is %s", why, s->o->catalogue->models[seat->model].path);
         row->deaths = now - row->died < CALM_SECONDS ? row->deaths + 1 : 1;
         row->died = now;
         /* Before it was ready it would break again; later it may have been one request's fault. */

@@ -107,6 +107,10 @@ void worker_slots(Worker *worker, Buf *out);
 /* What the catalogue gets of a loaded model: as worker_describe, with context and memory. */
 bt_status worker_ready(Worker *worker, Buf *out, bt_error *err);
 
+/* An error's text without the paths of the model, its adapters and its caches: what clients are
+ * told. `what` (or NULL): "cannot be loaded"; the model's name is put before it. */
+void worker_words(const WorkerModel *model, const char *what, bt_error *err);
+
 /* ---- describing, without loading --------------------------------------------- */
 
 /* Appends a JSON object about the model, which may be open for its vocabulary only:

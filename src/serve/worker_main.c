@@ -26,6 +26,7 @@ typedef struct Arriving {
 typedef struct Process {
     RingPort port;
     Worker *worker;
+    const WorkerModel *model;
     Arriving arriving[MOST_ARRIVING];
     size_t n_arriving;
     atomic_bool drain, over, broken; /* over: no more steps */
@@ -260,6 +261,7 @@ static void *step_main(void *arg)
     while (!atomic_load(&p->over)) {
         bool idle = false;
         if (worker_step(p->worker, &idle, &err) != BT_OK) {
+            worker_words(p->model, "cannot go on", &err);
             tell(p, WIRE_FAILED, 0, err.text);
             atomic_store(&p->broken, true);
             ring_wake_mine(&p->port);
@@ -300,9 +302,11 @@ static int run(Process *p, const WorkerMain *o)
     bt_status status = enter_box(&o->model, true, &err);
     if (!status) status = worker_open(&o->model, &sink, &p->worker, &err);
     if (status) {
+        worker_words(&o->model, "cannot be loaded", &err);
         tell(p, WIRE_FAILED, 0, err.text);
         return 1;
     }
+    p->model = &o->model;
     tell_ready(p);
     if (pthread_create(&p->steps, NULL, step_main, p) != 0) {
         tell(p, WIRE_FAILED, 0, "the thread that steps cannot be started");
@@ -346,6 +350,7 @@ int worker_describe_main(const WorkerModel *m, int fd_out)
     if (!status) status = bt_model_open(m->path, &options, &model, &err);
     if (!status) status = worker_describe(model, m->template_name, m->jinja, &text, &err);
     if (status) {
+        worker_words(m, NULL, &err);
         buf_clear(&text);
         buf_printf(&text, "error: %s", err.text);
     }
