@@ -392,24 +392,32 @@ void api_reply_ping(ApiReply *r, Buf *out)
         buf_text(out, ": waiting\n\n");
 }
 
+/* A call that was cut off has no result, and its arguments are no JSON. */
+static bool goes_on_from(const ReplyCall *call)
+{
+    return call->ended && !call->broken;
+}
+
 void api_reply_message(const ApiReply *r, int choice, Buf *out)
 {
     const ReplyChoice *c = &r->choices[choice];
     JsonOut j = {out};
+    size_t n_whole = 0;
+    for (size_t i = 0; i < c->n_calls; i++) n_whole += goes_on_from(&c->calls[i]);
     jout_open(&j, '{');
     jout_put(&j, "role", "assistant");
     jout_key(&j, "content");
-    if (c->text.size || !c->n_open)
+    if (c->text.size || !n_whole)
         jout_text(&j, buf_span(&c->text).data, c->text.size);
     else
         jout_null(&j);
     if (c->thoughts.size)
         jout_put_text(&j, "reasoning_content", c->thoughts.data, c->thoughts.size);
-    if (c->n_open) {
+    if (n_whole) {
         jout_put_open(&j, "tool_calls", '[');
         for (size_t i = 0; i < c->n_calls; i++) {
             const ReplyCall *call = &c->calls[i];
-            if (call->broken) continue;
+            if (!goes_on_from(call)) continue;
             jout_open(&j, '{');
             jout_put(&j, "id", call->id.data);
             jout_put(&j, "type", "function");

@@ -83,7 +83,8 @@ void api_reply_ping(ApiReply *reply, Buf *out);
 /* True once memory ran out in the reply: say so with api_reply_error and end. */
 bool api_reply_failed(const ApiReply *reply);
 
-/* The choice's answer as one JSON message in OpenAI's form (api_responses_remember). */
+/* The choice's answer as one JSON message in OpenAI's form (api_responses_remember), without calls
+ * that were cut off. */
 void api_reply_message(const ApiReply *reply, int choice, Buf *out);
 /* Responses: the id, and (after api_reply_end) the object as JSON, for GET /v1/responses/ID. */
 const char *api_reply_id(const ApiReply *reply);

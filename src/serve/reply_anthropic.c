@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "serve/reply_parts.h"
+#include "text/json_scan.h"
 
 static void usage(const ApiReply *r, JsonOut *j, int32_t prompt, int32_t cached, int32_t output)
 {
@@ -61,6 +62,19 @@ static void block_event(ApiReply *r, const char *name, JsonOut *j, Buf *out)
     jout_put_int(j, "index", r->n_items - 1);
 }
 
+/* The arguments as an object: of a call that was cut off the members that are whole, which is what
+ * the clients' libraries make of a stream's pieces. */
+static void input(const ReplyCall *call, JsonOut *j)
+{
+    Span text = buf_span(&call->arguments);
+    Buf begun = {0};
+    if (!call->ended && !json_scan_begun(text, &begun)) buf_text(&begun, "{}");
+    if (!call->ended) text = buf_span(&begun);
+    jout_raw(j, text.size ? text.data : "{}", text.size ? text.size : 2);
+    j->buf->failed |= begun.failed;
+    buf_close(&begun);
+}
+
 /* The finished block, for the whole answer. */
 static void keep_block(ApiReply *r, ReplyChoice *c)
 {
@@ -77,12 +91,11 @@ static void keep_block(ApiReply *r, ReplyChoice *c)
                       c->thoughts.size - c->part_from);
         jout_put(&j, "signature", "");
     } else {
-        bool whole = call->ended && call->arguments.size;
         jout_put(&j, "type", "tool_use");
         jout_put(&j, "id", call->id.data);
         jout_put(&j, "name", call->name.data);
         jout_key(&j, "input");
-        jout_raw(&j, whole ? call->arguments.data : "{}", whole ? call->arguments.size : 2);
+        input(call, &j);
     }
     jout_close(&j, '}');
 }

@@ -132,8 +132,7 @@ static bool on_force(void *user)
 
 /* ---- the end ---- */
 
-/* What waited is decided. A call that was cut off stays as it is where pieces of it have gone out.
- */
+/* What waited is decided. A call that was cut off stays as far as it came. */
 static void finish_text(Choice *c, SchedEnd why)
 {
     const char *piece;

@@ -14,12 +14,14 @@
 
 static const char any_object[] = "{\"type\": \"object\"}";
 
+/* Calls that are held go out as they come, so that one that max_tokens cuts off is seen as far as
+ * it came. Ollama's clients take whole calls alone: what is no whole one is text for them. */
 bt_answer_options hold_answer(const Job *job)
 {
     return (bt_answer_options){.jinja = job->w->jinja,
                                .tools = job->tools ? job->tools : job->call->tools,
                                .prompt = job->tail,
-                               .whole_calls = !job->stream || !job->held_calls};
+                               .whole_calls = !job->held_calls || job->flavour == API_OLLAMA};
 }
 
 /* ---- tools with schemas that are not supported ---- */

@@ -258,6 +258,29 @@ bool json_scan_whole(Span text, Buf *out)
     return json_scan_complete(&s);
 }
 
+bool json_scan_begun(Span text, Buf *out)
+{
+    JsonScan s = {0};
+    size_t whole = out->size;
+    int depth = 0;
+    bool begun = false;
+    for (size_t i = 0; i < text.size; i++) {
+        size_t before = out->size;
+        ScanResult r = json_scan(&s, text.data[i], out);
+        if (r == SCAN_BAD || r == SCAN_STOP) break;
+        bool opened = s.state == S_KEY || s.state == S_FIRST;
+        bool comma = text.data[i] == ',' && (s.state == S_NEXT || s.state == S_VALUE);
+        begun |= opened;
+        if (r != SCAN_DONE && !opened && !comma && s.state != S_AFTER) continue;
+        whole = comma ? before : out->size;
+        depth = s.depth;
+    }
+    out->size = whole;
+    if (out->data) out->data[whole] = '\0';
+    for (s.depth = depth; s.depth > 0; s.depth--) buf_char(out, in_object(&s) ? '}' : ']');
+    return begun;
+}
+
 void json_escape(Buf *out, const char *text, size_t n)
 {
     static const char names[] = "btn\0fr"; /* of the controls from 8 on */

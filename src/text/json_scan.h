@@ -36,6 +36,9 @@ ScanResult json_scan(JsonScan *s, char c, Buf *out);
 bool json_scan_complete(const JsonScan *s);
 /* Exactly one JSON value with nothing but white space around it; it goes to `out`. */
 bool json_scan_whole(Span text, Buf *out);
+/* What an object or array that breaks off says so far: its whole members and elements go to `out`,
+ * and what is open is closed. False: no such thing has begun. */
+bool json_scan_begun(Span text, Buf *out);
 
 /* Appends text as the inside of a JSON string: escapes what must be. UTF-8 in, UTF-8 out. */
 void json_escape(Buf *out, const char *text, size_t n);

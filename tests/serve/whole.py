@@ -28,7 +28,8 @@ ASK = [{"role": "user", "content": "Say something, please"}]
 ENDERS = {str(n): -100 for n in range(311, 320)}
 
 
-CALL = '{"name": "remind", "arguments": {"text": "feed the cat", "day": "tomorrow", "time": "5"}}'
+CALL = ['{"name": "remind", ', '"arguments": {"text": "feed the cat", ', '"day": "tomorrow", ',
+        '"time": "5"}}']
 
 
 class Server(Started):
@@ -45,11 +46,14 @@ class Server(Started):
         models.append(os.path.join(self.folder, "assist.gguf"))
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli",
                               "scripted_model.py")
-        subprocess.run([sys.executable, script, models[2], "<tool_call>", CALL, "</tool_call>"],
+        subprocess.run([sys.executable, script, models[2], "<tool_call>", *CALL, "</tool_call>"],
                        check=True)
         here = os.path.dirname(script)
         subprocess.run([sys.executable, os.path.join(here, "make_adapter.py"),
                         os.path.join(self.folder, "tone")], check=True)
+        models.append(os.path.join(self.folder, "broken.gguf"))  # its end is missing
+        with open(models[0], "rb") as whole, open(models[-1], "wb") as file:
+            file.write(whole.read()[:-20000])
         settings = os.path.join(self.folder, "serve.json")
         with open(settings, "w", encoding="utf-8") as f:
             json.dump({"models": [{"name": "tuned", "model": models[0], "adapters": [
@@ -140,6 +144,35 @@ def an_assistant_calls_and_nothing_is_done(server):
     assert json.loads(call["arguments"])["text"] == "feed the cat"
     assert not [name for _, _, names in os.walk(server.folder) for name in names
                 if name.endswith(".db")]
+
+
+def calls_that_are_cut_off(server):
+    """Clients see what was written of them: Ollama's, who take calls whole, as text."""
+    said = [{"role": "user", "content": "remind me to feed the cat tomorrow at 5"}]
+    for n in range(1, 6):
+        text = "<tool_call>" + "".join(CALL[:n - 1])
+        body = {"model": "assist", "messages": said, "options": {"num_predict": n}}
+        whole = server.good("/api/chat", dict(body, stream=False))
+        lines = [json.loads(line) for line in server.ask("/api/chat", body)[1].splitlines()]
+        assert lines[-1]["done_reason"] == whole["done_reason"] == "length", whole
+        if n == 5:  # only the mark behind the call is missing
+            calls = [c["function"] for line in lines for c in line["message"].get("tool_calls", [])]
+            assert calls == [c["function"] for c in whole["message"]["tool_calls"]], lines
+            assert calls[0]["arguments"]["day"] == "tomorrow"
+        else:
+            assert whole["message"]["content"] == text and "tool_calls" not in str(lines), whole
+            assert "".join(line["message"]["content"] for line in lines) == text, lines
+        a = server.good("/v1/chat/completions", {"model": "assist", "messages": said,
+                                                 "max_tokens": n})["choices"][0]
+        calls = a["message"].get("tool_calls")
+        assert a["finish_reason"] == "length", a
+        assert a["message"]["content"] == text if not calls else n > 1, a
+        if calls:  # its name, and the arguments as far as they came
+            begun = "".join(CALL[:n - 1]).split('"arguments": ')[1:]
+            begun = [begun[0][:-1]] if n == 5 else begun  # the last bracket is the call's
+            assert calls[0]["function"] == {"name": "remind",
+                                            "arguments": begun[0] if begun else ""}, a
+        assert bool(calls) == (n > 2), a
 
 
 def sixty_four_streams_at_once(server):
@@ -237,6 +270,18 @@ def prompt_of(server, model, messages):
 def said(server, model, **more):
     a = server.good("/v1/chat/completions", {"model": model, "messages": ASK, **more})
     return a["choices"][0]["message"]["content"]
+
+
+def a_file_that_is_no_model(server):
+    """Clients are told why, by the model's name; where it lies is in the log alone."""
+    path = os.path.join(server.folder, "broken.gguf")
+    for ask in ("/v1/chat/completions", "/api/chat", "/v1/messages"):
+        status, text = server.ask(ask, {"model": "broken", "messages": ASK, "max_tokens": 4})
+        assert status == 503 and "model 'broken' cannot be loaded: tensor" in text, (status, text)
+        assert server.folder not in text, text
+    assert server.folder not in server.ask("/v1/models")[1] + server.ask("/api/tags")[1]
+    with open(server.log.name) as log:
+        assert f"its file is {path}" in log.read()
 
 
 def models_with_a_system_and_messages(server):
@@ -361,11 +406,12 @@ def no_sanitizer_spoke(server):
     assert "Sanitizer" not in said and "runtime error" not in said, said[:2000]
 
 
-CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, sixty_four_streams_at_once,
+CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, calls_that_are_cut_off,
+         sixty_four_streams_at_once,
          clients_that_vanish, a_worker_that_is_killed, bodies_that_mean_harm,
          what_was_made_and_removed_is_forgotten, models_with_a_system_and_messages,
          models_with_parameters, models_with_templates, models_with_adapters,
-         models_that_nobody_has, ends_what_runs, no_sanitizer_spoke]
+         models_that_nobody_has, a_file_that_is_no_model, ends_what_runs, no_sanitizer_spoke]
 
 
 def held(server):

@@ -309,12 +309,49 @@ static void thoughts_are_ended(void **state)
     assert_true(n > 20);
 }
 
+/* What an object says that breaks off. */
+static void begun_values_are_closed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } rows[] = {{"{", "{}"},
+                {"{\"a", "{}"},
+                {"{\"a\":", "{}"},
+                {"{\"a\": \"b, c", "{}"},
+                {"{\"a\": \"b\"", "{\"a\": \"b\"}"},
+                {"{\"a\": 12", "{}"},
+                {"{\"a\": 12,", "{\"a\": 12}"},
+                {"{\"a\": 12, \"b\": [tr", "{\"a\": 12, \"b\": []}"},
+                {"{\"a\": {\"b\": [1, {\"c\": null", "{\"a\": {\"b\": [1, {\"c\": null}]}}"},
+                {"{\"a\": [[1], [2", "{\"a\": [[1], []]}"},
+                {"{\"a\": 1} x", "{\"a\": 1}"},
+                {"{\"a\": 1, ?", "{\"a\": 1}"}};
+    static const char whole[] = "{\"k\": [1, -2.5e3, {\"x\": \"\\u00e9\\ud83d\\ude00,}\", \"y\": "
+                                "[true, null, []]}], \"z\": {}}";
+    Buf out = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        buf_clear(&out);
+        assert_true(json_scan_begun((Span){rows[i].text, strlen(rows[i].text)}, &out));
+        assert_string_equal(out.data, rows[i].says);
+    }
+    for (size_t n = 1; n < sizeof whole; n++) {
+        buf_clear(&out);
+        assert_true(json_scan_begun((Span){whole, n}, &out));
+        if (!json_scan_whole((Span){out.data, out.size}, NULL)) fail_msg("%s", out.data);
+    }
+    assert_string_equal(out.data, whole);
+    buf_clear(&out);
+    assert_false(json_scan_begun(SPAN("\"text"), &out));
+    assert_int_equal(out.size, 0);
+    buf_close(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(thoughts_are_ended),
-        cmocka_unit_test(own_cases_are_read),
-        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(thoughts_are_ended),           cmocka_unit_test(own_cases_are_read),
+        cmocka_unit_test(begun_values_are_closed),      cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(released_templates_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
