@@ -57,6 +57,16 @@ static bool is_name(Span name)
     return name.size > 0 && name.size <= ANSWER_MOST_NAME;
 }
 
+/* An id goes out as the model wrote it, as a C string; none, or no printable one, is made up. */
+static bool is_id(Span id)
+{
+    for (size_t i = 0; i < id.size; i++) {
+        unsigned char c = (unsigned char)id.data[i];
+        if (c < ' ' || c == 0x7F) return false;
+    }
+    return id.size > 0;
+}
+
 bool event_call(Answer *a)
 {
     static const char space[] = "functions.";
@@ -69,7 +79,8 @@ bool event_call(Answer *a)
     if (!is_name(name) || (call->bare && !answer_tools_have(a->tools, name))) return false;
     char made[10];
     make_id(a, made);
-    Span id = call->id.size ? (Span){call->id.data, call->id.size} : (Span){made, 9};
+    Span id = {call->id.data, call->id.size};
+    if (!is_id(id)) id = (Span){made, 9};
     call->begun = true;
     call->n_arguments = 0;
     a->untouched = false;
