@@ -183,6 +183,25 @@ static void scaling(Convert *c, JdocRef p, double base)
     }
 }
 
+static bool scales(Span type)
+{
+    return type.size && !span_is(type, "default") && !span_is(type, "mrope");
+}
+
+/* Some folders say it twice, in the old place and the new. */
+static void check_old_place(Convert *c, JdocRef p)
+{
+    JdocRef old = conf_find(c, "rope_scaling");
+    if (old == JDOC_NO || old == p) return;
+    Span type = type_of(c, p), before = type_of(c, old);
+    bool same = type.size == before.size && memcmp(type.data, before.data, type.size) == 0;
+    if (!before.size || same || (!scales(type) && !scales(before))) return;
+    plan_fail(c, BT_E_UNSUPPORTED,
+              "config.json: rope_parameters and rope_scaling disagree ('%.*s', '%.*s')",
+              (int)(type.size < 60 ? type.size : 60), type.size ? type.data : "",
+              (int)(before.size < 60 ? before.size : 60), before.data);
+}
+
 /* Hunyuan's "dynamic" scaling with alpha raises the base, once for all lengths. */
 static double raised_base(Convert *c, JdocRef p, double base)
 {
@@ -206,6 +225,7 @@ void plan_rope(Convert *c)
         c->size.rotary = conf_int(c, "rotary_dim", (int32_t)(c->size.head_dim * part));
     base = raised_base(c, p, base);
     if (plan_failed(c) || c->size.rotary < 2) return;
+    check_old_place(c, p);
     put_int(c, "rope.dimension_count", c->size.rotary);
     if (base > 0 && !(c->own & OWN_ROPE)) put_real(c, "rope.freq_base", base);
     scaling(c, p, base > 0 ? base : 10000);

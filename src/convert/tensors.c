@@ -24,9 +24,10 @@ static const char *const prefixes[] = {"model.language_model.",
 /* Parts of multimodal models that have a file of their own elsewhere, and buffers that are computed
  * again. */
 static const char *const left_out[] = {
-    "vision_tower.",        "vision_model.", "visual.",       "multi_modal_projector.",
-    "audio_tower.",         "embed_vision.", "embed_audio.",  "mtp.",
-    "vision_embed_tokens.", "image_newline", "mm_projector.", NULL};
+    "vision_tower.",        "vision_model.",    "visual.",          "multi_modal_projector.",
+    "audio_tower.",         "embed_vision.",    "embed_audio.",     "mtp.",
+    "vision_embed_tokens.", "image_newline",    "mm_projector.",    "mtp_block.",
+    "mtp_emb_norm.",        "mtp_hidden_norm.", "mtp_linear_proj.", NULL};
 static const char *const buffers[] = {
     ".rotary_emb.inv_freq",   ".attn.masked_bias",   ".attn.bias", ".attention.bias",
     ".attention.masked_bias", "rotary_emb.inv_freq", NULL};
@@ -346,6 +347,18 @@ static bool is_scale(Convert *c, const char *name, size_t n)
            ends_with(name, n, ".activation_scale");
 }
 
+/* Layers that guess tokens further ahead stand after the others: as many as config.json says. */
+static void plan_later_layer(Convert *c, int32_t layer, const char *full)
+{
+    int32_t guess = conf_int(c, "num_nextn_predict_layers|num_mtp_modules", 0);
+    if (plan_failed(c)) return;
+    if (layer - c->size.layers >= guess)
+        plan_fail(c, BT_E_FORMAT, "tensor '%s' is of a layer past the %d of config.json", full,
+                  c->size.layers);
+    else if (!strstr(c->notes.data ? c->notes.data : "", "past the last"))
+        plan_note(c, "layers past the last of %d are left out (%s ...)", c->size.layers, full);
+}
+
 static void plan_tensor(Convert *c, const StTensor *t)
 {
     char full[ST_MAX_NAME + 1];
@@ -369,8 +382,7 @@ static void plan_tensor(Convert *c, const StTensor *t)
         return;
     }
     if (n.layer >= c->size.layers) {
-        if (!strstr(c->notes.data ? c->notes.data : "", "past the last"))
-            plan_note(c, "layers past the last of %d are left out (%s ...)", c->size.layers, full);
+        plan_later_layer(c, n.layer, full);
         return;
     }
     if (!follow(c, c->tensors, &n, t) && !follow(c, rules_common, &n, t) && !plan_failed(c))

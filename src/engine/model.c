@@ -43,8 +43,12 @@ static bt_status load_weights(bt_model *m, bool live, bt_error *err)
     if (!m->arch)
         return bt_fail(err, BT_E_UNSUPPORTED, "%s: architecture '%s' is not known; known: %s",
                        gguf_path(m->gguf), m->architecture, arch_list());
+    ld.taken = mem_zalloc(gguf_n_tensors(m->gguf) + 1, sizeof *ld.taken);
+    if (!ld.taken) return bt_fail_memory(err, "a list of tensors", gguf_n_tensors(m->gguf));
     m->weights = m->arch->load(&ld);
     loader_ranker(&ld);
+    loader_check_rest(&ld);
+    mem_free(ld.taken);
     m->hyper = ld.hyper;
     m->layers = ld.layers;
     m->matrices = ld.weights;

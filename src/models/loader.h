@@ -64,6 +64,7 @@ typedef struct Loader {
     size_t n_weights, weights_capacity;
     Weight *embedding;
     int32_t n_ids; /* weights made so far */
+    bool *taken;   /* of each tensor of the file, whether it was asked for; NULL: not kept */
     bt_status status;
     bt_error *err;
 } Loader;
@@ -79,6 +80,9 @@ void loader_fail(Loader *ld, bt_status status, const char *format, ...) BT_PRINT
 /* Zeroed memory of the store; NULL only after a recorded failure. */
 void *loader_memory(Loader *ld, size_t count, size_t size);
 void store_close(ModelStore *store);
+/* Fails where the file has tensors of layers that the architecture did not take: its keys and its
+ * weights disagree. After all is loaded. */
+void loader_check_rest(Loader *ld);
 
 /* Reads the common keys; fills hyper and layers (full KV of the layer's heads x e_k, e_v each). */
 void loader_hyper(Loader *ld);

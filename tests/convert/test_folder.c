@@ -214,6 +214,11 @@ static void damage_is_refused_by_name(void **state)
     refused("config.json", "\"rope_type\": \"llama3\"", "\"rope_type\": \"llama9\"", "'llama9'");
     refused("config.json", "\"hidden_size\": 16", "\"hidden_size\": 32", "expected");
     refused("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "blk.2.");
+    refused("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1",
+            "layers.1.input_layernorm.weight' is of a layer past the 1 of config.json");
+    refused("config.json", "\"pad_token_id\": null,\n  \"pretraining_tp\": 1,",
+            "\"rope_scaling\": {\"type\": \"yarn\"},           ",
+            "rope_parameters and rope_scaling disagree ('llama3', 'yarn')");
     refused("config.json", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 4",
             "attn_k.weight");
     refused("config.json", "\"vocab_size\": 308", "\"vocab_size\": 309", "309");
