@@ -168,13 +168,16 @@ bt_status tok_bpe_open(Tokenizer *t, const TokSource *source, bt_error *err)
 {
     Span pre = t->raw ? SPAN("gemma4") : source->pre;
     t->rule = pre_find(pre);
+    if (!t->rule && pre.size)
+        return bt_fail(err, BT_E_UNSUPPORTED,
+                       "tokenizer.ggml.pre is '%.*s', a rule of words that is not known: ids by "
+                       "another would be wrong; convert the model from its maker's folder",
+                       (int)(pre.size < 64 ? pre.size : 64), pre.data);
     if (!t->rule) {
-        log_line(
-            BT_LOG_WARN,
-            "tokenizer.ggml.pre is %s%.*s%s: splitting words by the default rule, which may "
-            "not be the one the model learned; convert the model again if its answers are poor",
-            pre.size ? "'" : "missing", (int)(pre.size < 64 ? pre.size : 64),
-            pre.size ? pre.data : "", pre.size ? "', which is not known" : "");
+        log_line(BT_LOG_WARN,
+                 "tokenizer.ggml.pre is missing: splitting words by the default rule, which may "
+                 "not be the one the model learned; convert the model again if its answers are "
+                 "poor");
         t->rule = pre_find(SPAN("default"));
     }
     t->raw = t->rule == pre_find(SPAN("gemma4"));

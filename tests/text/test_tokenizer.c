@@ -163,11 +163,12 @@ static void every_byte_comes_back(void **state)
 {
     (void)state;
     static const char *const pres[] = {
-        "default",      "llama-bpe",      "smaug-bpe",   "jais-2", "minicpm5",  "qwen2",
-        "qwen35",       "seed-coder",     "exaone-moe",  "gpt-2",  "starcoder", "falcon",
-        "deepseek-llm", "deepseek-coder", "deepseek-v3", "youtu",  "afmoe",     "gpt-4o",
-        "tiny_aya",     "tekken",         "kimi-k2",     "bloom",  "viking",    "superbpe",
-        "chameleon",    "no such rule"};
+        "default",   "llama-bpe", "smaug-bpe",    "jais-2",         "minicpm5",
+        "qwen2",     "qwen35",    "seed-coder",   "exaone-moe",     "gpt-2",
+        "starcoder", "falcon",    "deepseek-llm", "deepseek-coder", "deepseek-v3",
+        "youtu",     "afmoe",     "gpt-4o",       "tiny_aya",       "tekken",
+        "kimi-k2",   "bloom",     "viking",       "superbpe",       "chameleon",
+        ""};
     char text[700];
     for (size_t p = 0; p < sizeof(pres) / sizeof(pres[0]); p++) {
         small_bytes(&v, pres[p]);
@@ -345,6 +346,8 @@ static void bad_vocabularies_are_refused(void **state)
     small_bytes(&v, "gpt-2");
     v.source.n_tokens = UINT64_MAX;
     refused("at most");
+    small_bytes(&v, "qwen99");
+    refused("tokenizer.ggml.pre is 'qwen99'");
 }
 
 static void odd_vocabularies_work(void **state)
