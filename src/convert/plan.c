@@ -212,8 +212,10 @@ static void open_plan(Convert *c)
     if (!plan_failed(c) && !c->options.vocab_only && !c->scratch) open_weights(c);
     plan_keys(c);
     if (c->scratch) plan_scratch(c);
-    plan_pooling(c);
+    plan_ranker(c);
+    if (!c->labels) plan_pooling(c);
     plan_tensors(c);
+    plan_ranker_head(c);
     put_file_type(c);
     if (c->scratch)
         plan_vocab_copy(c);

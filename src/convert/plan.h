@@ -125,6 +125,7 @@ struct Convert {
     size_t n_outs, outs_capacity;
     ConvSize size;
     int32_t skipped; /* rows of the table of positions that no token gets */
+    int32_t labels;  /* of a reranker's head; 0: it has none */
     bool windowed;   /* the window of config.json is kept */
     unsigned own;    /* OWN_ bits: keys that the family wrote itself */
     bool put;        /* the tensors were given to the writer */
@@ -230,6 +231,10 @@ uint64_t out_row_bytes(const ConvOut *o);
 void plan_scratch(Convert *c);
 /* The vocabulary's keys as the tokenizer's file has them. */
 void plan_vocab_copy(Convert *c);
+
+/* ---- ranker.c: before the tensors are planned, and after ---- */
+void plan_ranker(Convert *c);
+void plan_ranker_head(Convert *c);
 
 /* ---- vocab.c, pooling.c ---- */
 void plan_vocab(Convert *c);

@@ -18,7 +18,8 @@ extern const TensorRule rules_qwen_moe[], rules_qwen3vl_moe[], rules_deepseek[],
     rules_qwen35[];
 
 /* rules_encoder.c */
-extern const TensorRule rules_bert[], rules_nomic[], rules_nomic_moe[], rules_modern[];
+extern const TensorRule rules_bert[], rules_nomic[], rules_nomic_moe[], rules_modern[],
+    rules_bert_rank[], rules_roberta_rank[], rules_modern_rank[], rules_score[];
 
 /* What no table says; called after the common keys, before RoPE and tensors. setup.c: */
 void setup_gptneox(Convert *c);

@@ -10,19 +10,37 @@
         from ".output.LayerNorm", "layer_output_norm"                                              \
     }
 
+#define BERT                                                                                       \
+    {"embeddings.word_embeddings", "token_embd"},                                                  \
+        {"embeddings.position_embeddings", "position_embd", op_positions, 0},                      \
+        {"embeddings.token_type_embeddings", "token_types"},                                       \
+        {"embeddings.LayerNorm", "token_embd_norm"}, {"embeddings.position_ids", NULL},            \
+        BERT_LAYER("encoder.layer.#")
+
 /* Neither the pooler nor a head belongs to embedding. */
 const TensorRule rules_bert[] = {
-    {"embeddings.word_embeddings", "token_embd"},
-    {"embeddings.position_embeddings", "position_embd", op_positions, 0},
-    {"embeddings.token_type_embeddings", "token_types"},
-    {"embeddings.LayerNorm", "token_embd_norm"},
-    {"embeddings.position_ids", NULL},
+    BERT,
     {"pooler.dense", NULL},
     {"lm_head.dense", NULL}, /* of RoBERTa's masked language model */
     {"lm_head.layer_norm", NULL},
     {"lm_head.decoder", NULL},
     {"lm_head.bias", NULL},
-    BERT_LAYER("encoder.layer.#"),
+    {0},
+};
+
+const TensorRule rules_bert_rank[] = {
+    BERT,
+    {"pooler.dense", "cls"},
+    {"classifier", "cls.output"},
+    {0},
+};
+
+/* Its head has the first matrix inside. */
+const TensorRule rules_roberta_rank[] = {
+    BERT,
+    {"pooler.dense", NULL},
+    {"classifier.dense", "cls"},
+    {"classifier.out_proj", "cls.output"},
     {0},
 };
 
@@ -56,18 +74,29 @@ const TensorRule rules_nomic_moe[] = {
     {0},
 };
 
+#define MODERN                                                                                     \
+    {"embeddings.tok_embeddings", "token_embd"}, {"embeddings.norm", "token_embd_norm"},           \
+        {"final_norm", "output_norm"}, {"layers.#.attn_norm", "attn_norm"},                        \
+        {"layers.#.attn.Wqkv", "attn_qkv"}, {"layers.#.attn.Wo", "attn_output"},                   \
+        {"layers.#.mlp_norm", "ffn_norm"}, {"layers.#.mlp.Wi", "ffn_up"},                          \
+    {                                                                                              \
+        "layers.#.mlp.Wo", "ffn_down"                                                              \
+    }
+
 const TensorRule rules_modern[] = {
-    {"embeddings.tok_embeddings", "token_embd"},
-    {"embeddings.norm", "token_embd_norm"},
-    {"final_norm", "output_norm"},
-    {"layers.#.attn_norm", "attn_norm"},
-    {"layers.#.attn.Wqkv", "attn_qkv"},
-    {"layers.#.attn.Wo", "attn_output"},
-    {"layers.#.mlp_norm", "ffn_norm"},
-    {"layers.#.mlp.Wi", "ffn_up"},
-    {"layers.#.mlp.Wo", "ffn_down"},
+    MODERN,
     {"head.dense", NULL}, /* of the masked language model */
     {"head.norm", NULL},
     {"decoder", NULL},
+    {0},
+};
+
+const TensorRule rules_modern_rank[] = {
+    MODERN, {"head.dense", "cls"}, {"head.norm", "cls.norm"}, {"classifier", "cls.output"}, {0},
+};
+
+/* Of a decoder. */
+const TensorRule rules_score[] = {
+    {"score", "cls.output"},
     {0},
 };

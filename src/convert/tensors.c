@@ -427,7 +427,7 @@ static void check_head(Convert *c)
     JdocRef classes = jdoc_get(c->config, 0, "architectures");
     Span kind = jdoc_text(c->config, jdoc_at(c->config, classes, 0));
     bool bare = kind.size > 5 && memcmp(kind.data + kind.size - 5, "Model", 5) == 0;
-    if (apart && !tied && !head && !bare)
+    if (apart && !tied && !head && !bare && !c->labels)
         plan_fail(c, BT_E_FORMAT,
                   "tensor 'lm_head.weight' is missing, and config.json says that it is not tied");
     if (tied && !apart && head)
