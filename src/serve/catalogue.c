@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/sha256.h"
 #include "serve/control.h"
 #include "serve/made.h"
 #include "text/json_tree.h"
@@ -133,6 +134,31 @@ static void member(Buf *out, const char *key, const char *text)
         buf_text(out, "null");
 }
 
+/* What tells this file with these settings from others: of its name in the folder, size and date,
+ * for to read all of a file takes long. Ollama's own program shows the first twelve digits, and
+ * breaks where there are none. */
+static void put_digest(const ServeModel *m, Buf *out)
+{
+    const char *slash = m->path ? strrchr(m->path, '/') : NULL;
+    const char *const settings[] = {m->system, m->parameters, m->template_text, m->messages};
+    unsigned char sum[SHA256_BYTES];
+    Buf text = {0};
+    buf_printf(&text, "%llu %lld %s", (unsigned long long)m->size, (long long)m->modified,
+               slash     ? slash + 1
+               : m->path ? m->path
+                         : "");
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        buf_add(&text, "", 1);
+        buf_text(&text, settings[i] ? settings[i] : "");
+    }
+    sha256(text.data ? text.data : "", text.size, sum);
+    buf_text(out, ",\"digest\":\"");
+    for (size_t i = 0; i < sizeof sum; i++) buf_printf(out, "%02x", sum[i]);
+    buf_char(out, '"');
+    out->failed |= text.failed;
+    buf_close(&text);
+}
+
 void catalogue_row(const ServeModel *m, const CatalogueNews *news, Buf *out)
 {
     buf_text(out, "{\"name\":");
@@ -144,6 +170,7 @@ void catalogue_row(const ServeModel *m, const CatalogueNews *news, Buf *out)
     }
     buf_printf(out, "],\"size\":%llu,\"modified\":%lld,\"expires\":%lld",
                (unsigned long long)m->size, (long long)m->modified, (long long)news->expires);
+    put_digest(m, out);
     member(out, "system", m->system);
     member(out, "license", m->license);
     member(out, "parameters", m->parameters);

@@ -281,6 +281,9 @@ static bool look_at(Request *r, const char *url)
     const char *length = header(r, "content-length"), *coding = header(r, "content-encoding");
     const bool known = api_routes(r->method, r->path, &r->route);
     const uint64_t most = known ? r->route.body_limit : 0;
+    const bool models = r->route.kind == API_MODELS || r->route.kind == API_MODEL;
+    if (models && r->route.flavour == API_OPENAI && header(r, "anthropic-version"))
+        r->route.flavour = API_ANTHROPIC; /* its errors are read by Anthropic's clients */
     keep_headers(r);
     unsigned long long size = 0;
     if (length && sscanf(length, "%llu", &size) != 1) size = 0;

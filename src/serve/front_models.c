@@ -70,6 +70,7 @@ static void lay_out(Model *m)
         .expires = number_of(m->row, "expires"),
         .n_ctx_train = (int32_t)number_of(d, "n_ctx_train"),
         .n_ctx = (int32_t)number_of(ready, "n_ctx"),
+        .n_slots = (int32_t)number_of(ready, "n_slots"),
         .n_embd = (int32_t)number_of(d, "n_embd"),
         .n_layers = (int32_t)number_of(d, "n_layers"),
         .n_vocab = (int32_t)number_of(d, "n_vocab"),

@@ -198,7 +198,7 @@ static void llama_props(const ApiModel *m, JsonOut *j)
     jout_put_open(j, "default_generation_settings", '{');
     jout_put_int(j, "n_ctx", m->n_ctx ? m->n_ctx : m->n_ctx_train);
     jout_close(j, '}');
-    jout_put_int(j, "total_slots", m->n_slots);
+    jout_put_int(j, "total_slots", m->n_slots > 0 ? m->n_slots : 1); /* not loaded: not known */
     jout_put(j, "model_alias", m->name);
     jout_put(j, "model_path", m->name); /* names, not paths: those are the user's own */
     jout_put(j, "chat_template", or_empty(m->template_text));

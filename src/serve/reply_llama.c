@@ -31,17 +31,24 @@ static void text(ApiReply *r, ReplyChoice *c, Span piece, Buf *out)
     sse_end(&j);
 }
 
+/* As they were drawn with: 0 stands for the default, less for off. */
+static double setting(float asked, float otherwise)
+{
+    return asked < 0 ? 0 : (double)(asked > 0 ? asked : otherwise);
+}
+
 static void settings(const ApiReply *r, JsonOut *j)
 {
     const ApiCall *call = r->call;
-    const bt_sampler_options *s = &call->sampling;
+    const bt_sampler_options *s = &call->sampling, d = bt_sampler_defaults();
+    bool greedy = s->greedy || s->temperature < 0;
     jout_put_open(j, "generation_settings", '{');
     jout_put_int(j, "n_predict", call->max_tokens);
-    jout_put_real(j, "temperature", s->greedy ? 0 : (double)s->temperature);
-    jout_put_int(j, "top_k", s->top_k);
-    jout_put_real(j, "top_p", (double)s->top_p);
-    jout_put_real(j, "min_p", (double)s->min_p);
-    jout_put_real(j, "repeat_penalty", (double)s->repeat_penalty);
+    jout_put_real(j, "temperature", greedy ? 0 : setting(s->temperature, d.temperature));
+    jout_put_int(j, "top_k", s->top_k < 0 ? 0 : s->top_k > 0 ? s->top_k : d.top_k);
+    jout_put_real(j, "top_p", setting(s->top_p, d.top_p));
+    jout_put_real(j, "min_p", setting(s->min_p, d.min_p));
+    jout_put_real(j, "repeat_penalty", setting(s->repeat_penalty, d.repeat_penalty));
     jout_put_real(j, "presence_penalty", (double)s->presence_penalty);
     jout_put_real(j, "frequency_penalty", (double)s->frequency_penalty);
     jout_put_int(j, "seed", call->seeded ? (int64_t)s->seed : -1);

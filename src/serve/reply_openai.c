@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "serve/reply_parts.h"
+#include "text/utf8.h"
 
 static void head(const ApiReply *r, JsonOut *j, const char *object)
 {
@@ -227,17 +228,32 @@ const ReplyShape reply_chat = {.id_head = "chatcmpl-",
 
 enum { TOKENS, VALUES, TOPS, OFFSETS };
 
+/* Parts of characters are told apart by their bytes, as OpenAI's own completions have them, for
+ * they are keys of one object; NUL too, which not all readers of JSON take there. */
+static void token_text(const ApiTokenProb *t, JsonOut *j)
+{
+    if (utf8_valid(t->bytes, t->n_bytes) && !memchr(t->bytes, 0, t->n_bytes)) {
+        jout_text(j, t->bytes, t->n_bytes);
+        return;
+    }
+    jout_open(j, '"');
+    buf_text(j->buf, "bytes:");
+    for (size_t i = 0; i < t->n_bytes; i++)
+        buf_printf(j->buf, "\\\\x%02x", (unsigned char)t->bytes[i]);
+    jout_close(j, '"');
+}
+
 static void text_probs(ApiReply *r, ReplyChoice *c, const ApiTokenProb *t)
 {
     JsonOut j[4];
     for (size_t i = 0; i < 4; i++) j[i] = (JsonOut){&c->probs[i], c->probs[i].size > 0};
-    jout_text(&j[TOKENS], t->bytes, t->n_bytes);
+    token_text(t, &j[TOKENS]);
     jout_real(&j[VALUES], t->logprob >= -9999.0f ? (double)t->logprob : -9999.0);
     jout_integer(&j[OFFSETS], (int64_t)c->n_chars);
     jout_open(&j[TOPS], '{');
     for (size_t i = 0; i < t->n_top; i++) {
         const ApiTokenProb *top = &t->top[i];
-        jout_text(&j[TOPS], top->bytes, top->n_bytes);
+        token_text(top, &j[TOPS]);
         buf_char(j[TOPS].buf, ':');
         j[TOPS].comma = false;
         jout_real(&j[TOPS], top->logprob >= -9999.0f ? (double)top->logprob : -9999.0);

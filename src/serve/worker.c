@@ -353,7 +353,7 @@ bt_status worker_ready(Worker *w, Buf *out, bt_error *err)
     bt_status status = worker_describe(w->model, w->template_name, w->jinja, out, err);
     if (status) return status;
     out->size--; /* its closing brace */
-    buf_printf(out, ",\"n_ctx\":%d,\"memory\":%llu}", (int)w->n_ctx,
-               (unsigned long long)os_memory_resident());
+    buf_printf(out, ",\"n_ctx\":%d,\"n_slots\":%d,\"memory\":%llu}", (int)w->n_ctx,
+               (int)w->n_running, (unsigned long long)os_memory_resident());
     return out->failed ? bt_fail_memory(err, "a description", out->size) : BT_OK;
 }

@@ -218,7 +218,9 @@ static void rows_of_the_catalogue(void **state)
     catalogue_row(&c.models[0], &(CatalogueNews){.describe = "{\"k\":1}", .expires = 7}, &out);
     assert_string_equal(out.data,
                         "{\"name\":\"a\\\"b\",\"aliases\":[\"x\"],\"size\":0,\"modified\":0,"
-                        "\"expires\":7,\"system\":null,\"license\":null,\"parameters\":null,"
+                        "\"expires\":7,\"digest\":\"" /* of "0 0 p" and four NUL */
+                        "97355416993b38b51ee8943e253a2631d5bbaf2dac760377808fd7c2416647a3"
+                        "\",\"system\":null,\"license\":null,\"parameters\":null,"
                         "\"template\":null,\"messages\":null,\"error\":null,\"describe\":{\"k\":1},"
                         "\"ready\":null}");
     buf_close(&out);

@@ -93,6 +93,13 @@ static void prompts_go_on(void **state)
                   "{\"prompt\": \"Once upon a time\", \"n_predict\": 24, \"temperature\": 0}");
     assert_string_equal(desk_text(a, "content"), want.data);
     json_decref(a);
+    a = desk_good(&desk, "/completion", "{\"prompt\": \"Once\", \"n_predict\": 1, \"top_k\": -1}");
+    json_t *with = desk_at(a, "generation_settings"); /* as it was drawn, not as it was asked */
+    assert_true(fabs(json_number_value(desk_at(with, "temperature")) - 0.8) < 1e-6);
+    assert_true(fabs(json_number_value(desk_at(with, "top_p")) - 0.95) < 1e-6);
+    assert_int_equal(desk_number(with, "top_k"), 0);
+    assert_true(json_number_value(desk_at(with, "repeat_penalty")) == 1);
+    json_decref(a);
     a = desk_good(&desk, "/api/generate",
                   "{\"model\": \"m\", \"prompt\": \"Once upon a time\", \"raw\": true, \"stream\": "
                   "false, \"options\": {\"num_predict\": 24, \"temperature\": 0}}");
@@ -266,6 +273,27 @@ static void probabilities(void **state)
         assert_true(p <= 0 && p == json_real_value(desk_at(token, "top_logprobs.0.logprob")));
     }
     json_decref(a);
+}
+
+/* Completions have the likeliest as keys of an object: parts of characters differ there too. */
+static void probabilities_by_token(void **state)
+{
+    (void)state;
+    DeskAnswer *a = desk_ask(&desk, "/v1/completions",
+                             "{\"prompt\": \"Once upon a time\", \"max_tokens\": 40, "
+                             "\"temperature\": 0, \"logprobs\": 20}");
+    json_t *root = json_loads(a->body.data, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL), *tops;
+    size_t i, bytes = 0;
+    assert_non_null(root);
+    json_array_foreach(desk_at(root, "choices.0.logprobs.top_logprobs"), i, tops)
+    {
+        const char *key;
+        json_t *value;
+        assert_int_equal(json_object_size(tops), 20);
+        json_object_foreach(tops, key, value) bytes += strncmp(key, "bytes:\\x", 8) == 0;
+    }
+    assert_true(i > 0 && bytes > 0);
+    json_decref(root);
 }
 
 /* ---- held answers ---- */
@@ -587,6 +615,7 @@ int main(void)
         cmocka_unit_test(stops),
         cmocka_unit_test(choices),
         cmocka_unit_test(probabilities),
+        cmocka_unit_test(probabilities_by_token),
         cmocka_unit_test(schemas),
         cmocka_unit_test(calls),
         cmocka_unit_test(loose_tools),

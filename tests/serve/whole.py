@@ -72,11 +72,11 @@ class Server(Started):
                 return
         raise AssertionError("it did not start")
 
-    def ask(self, path, body=None):
+    def ask(self, path, body=None, headers=()):
         """Status and body."""
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
-        c.request("GET" if body is None else "POST", path, data)
+        c.request("GET" if body is None else "POST", path, data, dict(headers))
         r = c.getresponse()
         text = r.read().decode()
         c.close()
@@ -365,6 +365,25 @@ def models_that_nobody_has(server):
         body = {"model": "nobody", "messages": ASK, "input": "x", "prompt": "x", "max_tokens": 4}
         status, text = server.ask(path, body)
         assert status == 404 and good(json.loads(text)), (path, status, text)
+    for path in ("/v1/models/nobody", "/v1/messages?x=y"):  # of Anthropic's clients
+        status, text = server.ask(path, headers={"anthropic-version": "2023-06-01"})
+        assert json.loads(text)["type"] == "error", text
+
+
+def what_editors_list(server):
+    """Ollama's own program shows the beginnings of digests; llama.cpp's clients count slots."""
+    def digests():
+        rows = server.good("/api/tags")["models"] + server.good("/api/ps")["models"]
+        assert all(re.fullmatch("[0-9a-f]{64}", m["digest"]) for m in rows), rows
+        return {m["name"]: m["digest"] for m in rows}
+
+    server.good("/api/copy", {"source": "made", "destination": "twin"})
+    make(server, "FROM made\nSYSTEM Other.", name="other")
+    found = digests()
+    assert found["twin"] == found["made"] != found["other"] != found["embed"]
+    assert found == digests()
+    said(server, "made", max_tokens=1)
+    assert server.good("/props?model=made")["total_slots"] == len(server.good("/slots?model=made"))
 
 
 def what_was_made_and_removed_is_forgotten(server):
@@ -411,7 +430,7 @@ CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, calls_t
          clients_that_vanish, a_worker_that_is_killed, bodies_that_mean_harm,
          what_was_made_and_removed_is_forgotten, models_with_a_system_and_messages,
          models_with_parameters, models_with_templates, models_with_adapters,
-         models_that_nobody_has, a_file_that_is_no_model, ends_what_runs, no_sanitizer_spoke]
+         models_that_nobody_has, what_editors_list, a_file_that_is_no_model, ends_what_runs, no_sanitizer_spoke]
 
 
 def held(server):
