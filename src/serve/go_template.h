@@ -1,8 +1,8 @@
 /* Ollama's chat templates are written in Go's template language (text/template of its standard
  * library). What most of them use is translated to Jinja, so that it means the same here: text,
- * fields of the conversation (.System .Prompt .Response, .Messages with .Role .Content .Thinking),
- * if, range over the messages, variables, comparisons. What cannot be meant exactly is refused by
- * name. */
+ * fields of the conversation (.System .Prompt .Response .Tools, .Messages with .Role .Content
+ * .Thinking .ToolCalls), of tools and calls (.Function ...), if, range over these lists, variables,
+ * comparisons. What cannot be meant exactly is refused by name. */
 #ifndef SERVE_GO_TEMPLATE_H
 #define SERVE_GO_TEMPLATE_H
 

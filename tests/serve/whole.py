@@ -426,11 +426,11 @@ def no_sanitizer_spoke(server):
 
 
 CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, calls_that_are_cut_off,
-         sixty_four_streams_at_once,
-         clients_that_vanish, a_worker_that_is_killed, bodies_that_mean_harm,
-         what_was_made_and_removed_is_forgotten, models_with_a_system_and_messages,
-         models_with_parameters, models_with_templates, models_with_adapters,
-         models_that_nobody_has, what_editors_list, a_file_that_is_no_model, ends_what_runs, no_sanitizer_spoke]
+         sixty_four_streams_at_once, clients_that_vanish, a_worker_that_is_killed,
+         bodies_that_mean_harm, what_was_made_and_removed_is_forgotten,
+         models_with_a_system_and_messages, models_with_parameters, models_with_templates,
+         models_with_adapters, models_that_nobody_has, what_editors_list, a_file_that_is_no_model,
+         ends_what_runs, no_sanitizer_spoke]
 
 
 def held(server):
