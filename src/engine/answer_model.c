@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/os.h"
+#include "engine/chat.h"
 #include "engine/grammar.h"
 #include "engine/model.h"
 #include "text/answer_grammar.h"
@@ -137,6 +138,11 @@ void bt_answer_close(bt_answer **answer)
     mem_free((*answer)->bytes);
     mem_free(*answer);
     *answer = NULL;
+}
+
+void answer_without_calls(bt_answer *a)
+{
+    answer_ignore_calls(a->parser);
 }
 
 static bt_status add_piece(bt_answer *a)

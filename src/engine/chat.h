@@ -64,6 +64,9 @@ bt_status chat_encode(const Chat *chat, const ChatParts *parts, bt_token **ids, 
 bt_status chat_write(const bt_chat *chat, const bt_chat_request *request, bt_token **ids,
                      size_t *n_ids, Buf *text, bt_error *err);
 
+/* Of an answer that may hold no calls: what looks like one is text. Before anything is added. */
+void answer_without_calls(bt_answer *answer);
+
 /* ---- inside (chat_request.c, chat_trial.c) ---- */
 
 /* The template's variables for a request; json_decref it. NULL after an error. */

@@ -1,5 +1,6 @@
 /* completion and infill as clients of llama.cpp's server read them. Source: its published README.
  */
+#include <math.h>
 #include <string.h>
 
 #include "serve/reply_parts.h"
@@ -34,7 +35,8 @@ static void text(ApiReply *r, ReplyChoice *c, Span piece, Buf *out)
 /* As they were drawn with: 0 stands for the default, less for off. */
 static double setting(float asked, float otherwise)
 {
-    return asked < 0 ? 0 : (double)(asked > 0 ? asked : otherwise);
+    double value = asked < 0 ? 0 : (double)(asked > 0 ? asked : otherwise);
+    return round(value * 1e6) / 1e6; /* 0.95, not the float next to it */
 }
 
 static void settings(const ApiReply *r, JsonOut *j)

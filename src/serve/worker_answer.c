@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/os.h"
+#include "engine/chat.h"
 #include "serve/worker_inner.h"
 
 void choice_close(Choice *c)
@@ -224,6 +225,8 @@ static bt_status open_choice(Job *job, Choice *c, ApiError *err)
         status = bt_answer_open(job->w->model, &options, &c->answer, &why);
     else if (!status)
         status = bt_text_open(job->w->model, false, &c->text, &why);
+    /* nobody waits for a call of what was not offered */
+    if (c->answer && !options.tools) answer_without_calls(c->answer);
     if (status) api_error_from(err, &why);
     return status;
 }

@@ -114,6 +114,11 @@ void answer_close(Answer **answer)
     *answer = NULL;
 }
 
+void answer_ignore_calls(Answer *a)
+{
+    a->no_calls = true;
+}
+
 static bool occurs(const char *whole, Span part)
 {
     size_t n = whole ? strlen(whole) : 0;
@@ -239,7 +244,7 @@ static void read_header(Answer *a)
     } else if (span_is(to, "self") || (everyone && span_is(channel, "analysis"))) {
         answer_to_text(a);
         a->state = IN_THOUGHT;
-    } else if (everyone || h->wraps) {
+    } else if (everyone || h->wraps || a->no_calls) {
         answer_to_text(a);
     } else {
         buf_clear(&a->call.name);
@@ -277,7 +282,7 @@ static bool active(const Answer *a, const AnswerMark *m)
     case ACT_CLOSE: return a->state == IN_THOUGHT || headers || (!a->spoken && a->untouched);
     case ACT_DROP: return a->state == IN_TEXT;
     case ACT_HEADER: return true;
-    default: return a->state == IN_TEXT || a->form->calls_end_thoughts;
+    default: return !a->no_calls && (a->state == IN_TEXT || a->form->calls_end_thoughts);
     }
 }
 

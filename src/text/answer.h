@@ -32,6 +32,8 @@ typedef struct AnswerSource {
 bt_status answer_open(const AnswerSource *source, Answer **out, bt_error *err);
 void answer_close(Answer **answer);
 
+/* From now on what looks like a call is text, as it stands. */
+void answer_ignore_calls(Answer *a);
 /* Adds text (well-formed UTF-8: see utf8_stream.h) and drops the events of the call before.
  * BT_E_MEMORY: the answer is lost. */
 bt_status answer_add(Answer *a, const char *text, size_t n);

@@ -98,7 +98,7 @@ struct Answer {
     const AnswerForm *form;
     AnswerThink think;
     AnswerTools *tools;
-    bool whole;
+    bool whole, no_calls;
     uint64_t seed;
 
     AnswerMark marks[ANSWER_MARKS];

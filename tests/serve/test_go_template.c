@@ -307,7 +307,8 @@ static void what_is_not_translated(void **state)
     /* every beginning of a text, and of one with a byte changed, ends somehow */
     static const char whole[] =
         "{{ range $i, $m := .Messages }}{{ if and (eq .Role \"u\\\"\") (not `x`) }}{{- .Content -}}"
-        "{{ else }}{{/* c */}}{{ end }}{{ end }}";
+        "{{ else }}{{/* c */}}{{ range $k, $c := $m.ToolCalls }}{{ json $c.Function.Arguments }}"
+        "{{ end }}{{ end }}{{ end }}{{ range .Tools }}{{ . }}{{ end }}{{ $.Tools }}";
     char text[sizeof whole];
     for (size_t n = 0; n < sizeof whole; n++)
         for (int c = 0; c < 4; c++) {

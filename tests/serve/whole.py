@@ -175,6 +175,19 @@ def calls_that_are_cut_off(server):
         assert bool(calls) == (n > 2), a
 
 
+def calls_that_nobody_offered(server):
+    """With tool_choice none, and without tools, it is text (the assistant has its own)."""
+    said = [{"role": "user", "content": "remind me to feed the cat tomorrow at 5"}]
+    a = server.good("/v1/chat/completions", {"model": "assist", "messages": said,
+                                             "tool_choice": "none"})["choices"][0]
+    assert a["message"]["content"] == "<tool_call>" + "".join(CALL) + "</tool_call>", a
+    assert "tool_calls" not in a["message"] and a["finish_reason"] == "stop", a
+    b = server.good("/v1/messages", {"model": "assist", "messages": said, "max_tokens": 40,
+                                     "tool_choice": {"type": "none"}})
+    assert b["content"] == [{"type": "text", "text": a["message"]["content"]}], b
+    assert b["stop_reason"] == "end_turn", b
+
+
 def sixty_four_streams_at_once(server):
     ends = []
 
@@ -426,6 +439,7 @@ def no_sanitizer_spoke(server):
 
 
 CASES = [four_apis_say_the_same, an_assistant_calls_and_nothing_is_done, calls_that_are_cut_off,
+         calls_that_nobody_offered,
          sixty_four_streams_at_once, clients_that_vanish, a_worker_that_is_killed,
          bodies_that_mean_harm, what_was_made_and_removed_is_forgotten,
          models_with_a_system_and_messages, models_with_parameters, models_with_templates,

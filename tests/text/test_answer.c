@@ -309,6 +309,37 @@ static void thoughts_are_ended(void **state)
     assert_true(n > 20);
 }
 
+/* Where no tools were offered nothing is a call, and nothing is lost. */
+static void calls_may_be_text(void **state)
+{
+    (void)state;
+    static const char *const rows[][3] = {
+        {"hermes", "so <tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call> it is", NULL},
+        {"mistral", "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}]", NULL},
+        {"llama3", "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}", NULL},
+        {"harmony", "<|channel|>commentary to=functions.f<|message|>{}<|call|>", "{}"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const AnswerSource source = {.form = answer_form_named(rows[i][0]), .id_seed = 1};
+        Answer *a;
+        bt_answer_event e;
+        Buf said = {0};
+        assert_non_null(source.form);
+        assert_int_equal(answer_open(&source, &a, NULL), BT_OK);
+        answer_ignore_calls(a);
+        assert_int_equal(answer_add(a, rows[i][1], strlen(rows[i][1])), BT_OK);
+        for (int end = 0; end < 2; end++) {
+            while (answer_next(a, &e)) {
+                assert_int_equal(e.kind, BT_ANSWER_TEXT);
+                buf_add(&said, e.text, e.length);
+            }
+            if (!end) assert_int_equal(answer_end(a), BT_OK);
+        }
+        assert_string_equal(said.data, rows[i][2] ? rows[i][2] : rows[i][1]);
+        answer_close(&a);
+        buf_close(&said);
+    }
+}
+
 /* What an object says that breaks off. */
 static void begun_values_are_closed(void **state)
 {
@@ -351,6 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(thoughts_are_ended),           cmocka_unit_test(own_cases_are_read),
+        cmocka_unit_test(calls_may_be_text),
         cmocka_unit_test(begun_values_are_closed),      cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(released_templates_come_back),
     };
