@@ -186,8 +186,21 @@ void setup_sigmoid(Convert *c)
     put_scores(c, "sigmoid");
 }
 
+/* Experts chosen in groups, or not, whatever n_group says. */
+static void check_choice(Convert *c)
+{
+    Span how = conf_text(c, "topk_method");
+    bool groups = span_is(how, "group_limited_greedy") || span_is(how, "noaux_tc");
+    if (!how.size || groups || plan_failed(c)) return;
+    if (span_is(how, "greedy") && conf_int(c, "n_group", 1) <= 1) return;
+    plan_fail(c, BT_E_UNSUPPORTED,
+              "config.json: the topk_method '%.*s' with %d groups is not known",
+              (int)(how.size < 60 ? how.size : 60), how.data, conf_int(c, "n_group", 1));
+}
+
 void setup_deepseek2(Convert *c)
 {
+    check_choice(c);
     if (conf_int(c, "moe_layer_freq", 1) != 1)
         plan_fail(c, BT_E_UNSUPPORTED, "config.json: 'moe_layer_freq' other than 1 is not known");
     int32_t rope = conf_int(c, "qk_rope_head_dim", CONF_REQUIRED);
@@ -264,7 +277,9 @@ void setup_mamba(Convert *c)
     put_int(c, "ssm.inner_size", inner);
     put_int(c, "ssm.state_size", conf_int(c, "state_size|d_state", 16));
     put_int(c, "ssm.time_step_rank", conf_int(c, "time_step_rank|dt_rank", (d + 15) / 16));
-    put_bool(c, "ssm.dt_b_c_rms", false);
+    bool falcon = span_is(conf_text(c, "model_type"), "falcon_mamba");
+    put_bool(c, "ssm.dt_b_c_rms", falcon);
+    if (falcon) put_real(c, "ssm.dt_b_c_rms_epsilon", conf_real(c, "mixer_rms_eps", 1e-6));
 }
 
 static void put_mamba2(Convert *c, int32_t heads, int32_t inner, const char *groups,

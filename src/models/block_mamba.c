@@ -20,7 +20,7 @@ static void load_norms(Loader *ld, int32_t layer, bool normed, Mamba *w)
         w->c_norm = loader_norm(ld, layer, "ssm_c_norm", w->n.state, false, REQUIRED);
     } else if (loader_bool(ld, "ssm.dt_b_c_rms", false)) {
         Norm *plain = loader_memory(ld, 1, sizeof *plain);
-        if (plain) plain->eps = ld->hyper.eps;
+        if (plain) plain->eps = loader_float(ld, "ssm.dt_b_c_rms_epsilon", ld->hyper.eps);
         w->dt_norm = w->b_norm = w->c_norm = plain;
     }
 }

@@ -62,6 +62,17 @@ SEEN3_MOE = {"text_config": {**EXPERTS, "moe_intermediate_size": 24, "rope_param
              "vision_config": SEES3}
 
 
+TYPES = ["sliding_attention", "sliding_attention", "full_attention"] * 2
+TYPES = TYPES[:4] + TYPES[5:]
+TWO_BASES = {"full_attention": {"rope_type": "default", "rope_theta": 1e6},
+             "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}
+GEMMA4 = {**WIDE, "global_head_dim": 32, "sliding_window": 16, "final_logit_softcapping": 30.0,
+          "num_hidden_layers": 3, "layer_types": TYPES[:3], "hidden_size_per_layer_input": 0,
+          "num_kv_shared_layers": 0, "rope_parameters": {
+              "full_attention": {"rope_type": "proportional", "rope_theta": 1e6,
+                                 "partial_rotary_factor": 0.25},
+              "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}}
+KEYS_AS_VALUES = {"attention_k_eq_v": True, "num_global_key_value_heads": 1}
 WINDOW = {"use_sliding_window": True, "sliding_window": 12, "max_window_layers": 2}
 FACTORS = [1.0, 1.1, 1.3, 1.7, 2.0, 2.5, 3.0, 4.0]
 
@@ -126,8 +137,25 @@ CASES = {
     "gemma2": ("Gemma2", {**WIDE, "query_pre_attn_scalar": 24, "sliding_window": 16}, {}),
     "gemma3": ("Gemma3Text", {**WIDE, "num_hidden_layers": 6, "query_pre_attn_scalar": 24,
                               "sliding_window": 16}, {}),
+    "gemma3n": ("Gemma3nText", {
+        **WIDE, "num_hidden_layers": 5, "intermediate_size": 96, "sliding_window": 16,
+        "layer_types": TYPES, "num_kv_shared_layers": 2,
+        "activation_sparsity_pattern": [0.9, 0.0, 0.5, 0.0, 0.8], "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": 128, "laurel_rank": 8, "altup_num_inputs": 4,
+        "rope_parameters": TWO_BASES}, {}),
+    "gemma4": ("Gemma4Text", {
+        **GEMMA4, "num_hidden_layers": 5, "layer_types": TYPES, "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": 128, "num_kv_shared_layers": 2,
+        "use_double_wide_mlp": True}, {}),
+    "gemma4-dense": ("Gemma4Text", {**GEMMA4, **KEYS_AS_VALUES}, {}),
+    "gemma4-moe": ("Gemma4Text", {
+        **GEMMA4, **KEYS_AS_VALUES, "enable_moe_block": True, "num_experts": 8,
+        "top_k_experts": 2, "moe_intermediate_size": 16}, {}),
     "llama4": ("Llama4Text", {**WIDE, "num_local_experts": 4, "intermediate_size_mlp": 80,
                               "num_hidden_layers": 4, "interleave_moe_layer_step": 2}, {}),
+    "deepseek-v2": ("DeepseekV2", {**MLA, "topk_method": "group_limited_greedy"}, {}),
+    "deepseek-v2-lite": ("DeepseekV2", {**MLA, "q_lora_rank": None, "n_shared_experts": 2,
+                                        "n_group": 1}, {}),
     "deepseek-v3": ("DeepseekV3", MLA, {}),
     "mistral4": ("Mistral4", {**MLA, "n_shared_experts": 1, "n_group": 1, "rope_parameters": YARN4},
                  {"class": transformers.Mistral4ForCausalLM}),
@@ -157,6 +185,8 @@ CASES = {
         **HYBRID, "num_local_experts": 0, "num_experts_per_tok": 0,
         "position_embedding_type": "rope"}, {}),
     "mamba": ("Mamba", {"vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2}, {}),
+    "falcon-mamba": ("FalconMamba", {"vocab_size": 128, "hidden_size": 64, "state_size": 8,
+                                     "num_hidden_layers": 2, "mixer_rms_eps": 1e-3}, {}),
     "mamba2": ("Mamba2", {"vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2,
                           "num_heads": 8, "head_dim": 16, "state_size": 16, "n_groups": 2}, {}),
     "jamba": ("Jamba", {**BASE, "num_experts": 4, "attn_layer_period": 2, "attn_layer_offset": 1,
@@ -175,6 +205,8 @@ CASES = {
     "minimax-m2": ("MiniMaxM2", {**WIDE, "num_local_experts": 8, "num_experts_per_tok": 2}, {}),
     "olmo": ("Olmo", {**BASE, "pad_token_id": 0, "clip_qkv": 0.5}, {}),
     "olmo2": ("Olmo2", {**BASE, "pad_token_id": 0}, {}),
+    "olmo3": ("Olmo3", {**BASE, "pad_token_id": 0, "num_hidden_layers": 4,
+                        "sliding_window": 16}, {}),
     "olmoe": ("Olmoe", {**BASE, "num_experts": 8, "num_experts_per_tok": 2}, {}),
     "ernie": ("Ernie4_5", WIDE, {}),
     "ernie-moe": ("Ernie4_5_Moe", {**BASE, "moe_num_experts": 4, "moe_intermediate_size": 32,
