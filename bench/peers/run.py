@@ -3,8 +3,10 @@
 
 Installs the peers into build-peers/ (npm and PyPI; the second one compiles for this machine, some
 ten minutes, once), then measures turn by turn: every engine once, then every engine again, so that
-a machine that slows down for a while slows all of them. Medians, spreads and ratios are printed and
-appended to bench/results/DATE.csv.
+a machine that slows down for a while slows all of them. Each of Bantam's turns measures the
+machine's limits too, and the share of them that it reached: in prefill of int8 arithmetic by
+vectors, in decode of reading memory. Medians, spreads and ratios are printed and appended to
+bench/results/DATE.csv.
 
     bench/peers/run.py BUILD MODEL.gguf ... [--turns 5] [--threads 2] [--only node,python]
                                             [--work prefill,decode,decode4,decode16]
@@ -87,14 +89,23 @@ class Bantam:
 
     def __init__(self, build):
         self.program = pathlib.Path(build) / "bantam"
+        self.limits = []  # of the turns of the work that is measured
         self.version = subprocess.run([self.program, "--version"], stdout=subprocess.PIPE,
                                       text=True).stdout.strip()
 
     def turn(self, model, work, threads):
         prompt, generate, depth, sequences = WORK[work]
         row = one_turn([self.program, "bench", model, "-p", prompt, "-n", generate, "-d", depth,
-                        "-b", sequences, "-r", 1, "-t", threads, "--json", "--quiet"])
-        return row and (row["prefill"] if prompt else row["decode"])["tokens_per_s"]
+                        "-b", sequences, "-r", 1, "-t", threads, "--roofline", "--json",
+                        "--quiet"])
+        if row is None:
+            return None
+        part = "prefill" if prompt else "decode"
+        self.limits.append(dict(row["roofline"], share=row["roofline"][part + "_share"]))
+        return row[part]["tokens_per_s"]
+
+    def limit(self, name):
+        return statistics.median(turn[name] for turn in self.limits) if self.limits else 0
 
 
 class Peer:
@@ -139,19 +150,13 @@ def machine():
     return f"{cpu_line('model name') or platform.machine()}, {os.cpu_count()} CPUs"
 
 
-def limits(build, model, threads):
-    """What this machine can do, measured by Bantam in the same minutes."""
-    row = one_turn([pathlib.Path(build) / "bantam", "bench", model, "-p", 64, "-n", 0, "-r", 1,
-                    "-t", threads, "--roofline", "--json", "--quiet"])
-    return row["roofline"] if row else {}
-
-
 def spread(values):
     return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
 def measure(options, all_engines, model, work):
     values = {e.name: [] for e in all_engines}
+    all_engines[0].limits.clear()
     for turn in range(options.turns):
         for e in list(all_engines):
             value = e.turn(model, work, options.threads)
@@ -186,16 +191,16 @@ def main():
     all_engines = engines(options)
     print(f"{machine()}, {options.threads} threads, {options.turns} turns, tokens/s: "
           "median (least to most)\n")
-    print("| file | work | " + " | ".join(e.name for e in all_engines) + " | ratio |")
-    print("| --- | --- |" + " --- |" * (len(all_engines) + 1))
+    print("| file | work | " + " | ".join(e.name for e in all_engines) + " | ratio | of limit |")
+    print("| --- | --- |" + " --- |" * (len(all_engines) + 2))
     with out.open("a", newline="") as file:
         table = csv.writer(file)
         if fresh:
             table.writerow(["time", "machine", "threads", "file", "bytes", "work", "engine",
                             "version", "median", "least", "most", "turns", "memory_gb_s",
-                            "int8_tops"])
+                            "int8_tops", "share"])
+        bantam = all_engines[0]
         for model in options.models:
-            roof = limits(options.build, model, options.threads)
             for work in works:
                 values = measure(options, all_engines, model, work)
                 now = time.strftime("%Y-%m-%dT%H:%M:%S")
@@ -205,15 +210,17 @@ def main():
                                         os.path.getsize(model), work, e.name, e.version,
                                         f"{statistics.median(v):.2f}", f"{min(v):.2f}",
                                         f"{max(v):.2f}", len(v),
-                                        f"{roof.get('memory_gb_s', 0):.1f}",
-                                        f"{roof.get('int8_tops', 0):.2f}"])
+                                        f"{bantam.limit('memory_gb_s'):.1f}",
+                                        f"{bantam.limit('int8_tops'):.2f}",
+                                        f"{bantam.limit('share'):.3f}" if e is bantam else ""])
                 file.flush()
                 ours = values["bantam"]
                 others = [statistics.median(v) for n, v in values.items() if n != "bantam" and v]
                 ratio = f"{statistics.median(ours) / max(others):.2f}" if ours and others else "-"
                 print(f"| {pathlib.Path(model).name} | {work} | " +
                       " | ".join(spread(v) if (v := values[e.name]) else "failed"
-                                 for e in all_engines) + f" | {ratio} |", flush=True)
+                                 for e in all_engines) +
+                      f" | {ratio} | {bantam.limit('share'):.0%} |", flush=True)
     say(f"appended to {out}")
     for e in all_engines:
         say(f"{e.name}: {e.version}")
