@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "support/families.h"
 #include "support/make_blocks.h"
 #include "support/scratch.h"
 
@@ -39,6 +40,19 @@ bt_model *jobs_open_model(const char *path)
 bt_model *jobs_open_made(void)
 {
     return jobs_open_model(jobs_small_model(&(MakeModel){.tokenizer = MAKE_NO_VOCAB}));
+}
+
+bt_model *jobs_open_family(const char *name)
+{
+    return name ? jobs_open_model(families_path(name, ".gguf")) : jobs_open_made();
+}
+
+bt_session *jobs_open_session(bt_model *m)
+{
+    bt_session *session = NULL;
+    bt_session_options o = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
+    if (bt_session_open(m, &o, &session, &jobs_err)) fail_msg("%s", jobs_err.text);
+    return session;
 }
 
 Sched *jobs_open_sched(bt_model *m, SchedOptions o)
@@ -155,6 +169,7 @@ void jobs_run(Sched *s)
 {
     while (jobs_step(s)) continue;
 }
+
 void job_check(const Job *j, size_t i)
 {
     bool whole =

@@ -38,6 +38,8 @@ uint32_t jobs_draw(uint32_t n);
 const char *jobs_small_model(const MakeModel *spec); /* its path */
 bt_model *jobs_open_model(const char *path);
 bt_model *jobs_open_made(void);                      /* a small dense one */
+bt_model *jobs_open_family(const char *name);        /* a tiny one; NULL: the made one */
+bt_session *jobs_open_session(bt_model *m);          /* for job_alone: CONTEXT tokens in float32 */
 Sched *jobs_open_sched(bt_model *m, SchedOptions o); /* n_ctx 0: CONTEXT */
 
 /* A random prompt; calloc'd. */

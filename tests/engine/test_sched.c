@@ -99,14 +99,12 @@ static void random_schedule(bt_model *m, bt_session *session, Tally *tally)
 static void schedules(const char *path, int n)
 {
     bt_model *m = jobs_open_model(path);
-    bt_session *session = NULL;
-    bt_session_options so = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
+    bt_session *session = jobs_open_session(m);
     Tally tally = {0};
     jobs_seed = 99;
     for (int b = 0; b < BASES; b++)
         for (int i = 0; i < CONTEXT; i++)
             bases[b][i] = (bt_token)jobs_draw((uint32_t)bt_model_describe(m).n_vocab);
-    if (bt_session_open(m, &so, &session, &jobs_err)) fail_msg("%s", jobs_err.text);
     for (int i = 0; i < n; i++) {
         jobs_seed = (uint64_t)i + 1;
         random_schedule(m, session, &tally);
@@ -209,7 +207,7 @@ static void forgetful_models_go_back_to_where_they_were_told(void **state)
     (void)state;
     static const char *const names[] = {"mamba2", "qwen3next", "exaone4-window"};
     for (size_t i = 0; i < 3; i++) {
-        bt_model *m = jobs_open_model(families_path(names[i], ".gguf"));
+        bt_model *m = jobs_open_family(names[i]);
         Sched *s = jobs_open_sched(m, (SchedOptions){.n_sequences = 3});
         jobs_seed = 22;
         Job *a = job_greedy(120, 90), *b = job_greedy(160, 3);
@@ -233,8 +231,7 @@ static void one_reads_for_all(void **state)
     (void)state;
     static const char *const names[] = {NULL, "mamba2", "exaone4-window", "qwen3next"};
     for (size_t i = 0; i < 4; i++) {
-        bt_model *m =
-            names[i] ? jobs_open_model(families_path(names[i], ".gguf")) : jobs_open_made();
+        bt_model *m = jobs_open_family(names[i]);
         Sched *s = jobs_open_sched(m, (SchedOptions){.n_sequences = 8, .n_batch = 64});
         Job *jobs[5];
         jobs_seed = 5;
@@ -262,13 +259,10 @@ static void stepping_back_changes_nothing(void **state)
     enum { TALKERS = 4 };
     static const char *const names[] = {NULL, "exaone4-window", "qwen3next", "deepseek2-lite"};
     for (size_t i = 0; i < 4; i++) {
-        bt_model *m =
-            names[i] ? jobs_open_model(families_path(names[i], ".gguf")) : jobs_open_made();
+        bt_model *m = jobs_open_family(names[i]);
         Sched *s = jobs_open_sched(
             m, (SchedOptions){.n_sequences = 4, .n_tokens = CONTEXT, .kv = BT_KV_F32});
-        bt_session *session = NULL;
-        bt_session_options so = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
-        assert_int_equal(bt_session_open(m, &so, &session, &jobs_err), BT_OK);
+        bt_session *session = jobs_open_session(m);
         Job *jobs[TALKERS];
         jobs_seed = 20;
         for (int j = 0; j < TALKERS; j++) {
@@ -303,9 +297,7 @@ static void adapters_keep_apart(void **state)
     snprintf(path, sizeof path, "%s", files_source("tests/data/adapters/llama"));
     assert_int_equal(bt_adapter_open(m, path, NULL, &adapter, &jobs_err), BT_OK);
     Sched *s = jobs_open_sched(m, (SchedOptions){.n_sequences = MANY, .kv = BT_KV_F32});
-    bt_session *session = NULL;
-    bt_session_options so = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
-    assert_int_equal(bt_session_open(m, &so, &session, &jobs_err), BT_OK);
+    bt_session *session = jobs_open_session(m);
     Job *jobs[MANY];
     jobs_seed = 21;
     for (int i = 0; i < MANY; i++) {
@@ -420,9 +412,7 @@ static void log_probabilities_are_the_models(void **state)
     job_submit(s, j);
     jobs_run(s);
     assert_int_equal(j->answer[0], 7);
-    bt_session *session = NULL;
-    bt_session_options so = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
-    assert_int_equal(bt_session_open(m, &so, &session, &jobs_err), BT_OK);
+    bt_session *session = jobs_open_session(m);
     assert_int_equal(bt_session_feed(session, 0, j->prompt, 30, &jobs_err), BT_OK);
     const float *logits = bt_session_logits(session, -1);
     double sum = 0;
@@ -443,12 +433,9 @@ static void a_failed_step_ends_nobody_else(void **state)
     (void)state;
     static const char *const names[] = {NULL, "qwen3next", "exaone4-window"};
     for (size_t i = 0; i < 3; i++) {
-        bt_model *m =
-            names[i] ? jobs_open_model(families_path(names[i], ".gguf")) : jobs_open_made();
+        bt_model *m = jobs_open_family(names[i]);
         Sched *s = jobs_open_sched(m, (SchedOptions){.n_sequences = 4, .kv = BT_KV_F32});
-        bt_session *session = NULL;
-        bt_session_options so = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
-        assert_int_equal(bt_session_open(m, &so, &session, &jobs_err), BT_OK);
+        bt_session *session = jobs_open_session(m);
         Job *jobs[3];
         jobs_seed = 15;
         for (int j = 0; j < 3; j++) {
@@ -529,8 +516,7 @@ static void memory_decides(void **state)
     (void)state;
     static const char *const names[] = {NULL, "mamba2"};
     for (size_t i = 0; i < 2; i++) {
-        bt_model *m =
-            names[i] ? jobs_open_model(families_path(names[i], ".gguf")) : jobs_open_made();
+        bt_model *m = jobs_open_family(names[i]);
         bt_memory_plan plan;
         int32_t n_ctx = 256;
         assert_int_equal(bt_model_plan(m, &n_ctx, 3, 0, BT_KV_F32, &plan, &jobs_err), BT_OK);

@@ -49,9 +49,7 @@ static void a_crowd_makes_way(void **state)
         bt_model *m = jobs_open_made();
         Sched *s = jobs_open_sched(
             m, (SchedOptions){.n_sequences = 4 + 4 * spare, .n_running = 4, .kv = BT_KV_F32});
-        bt_session *session = NULL;
-        bt_session_options so = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
-        assert_int_equal(bt_session_open(m, &so, &session, &jobs_err), BT_OK);
+        bt_session *session = jobs_open_session(m);
         Job *crowd[CROWD], *other, *urgent;
         jobs_seed = 26;
         for (int i = 0; i < CROWD; i++) {

@@ -18,7 +18,6 @@
 
 #include "base/mem.h"
 #include "sched_jobs.h"
-#include "support/families.h"
 #include "support/files.h"
 #include "support/scratch.h"
 
@@ -76,9 +75,7 @@ static Job *next_turn(const Job *before)
 
 static void run_one(bt_model *m, Sched *s, Job *j)
 {
-    bt_session *session = NULL;
-    bt_session_options so = {.n_ctx = CONTEXT, .kv = BT_KV_F32};
-    assert_int_equal(bt_session_open(m, &so, &session, &jobs_err), BT_OK);
+    bt_session *session = jobs_open_session(m);
     job_alone(m, session, j);
     bt_session_close(&session);
     job_submit(s, j);
@@ -92,8 +89,7 @@ static void a_restart_forgets_nothing(void **state)
     static const char *const names[] = {NULL,        "exaone4-window", "gemma3n",     "mamba2",
                                         "qwen3next", "deepseek2-lite", "gpt-oss-yarn"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        bt_model *m =
-            names[i] ? jobs_open_model(families_path(names[i], ".gguf")) : jobs_open_made();
+        bt_model *m = jobs_open_family(names[i]);
         uint64_t bytes;
         new_folder();
         jobs_seed = 30;
