@@ -563,43 +563,16 @@ static void refused(const char *path, const char *body, int status, const char *
     json_t *error = desk_json(a);
     assert_true(json_is_object(error));
     json_decref(error);
-    if (says && !strstr(a->body.data, says)) fail_msg("%s", a->body.data);
+    if (!strstr(a->body.data, says)) fail_msg("%s", a->body.data);
     assert_true(os_seconds() - start < 5); /* 50 ms on a machine that does nothing else */
 }
 
+/* Beyond what is bad in itself (see test_worker_refuses.c): what is not there, not now. */
 static void refusals(void **state)
 {
     (void)state;
-    refused("/v1/chat/completions", "{\"messages\": [", 400, NULL);
-    refused("/v1/chat/completions", "{\"messages\": 5}", 400, "messages");
-    refused("/v1/chat/completions", "{\"messages\": " ASK ", \"temperature\": 99}", 400,
-            "temperature");
-    refused("/v1/completions", "{\"prompt\": \"a\", \"suffix\": \"b\"}", 400, "gap");
-    refused("/infill", "{\"input_prefix\": \"a\", \"input_suffix\": \"b\"}", 400, "gap");
     refused("/v1/responses", "{\"input\": \"a\", \"previous_response_id\": \"resp_none\"}", 404,
             "resp_none");
-    refused("/v1/chat/completions",
-            "{\"messages\": " ASK
-            ", \"response_format\": {\"type\": \"json_schema\", \"json_schema\": "
-            "{\"name\": \"x\", \"schema\": {\"if\": {}}}}}",
-            400, "if");
-    refused("/completion", "{\"prompt\": \"a\", \"grammar\": \"root ::= ((\"}", 400, NULL);
-    Buf body = {0}; /* longer than the context: both counts are told */
-    buf_text(&body, "{\"messages\": [{\"role\": \"user\", \"content\": \"");
-    for (int i = 0; i < 6000; i++) buf_text(&body, "Q");
-    buf_text(&body, "\"}]}");
-    refused("/v1/chat/completions", body.data, 400, "4096");
-    refused("/v1/messages", body.data, 400, NULL);
-    buf_clear(&body); /* brackets, brackets */
-    buf_text(&body, "{\"messages\": ");
-    for (int i = 0; i < 1000000; i++) buf_char(&body, '[');
-    refused("/v1/chat/completions", body.data, 400, NULL);
-    buf_clear(&body);
-    buf_text(&body, "{\"prompt\": \"a\", \"grammar\": \"root ::= ");
-    for (int i = 0; i < 50000; i++) buf_char(&body, '(');
-    buf_text(&body, "\"}");
-    refused("/completion", body.data, 400, NULL);
-    buf_close(&body);
     worker_drain(desk.worker);
     refused("/v1/chat/completions", "{\"messages\": " ASK "}", 503, "shutting down");
     desk_close(&desk);

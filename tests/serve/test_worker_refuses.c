@@ -33,6 +33,8 @@ static const Door messages = {"/v1/messages", API_ANTHROPIC, "\"max_tokens\": 4,
 static const Door ollama = {"/api/chat", API_OLLAMA, "\"model\": \"m\", " USER};
 static const Door generate = {"/api/generate", API_OLLAMA, "\"model\": \"m\", \"prompt\": \"hi\""};
 static const Door llama = {"/completion", API_LLAMA, "\"prompt\": \"hi\""};
+static const Door infill = {"/infill", API_LLAMA,
+                            "\"input_prefix\": \"a\", \"input_suffix\": \"b\""};
 static const Door *const all[] = {&chat, &text, &responses, &messages, &ollama, &generate, &llama};
 
 typedef struct Bad {
@@ -72,6 +74,11 @@ static const Bad bads[] = {
     {&messages, "@, \"top_k\": 1e99}", {NULL, NULL}, 0, "", "top_k"},
     {&ollama, "@, \"options\": {\"temperature\": -3}}", {NULL, NULL}, 0, "", "temperature"},
     {&llama, "@, \"n_probs\": 1e9}", {NULL, NULL}, 0, "", "n_probs"},
+    /* what this model cannot, what schemas and grammars may not say */
+    {&text, "@, \"suffix\": \"b\"}", {NULL, NULL}, 0, "", "gap"},
+    {&infill, "@}", {NULL, NULL}, 0, "", "gap"},
+    {&chat, SCHEMA "{\"if\": {}}}}}", {NULL, NULL}, 0, "", "if"},
+    {&llama, "@, \"grammar\": \"root ::= ((\"}", {NULL, NULL}, 0, "", NULL},
     /* 10 MB of nesting, bare and within a member */
     {NULL, "", {"[", NULL}, 10 << 20, "", "deeper"},
     {NULL, "@, \"x\": ", {"{\"a\":", NULL}, 2 << 20, "", "deeper"},
