@@ -21,6 +21,7 @@
 #include "support/make_blocks.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 
 #define N ADAPTER_TOKENS
 
@@ -420,16 +421,22 @@ static void state_belongs_to_adapters(void **state)
 
 /* ---- memory ---- */
 
-static bt_status whole_life(bt_model *m, const char *path, const char *out, bt_error *err)
+typedef struct Life {
+    bt_model *m;
+    char path[1024], out[1024];
+} Life;
+
+static bt_status whole_life(void *user, bt_error *err)
 {
+    const Life *life = user;
     bt_adapter *a = NULL;
     bt_session *s = NULL;
     bt_session_options o = {.n_ctx = 64, .n_sequences = 2, .n_batch = 8};
-    bt_status status = bt_adapter_open(m, path, NULL, &a, err);
-    if (!status) status = bt_session_open(m, &o, &s, err);
+    bt_status status = bt_adapter_open(life->m, life->path, NULL, &a, err);
+    if (!status) status = bt_session_open(life->m, &o, &s, err);
     const bt_adapter_use use = {a, 0.5f};
     if (!status) status = bt_session_adapt(s, 1, &use, 1, err);
-    if (!status) status = bt_adapter_save(a, out, err);
+    if (!status) status = bt_adapter_save(a, life->out, err);
     const bt_row rows[] = {{1, 0, true, NULL}, {2, 1, true, NULL}};
     uint64_t before = mem_count();
     if (!status) status = bt_session_step(s, rows, 2, err);
@@ -444,24 +451,14 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     static const char *const some[] = {"llama-dora", "qwen3moe"};
     for (int c = 0; c < 2; c++) {
-        char path[1024], out[1024];
-        bt_error err = {0};
-        snprintf(path, sizeof path, "%s", case_path(some[c], ""));
-        snprintf(out, sizeof out, "%s", scratch_path(c ? "torture" : "torture.gguf"));
-        bt_model *m = open_case(some[c]);
-        if (whole_life(m, path, out, &err)) fail_msg("%s", err.text);
-        int64_t live = mem_live();
-        bt_status status = BT_E_MEMORY;
-        for (uint64_t i = 1; status; i++) {
-            memset(&err, 0, sizeof err);
-            mem_fail_at(i);
-            status = whole_life(m, path, out, &err);
-            mem_fail_at(0);
-            if (status && (status != BT_E_MEMORY || !err.text[0]))
-                fail_msg("%s, allocation %d: status %d, '%s'", some[c], (int)i, status, err.text);
-            assert_int_equal(mem_live(), live);
-        }
-        bt_model_close(&m);
+        Life life;
+        bt_error err;
+        snprintf(life.path, sizeof life.path, "%s", case_path(some[c], ""));
+        snprintf(life.out, sizeof life.out, "%s", scratch_path(c ? "torture" : "torture.gguf"));
+        life.m = open_case(some[c]);
+        if (whole_life(&life, &err)) fail_msg("%s", err.text);
+        torture(some[c], whole_life, &life);
+        bt_model_close(&life.m);
     }
 }
 

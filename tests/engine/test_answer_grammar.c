@@ -16,10 +16,10 @@
 
 #include "bantam/bantam.h"
 #include "base/buf.h"
-#include "base/mem.h"
 #include "engine/grammar.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 #include "text/answer_grammar.h"
 
 enum { MOST_TOKENS = 20000, MOST_VOCAB = 512 };
@@ -435,26 +435,21 @@ static void what_cannot_be_held_is_refused(void **state)
     assert_non_null(strstr(err.text, "tool 'f'"));
 }
 
+static bt_status life(void *user, bt_error *err)
+{
+    bt_grammar *grammar = NULL;
+    bt_status status = bt_answer_grammar(model, user, true, &grammar, err);
+    bt_grammar_close(&grammar);
+    return status;
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
     static const char *const forms[] = {"hermes", "qwen3-coder", "lfm2", "gemma4"};
     for (size_t i = 0; i < 4; i++) {
         bt_answer_options options = {.format = forms[i], .tools = tools, .id_seed = 1};
-        /* Every third: there are many, and they are of few kinds. */
-        for (uint64_t at = 1;; at += 3) {
-            int64_t live = mem_live();
-            bt_grammar *grammar;
-            mem_fail_at(at);
-            bt_status status = bt_answer_grammar(model, &options, true, &grammar, NULL);
-            mem_fail_at(0);
-            if (status == BT_OK) {
-                bt_grammar_close(&grammar);
-                break;
-            }
-            assert_int_equal(status, BT_E_MEMORY);
-            assert_int_equal(mem_live(), live);
-        }
+        torture_some(forms[i], life, &options, 30);
     }
 }
 

@@ -11,9 +11,9 @@
 
 #include "bantam/bantam.h"
 #include "base/buf.h"
-#include "base/mem.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 
 static int setup(void **state)
 {
@@ -153,23 +153,22 @@ static void every_form_opens(void **state)
     }
 }
 
+static bt_status life(void *user, bt_error *err)
+{
+    bt_answer_options options = {.format = "hermes", .tools = "[{\"name\": \"f\"}]", .id_seed = 1};
+    bt_answer *answer;
+    (void)user;
+    bt_status status = bt_answer_open(NULL, &options, &answer, err);
+    if (!status) status = torture_bare(bt_answer_text(answer, said, strlen(said)), err);
+    if (!status) status = torture_bare(bt_answer_end(answer), err);
+    bt_answer_close(&answer);
+    return status;
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    bt_answer_options options = {.format = "hermes", .tools = "[{\"name\": \"f\"}]", .id_seed = 1};
-    for (uint64_t at = 1;; at++) {
-        int64_t live = mem_live();
-        bt_answer *answer;
-        mem_fail_at(at);
-        bt_status status = bt_answer_open(NULL, &options, &answer, NULL);
-        if (!status) status = bt_answer_text(answer, said, strlen(said));
-        if (!status) status = bt_answer_end(answer);
-        mem_fail_at(0);
-        bt_answer_close(&answer);
-        assert_int_equal(mem_live(), live);
-        if (status == BT_OK) break;
-        assert_int_equal(status, BT_E_MEMORY);
-    }
+    torture("an answer", life, NULL);
 }
 
 int main(void)

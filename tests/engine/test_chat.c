@@ -15,6 +15,7 @@
 #include "../text/vocab_small.h"
 #include "base/mem.h"
 #include "engine/chat.h"
+#include "support/torture.h"
 
 #define LOOP                                                                                       \
     "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}" \
@@ -447,26 +448,21 @@ static void requests_are_checked(void **state)
     tok_close(&tok);
 }
 
+static bt_status life(void *user, bt_error *err)
+{
+    ChatSource source = {user, LOOP};
+    bt_message m[] = {{"system", "Be brief."}, {"user", "hello the hell"}};
+    bt_token ids[200];
+    int64_t n = chat_ids(&source, NULL, m, 2, true, ids, 200, err);
+    assert_int_not_equal(n, 0);
+    return n > 0 ? BT_OK : (bt_status)n;
+}
+
 static void survives_failed_allocations(void **state)
 {
     (void)state;
     Tokenizer *tok = open_chatml(true);
-    ChatSource source = {tok, LOOP};
-    bt_message m[] = {{"system", "Be brief."}, {"user", "hello the hell"}};
-    int64_t live = mem_live();
-    bt_token ids[200];
-    bt_error err;
-    int failures = 0;
-    for (uint64_t at = 1;; at++) {
-        mem_fail_at(at);
-        int64_t n = chat_ids(&source, NULL, m, 2, true, ids, 200, &err);
-        mem_fail_at(0);
-        assert_int_equal(mem_live(), live);
-        if (n > 0) break;
-        assert_int_equal(n, BT_E_MEMORY);
-        failures++;
-    }
-    assert_true(failures > 5);
+    assert_true(torture("a chat", life, tok) > 5);
     tok_close(&tok);
 }
 

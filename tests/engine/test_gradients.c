@@ -14,10 +14,10 @@
 
 #include <math.h>
 
-#include "base/mem.h"
 #include "support/files.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 #include "support/train_model.h"
 #include "tensor/dtype.h"
 
@@ -234,23 +234,17 @@ static void frozen_models_are_walked_through(void **state)
     }
 }
 
+static bt_status life(void *user, bt_error *err)
+{
+    (void)user;
+    return train_step(&t, &(TrainOptions){.n_threads = 2}, err);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
     open_model("qwen3moe");
-    int64_t live = mem_live();
-    bool failed = true;
-    for (uint64_t k = 1; failed && k < 200; k++) {
-        bt_error err = {0};
-        mem_fail_at(k);
-        uint64_t before = mem_count();
-        bt_status status = train_step(&t, &(TrainOptions){.n_threads = 2}, &err);
-        failed = mem_count() - before >= k;
-        mem_fail_at(0);
-        assert_true(status == BT_OK || (status == BT_E_MEMORY && err.text[0]));
-        assert_int_equal(mem_live(), live);
-    }
-    assert_false(failed);
+    torture("a step", life, NULL);
     step(&(TrainOptions){0});
     train_close(&t);
 }

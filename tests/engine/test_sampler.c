@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "engine/sampler.h"
 #include "engine/sampler_math.h"
+#include "support/torture.h"
 
 static uint64_t rng = 88172645463325252u;
 
@@ -562,27 +563,22 @@ static void picks_allocate_nothing(void **state)
     assert_int_equal(mem_live(), live);
 }
 
+static bt_status life(void *user, bt_error *err)
+{
+    SamplerSetup setup = {.n_vocab = 200, .n_history = 100, .text = one_char};
+    bt_sampler_options o = {.seed = 1, .repeat_penalty = 1.1f, .dry_multiplier = 0.8f};
+    bt_sampler *s;
+    (void)user;
+    bt_status status = sampler_core_open(&o, &setup, &s, err);
+    if (status) assert_null(s);
+    bt_sampler_close(&s);
+    return status;
+}
+
 static void survives_failed_allocations(void **state)
 {
     (void)state;
-    SamplerSetup setup = {.n_vocab = 200, .n_history = 100, .text = one_char};
-    bt_sampler_options o = {.seed = 1, .repeat_penalty = 1.1f, .dry_multiplier = 0.8f};
-    int64_t live = mem_live();
-    bt_sampler *s;
-    bt_error err;
-    int failures = 0;
-    for (uint64_t at = 1;; at++) {
-        mem_fail_at(at);
-        bt_status status = sampler_core_open(&o, &setup, &s, &err);
-        mem_fail_at(0);
-        if (status == BT_OK) break;
-        assert_int_equal(status, BT_E_MEMORY);
-        assert_null(s);
-        failures++;
-    }
-    bt_sampler_close(&s);
-    assert_int_equal(mem_live(), live);
-    assert_int_equal(failures, 3);
+    assert_int_equal(torture("a sampler", life, NULL), 3);
 }
 
 int main(void)

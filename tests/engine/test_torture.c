@@ -17,9 +17,9 @@
 #include "engine/sidecar.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 
-/* A life that makes more allocations than this is sampled; fewer are taken one by one. */
-enum { MOST_LIVES = 3000, MOST_IDS = 256 };
+enum { MOST_IDS = 256 };
 
 /* Where the sidecar goes: nowhere, to one folder (after the first life it is there and mapped), to
  * a new folder each life (it is written each time). */
@@ -28,12 +28,12 @@ typedef enum Cache { CACHE_NONE, CACHE_KEPT, CACHE_NEW } Cache;
 typedef struct Life {
     const char *path;
     const char *cache_dir; /* NULL: no sidecar */
+    bool session_only;     /* only what opening a session allocates may fail */
     bt_model *model;
     bt_session *session;
     bt_sampler *sampler;
     bt_text *text;
     char *chat;
-    uint64_t opened, prepared; /* allocations so far, when the model and the session were open */
 } Life;
 
 static bt_status open_all(Life *life, bt_error *err)
@@ -44,10 +44,11 @@ static bt_status open_all(Life *life, bt_error *err)
     bt_logit_bias bias = {.token = 5, .bias = -1};
     bt_sampler_options draw = {
         .seed = 1, .repeat_penalty = 1.1f, .dry_multiplier = 0.5f, .bias = &bias, .n_bias = 1};
+    if (life->session_only) torture_pause();
     bt_status status = bt_model_open(life->path, &with, &life->model, err);
-    life->opened = mem_count();
+    if (life->session_only) torture_resume();
     if (status == BT_OK) status = bt_session_open(life->model, &size, &life->session, err);
-    life->prepared = mem_count();
+    if (life->session_only) torture_pause();
     if (status == BT_OK) status = bt_sampler_open(life->model, &draw, &life->sampler, err);
     if (status == BT_OK) status = bt_text_open(life->model, false, &life->text, err);
     return status;
@@ -113,63 +114,47 @@ static const char *cache_folder(Cache cache)
     return scratch_path(name);
 }
 
-/* Lives once with the n-th allocation failing (0: none); *kept sidecars are there afterwards. */
-static bt_status one_life(Life *life, const char *path, Cache cache, uint64_t n, size_t *kept,
-                          bt_error *err)
+typedef struct Lives {
+    const char *path;
+    Cache cache;
+    uint64_t n;  /* so far */
+    size_t kept; /* sidecars that are there after the last one */
+} Lives;
+
+static bt_status one_life(void *user, bt_error *err)
 {
+    Lives *lives = user;
     char folder[1024] = "";
-    const char *where = cache_folder(cache);
+    const char *where = cache_folder(lives->cache);
     if (where) snprintf(folder, sizeof folder, "%s", where);
-    *life = (Life){.path = path, .cache_dir = where ? folder : NULL};
-    *err = (bt_error){0};
-    mem_fail_at(n);
-    bt_status status = live(life, err);
-    mem_fail_at(0);
-    end(life);
+    Life life = {.path = lives->path,
+                 .cache_dir = where ? folder : NULL,
+                 .session_only = lives->cache == CACHE_NEW};
+    bt_status status = live(&life, err);
+    end(&life);
+    torture_pause();
     Sidecar *list = NULL;
     bt_error ignored;
-    *kept = 0;
-    if (where && sidecar_list(folder, &list, kept, &ignored) == BT_OK) {
-        for (size_t i = 0; cache == CACHE_NEW && i < *kept; i++) unlink(list[i].path);
-        sidecar_list_free(list, *kept);
+    lives->n++;
+    lives->kept = 0;
+    if (where && sidecar_list(folder, &list, &lives->kept, &ignored) == BT_OK) {
+        for (size_t i = 0; lives->cache == CACHE_NEW && i < lives->kept; i++) unlink(list[i].path);
+        sidecar_list_free(list, lives->kept);
     }
-    return status;
+    return status == BT_E_SYSTEM ? BT_E_MEMORY : status; /* threads, maps */
 }
 
 /* Only the allocations of opening a session are failed when a life takes long (CACHE_NEW). */
-static void torture(const char *path, Cache cache)
+static void torture_model(const char *path, Cache cache)
 {
     bt_error err;
-    Life life;
-    size_t kept;
-    int64_t before = mem_live();
-    assert_int_equal(one_life(&life, path, cache, 0, &kept, &err), BT_OK);
-    assert_int_equal(mem_live(), before);
-    assert_int_equal(kept, cache != CACHE_NONE);
-    uint64_t counted = mem_count();
-    assert_int_equal(one_life(&life, path, cache, 0, &kept, &err), BT_OK);
-    uint64_t first = 1, last = mem_count() - counted, refused = 0;
-    if (cache == CACHE_NEW) first = life.opened - counted, last = life.prepared - counted;
-    assert_true(last > first + 10);
-
-    uint64_t stride = (last - first) / MOST_LIVES + 1;
-    for (uint64_t n = first; n <= last; n += stride) {
-        bt_status status = one_life(&life, path, cache, n, &kept, &err);
-        if (status != BT_OK) {
-            refused++;
-            bool told = status == BT_E_MEMORY || status == BT_E_SYSTEM; /* threads, maps */
-            if (!told || !err.text[0])
-                fail_msg("allocation %u of %u: status %d, \"%s\"", (unsigned)n, (unsigned)last,
-                         status, err.text);
-        }
-        if (mem_live() != before)
-            fail_msg("allocation %u of %u: %d not freed (status %d)", (unsigned)n, (unsigned)last,
-                     (int)(mem_live() - before), status);
-    }
-    assert_true(refused > (last - first) / stride / 4); /* the countdown reaches the calls above */
-    assert_int_equal(one_life(&life, path, cache, 0, &kept, &err), BT_OK);
-    assert_int_equal(kept, cache != CACHE_NONE);
-    assert_int_equal(mem_live(), before);
+    Lives lives = {path, cache, 0, 0};
+    assert_int_equal(one_life(&lives, &err), BT_OK);
+    assert_int_equal(lives.kept, cache != CACHE_NONE);
+    uint64_t refused = torture(path, one_life, &lives);
+    assert_int_equal(lives.kept, cache != CACHE_NONE); /* the last life had all its memory */
+    assert_true(lives.n > 10);
+    assert_true(refused > lives.n / 4); /* the countdown reaches the calls above */
 }
 
 static const char *a_model(const char *name, const char *arch, DType type)
@@ -188,25 +173,25 @@ static const char *a_model(const char *name, const char *arch, DType type)
 static void dense_float(void **state)
 {
     (void)state;
-    torture(a_model("dense.gguf", "llama", DT_F32), CACHE_NONE);
+    torture_model(a_model("dense.gguf", "llama", DT_F32), CACHE_NONE);
 }
 
 static void experts_in_panels(void **state)
 {
     (void)state;
-    torture(a_model("experts.gguf", "qwen3moe", DT_Q4_0), CACHE_NONE);
+    torture_model(a_model("experts.gguf", "qwen3moe", DT_Q4_0), CACHE_NONE);
 }
 
 static void sidecar_read(void **state)
 {
     (void)state;
-    torture(a_model("cached.gguf", "qwen2", DT_Q8_0), CACHE_KEPT);
+    torture_model(a_model("cached.gguf", "qwen2", DT_Q8_0), CACHE_KEPT);
 }
 
 static void sidecar_written(void **state)
 {
     (void)state;
-    torture(a_model("fresh.gguf", "qwen3", DT_Q8_0), CACHE_NEW);
+    torture_model(a_model("fresh.gguf", "qwen3", DT_Q8_0), CACHE_NEW);
 }
 
 static void a_token_allocates_nothing(void **state)
