@@ -1,18 +1,20 @@
 /* Bodies that are meant to hurt: our own corpus of texts that are JSON, that are not, and that are
  * too much of it; the time they take; and every allocation of a request's life failing in turn. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
 #include <cmocka.h>
 
 #include "api_case.h"
 #include "base/mem.h"
 #include "serve/api_read.h"
+#include "support/torture.h"
 
 #define CHAT "/v1/chat/completions"
 #define USER "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
@@ -328,22 +330,24 @@ static bool live(const char *path, const char *body)
     return good;
 }
 
+typedef struct Asked {
+    const char *path;
+    char *body;
+} Asked;
+
+static bt_status life(void *user, bt_error *err)
+{
+    const Asked *asked = user;
+    return torture_bare(live(asked->path, asked->body) ? BT_OK : BT_E_MEMORY, err);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof lives / sizeof *lives; i++) {
-        char *body = case_quotes(lives[i].body);
-        int64_t before = mem_live();
-        assert_true(live(lives[i].path, body));
-        for (uint64_t k = 1;; k++) {
-            mem_fail_at(k);
-            bool good = live(lives[i].path, body);
-            mem_fail_at(0);
-            assert_int_equal(mem_live(), before);
-            if (good) break;
-            assert_true(k < 5000);
-        }
-        mem_free(body);
+        Asked asked = {lives[i].path, case_quotes(lives[i].body)};
+        torture(asked.path, life, &asked);
+        mem_free(asked.body);
     }
 }
 

@@ -11,12 +11,18 @@
 
 #include "base/mem.h"
 #include "base/sha256.h"
+#include "base/status.h"
 #include "serve/config.h"
+#include "support/torture.h"
 
 static char *resolve(void *user, const char *name, bt_error *err)
 {
     (void)user;
-    if (strcmp(name, "missing") != 0) return mem_strdup(name);
+    if (strcmp(name, "missing") != 0) {
+        char *path = mem_strdup(name);
+        if (!path) bt_fail_memory(err, name, strlen(name) + 1);
+        return path;
+    }
     err->status = BT_E_ARGUMENT;
     snprintf(err->text, sizeof err->text, "no model 'missing'");
     return NULL;
@@ -71,6 +77,23 @@ static void whole_file(void **state)
     catalogue_close(&c);
 }
 
+/* A copy of the first model that inherits, or stays as it was. */
+static bt_status inherit(void *user, bt_error *err)
+{
+    ServeConfig config;
+    Catalogue c;
+    (void)user;
+    torture_pause();
+    assert_int_equal(read_text(full, &config, &c, err), BT_OK);
+    ServeModel *m = &c.models[catalogue_add(&c, "copy", "/m/a.gguf")], before = *m;
+    torture_resume();
+    bool good = catalogue_inherit(m, &c.models[0]);
+    if (!good) assert_memory_equal(m, &before, sizeof before);
+    config_close(&config);
+    catalogue_close(&c);
+    return torture_bare(good ? BT_OK : BT_E_MEMORY, err);
+}
+
 /* Everything but what tells the two apart. */
 static void inherited(void **state)
 {
@@ -78,17 +101,12 @@ static void inherited(void **state)
     ServeConfig config;
     Catalogue c;
     bt_error err = {0};
+    /* the list, its two texts, the system message */
+    assert_int_equal(torture("a copy", inherit, NULL), 4);
     assert_int_equal(read_text(full, &config, &c, &err), BT_OK);
     const int at = catalogue_add(&c, "copy", "/m/a.gguf");
-    ServeModel *m = &c.models[at], before = *m;
-    uint64_t n = 1; /* each allocation failing once */
-    for (bool good = false; !good; n++) {
-        mem_fail_at(n);
-        good = catalogue_inherit(m, &c.models[0]);
-        mem_fail_at(0);
-        if (!good) assert_memory_equal(m, &before, sizeof before);
-    }
-    assert_int_equal(n, 6); /* the list, its two texts, the system message; then none */
+    ServeModel *m = &c.models[at];
+    assert_true(catalogue_inherit(m, &c.models[0]));
     const ServeModel *from = &c.models[0];
     assert_string_equal(m->name, "copy");
     assert_int_equal(m->n_aliases, 0);
@@ -141,23 +159,21 @@ static void refused(void **state)
     }
 }
 
+static bt_status life(void *user, bt_error *err)
+{
+    ServeConfig config;
+    Catalogue c;
+    (void)user;
+    bt_status status = read_text(full, &config, &c, err);
+    config_close(&config);
+    catalogue_close(&c);
+    return status == BT_E_ARGUMENT ? BT_E_MEMORY : status; /* "more than there is room for" */
+}
+
 static void no_memory(void **state)
 {
     (void)state;
-    const int64_t live = mem_live();
-    for (uint64_t at = 1;; at++) {
-        ServeConfig config;
-        Catalogue c;
-        bt_error err = {0};
-        mem_fail_at(at);
-        bt_status status = read_text(full, &config, &c, &err);
-        mem_fail_at(0);
-        config_close(&config);
-        catalogue_close(&c);
-        assert_int_equal(mem_live(), live);
-        if (status == BT_OK) break;
-        assert_true(at < 100);
-    }
+    torture("a configuration", life, NULL);
 }
 
 static void durations_and_keys(void **state)

@@ -10,11 +10,11 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "base/mem.h"
 #include "serve/fim.h"
 #include "serve/worker.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 
 static bt_model *open_made(const MakeModel *spec)
 {
@@ -106,23 +106,20 @@ static void a_broken_template(void **state)
     json_decref(m);
 }
 
+static bt_status life(void *user, bt_error *err)
+{
+    Buf out = {0};
+    bt_status status = worker_describe(user, NULL, NULL, &out, err);
+    buf_close(&out);
+    return status;
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
     const MakeModel spec = {.chat_template = "chatml"};
     bt_model *model = open_made(&spec);
-    for (uint64_t at = 1;; at++) {
-        int64_t live = mem_live();
-        Buf out = {0};
-        bt_error err = {0};
-        mem_fail_at(at);
-        bt_status status = worker_describe(model, NULL, NULL, &out, &err);
-        mem_fail_at(0);
-        buf_close(&out);
-        assert_int_equal(mem_live(), live);
-        if (!status) break;
-        assert_int_equal(status, BT_E_MEMORY);
-    }
+    torture("a description", life, model);
     bt_model_close(&model);
 }
 

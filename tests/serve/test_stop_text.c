@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "base/os.h"
 #include "serve/stop_text.h"
 #include "support/make_blocks.h"
+#include "support/torture.h"
 
 /* The first end of any of them, and of those that end there the longest; -1: none. */
 static int judge(const Span *stops, size_t n, const char *text, size_t size, size_t *shown)
@@ -165,29 +165,27 @@ static void hostile_is_linear(void **state)
     buf_close(&out);
 }
 
+static bt_status life(void *user, bt_error *err)
+{
+    const Span stops[] = {SPAN("ab"), SPAN("zzz")};
+    StopText *s;
+    Buf out = {0};
+    (void)user;
+    bt_status status = stop_open(stops, 2, &s, err);
+    if (!status) {
+        stop_add(s, "xxxxa", 5, &out);
+        stop_flush(s, &out);
+        if (out.failed) status = torture_bare(BT_E_MEMORY, err);
+    }
+    stop_close(&s);
+    buf_close(&out);
+    return status;
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    const Span stops[] = {SPAN("ab"), SPAN("zzz")};
-    for (uint64_t at = 1;; at++) {
-        int64_t live = mem_live();
-        StopText *s;
-        Buf out = {0};
-        bt_error err = {0};
-        mem_fail_at(at);
-        bt_status status = stop_open(stops, 2, &s, &err);
-        if (!status) {
-            stop_add(s, "xxxxa", 5, &out);
-            stop_flush(s, &out);
-            if (out.failed) status = BT_E_MEMORY;
-        }
-        mem_fail_at(0);
-        stop_close(&s);
-        buf_close(&out);
-        assert_int_equal(mem_live(), live);
-        if (!status) break;
-        assert_int_equal(status, BT_E_MEMORY);
-    }
+    torture("stops", life, NULL);
 }
 
 int main(void)
