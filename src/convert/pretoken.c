@@ -187,6 +187,8 @@ const char *voc_pre(Convert *c, bool ignore_merges)
                 name = known[i].name;
     if (name)
         name = family_name(c, name);
+    else if (text.failed)
+        plan_fail(c, BT_E_MEMORY, "not enough memory for the pre_tokenizer");
     else if (!plan_failed(c))
         plan_fail(c, BT_E_UNSUPPORTED,
                   "tokenizer.json: its pre_tokenizer is not known (%.*s); docs/convert.md says "
