@@ -14,6 +14,7 @@
 #include "io/find.h"
 #include "io/find_list.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 
 #define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -266,24 +267,23 @@ static void loops_and_depth_are_bounded(void **state)
     find_close(&found);
 }
 
+static bt_status life(void *user, bt_error *told)
+{
+    FoundModels found;
+    char *path = NULL;
+    (void)user;
+    bt_status status = find_models(&places, &found, told);
+    find_close(&found);
+    if (!status) status = find_resolve(&places, "llama3.2", &path, told);
+    mem_free(path);
+    return status;
+}
+
 static void survives_failed_allocations(void **state)
 {
+    (void)state;
     fill_stores();
-    int64_t live = mem_live();
-    for (uint64_t at = 1;; at++) {
-        FoundModels found;
-        char *path = NULL;
-        mem_fail_at(at);
-        bt_status status = find_models(&places, &found, &err);
-        find_close(&found);
-        if (!status) status = find_resolve(&places, "llama3.2", &path, &err);
-        mem_fail_at(0);
-        mem_free(path);
-        assert_int_equal(mem_live(), live);
-        if (status == BT_OK) break;
-        assert_int_equal(status, BT_E_MEMORY);
-        assert_true(at < 1000);
-    }
+    torture("finding", life, NULL);
 }
 
 static void parts_are_told_by_their_names(void **state)

@@ -11,11 +11,11 @@
 #include <cmocka.h>
 
 #include "bantam/bantam.h"
-#include "base/mem.h"
 #include "io/gguf.h"
 #include "kernels/kernels.h"
 #include "support/files.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 
 static char model[1024], changed[1024], out[1024];
 
@@ -148,24 +148,18 @@ static void refusals(void **state)
     assert_non_null(strstr(err.text, "none.gguf"));
 }
 
+static bt_status life(void *user, bt_error *err)
+{
+    const char *const two[] = {model, changed};
+    const bt_merge_options o = {.n_threads = 2};
+    (void)user;
+    return bt_average(two, 2, out, &o, err);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    bt_error err = {0};
-    const char *const two[] = {model, changed};
-    const bt_merge_options o = {.n_threads = 2};
-    if (bt_average(two, 2, out, &o, &err)) fail_msg("%s", err.text);
-    int64_t live = mem_live();
-    bt_status status = BT_E_MEMORY;
-    for (uint64_t i = 1; status; i++) {
-        memset(&err, 0, sizeof err);
-        mem_fail_at(i);
-        status = bt_average(two, 2, out, &o, &err);
-        mem_fail_at(0);
-        if (status && (status != BT_E_MEMORY || !err.text[0]))
-            fail_msg("allocation %d: status %d, '%s'", (int)i, status, err.text);
-        assert_int_equal(mem_live(), live);
-    }
+    torture("a mean", life, NULL);
 }
 
 int main(void)

@@ -17,6 +17,7 @@
 #include "support/make_model.h"
 #include "support/reference.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 
 static bt_error err;
 
@@ -253,24 +254,25 @@ static void damage(void **state)
     }
 }
 
+typedef struct Life {
+    const unsigned char *data;
+    size_t size;
+} Life;
+
+static bt_status life(void *user, bt_error *told)
+{
+    const Life *l = user;
+    Imatrix *m;
+    bt_status status = imatrix_open_memory("old", l->data, l->size, &m, told);
+    imatrix_close(&m);
+    return status;
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
     static _Alignas(8) unsigned char data[256];
-    size_t size = old_form(data);
-    int64_t live = mem_live();
-    Imatrix *m;
-    for (uint64_t n = 1;; n++) {
-        mem_fail_at(n);
-        bt_status status = imatrix_open_memory("old", data, size, &m, &err);
-        mem_fail_at(0);
-        if (status == BT_OK) break;
-        assert_int_equal(status, BT_E_MEMORY);
-        assert_int_equal(mem_live(), live);
-        assert_true(n < 100);
-    }
-    imatrix_close(&m);
-    assert_int_equal(mem_live(), live);
+    torture("an importance matrix", life, &(Life){data, old_form(data)});
 }
 
 int main(void)

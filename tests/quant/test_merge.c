@@ -12,13 +12,13 @@
 #include <cmocka.h>
 
 #include "bantam/bantam.h"
-#include "base/mem.h"
 #include "io/gguf.h"
 #include "support/adapter_cases.h"
 #include "support/compare.h"
 #include "support/files.h"
 #include "support/run_model.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 
 #define N ADAPTER_TOKENS
 
@@ -206,28 +206,27 @@ static void refusals(void **state)
     assert_non_null(strstr(err.text, "another base"));
 }
 
+typedef struct Life {
+    char model[1024], adapter[1024], out[1024];
+} Life;
+
+static bt_status life(void *user, bt_error *err)
+{
+    const Life *l = user;
+    const bt_merge_adapter one = {l->adapter, 1};
+    const bt_merge_options o = {.n_threads = 2};
+    return bt_merge(l->model, &one, 1, l->out, &o, NULL, err);
+}
+
 static void every_allocation_may_fail(void **state)
 {
+    Life l;
     (void)state;
-    char model[1024], adapter[1024], out[1024];
-    bt_error err = {0};
-    snprintf(model, sizeof model, "%s", files_source("tests/data/adapters/llama-tied/model.gguf"));
-    snprintf(adapter, sizeof adapter, "%s", files_source("tests/data/adapters/llama-tied"));
-    snprintf(out, sizeof out, "%s", scratch_path("torture.gguf"));
-    const bt_merge_adapter one = {adapter, 1};
-    const bt_merge_options o = {.n_threads = 2};
-    if (bt_merge(model, &one, 1, out, &o, NULL, &err)) fail_msg("%s", err.text);
-    int64_t live = mem_live();
-    bt_status status = BT_E_MEMORY;
-    for (uint64_t i = 1; status; i++) {
-        memset(&err, 0, sizeof err);
-        mem_fail_at(i);
-        status = bt_merge(model, &one, 1, out, &o, NULL, &err);
-        mem_fail_at(0);
-        if (status && (status != BT_E_MEMORY || !err.text[0]))
-            fail_msg("allocation %d: status %d, '%s'", (int)i, status, err.text);
-        assert_int_equal(mem_live(), live);
-    }
+    snprintf(l.model, sizeof l.model, "%s",
+             files_source("tests/data/adapters/llama-tied/model.gguf"));
+    snprintf(l.adapter, sizeof l.adapter, "%s", files_source("tests/data/adapters/llama-tied"));
+    snprintf(l.out, sizeof l.out, "%s", scratch_path("torture.gguf"));
+    torture("a merge", life, &l);
 }
 
 int main(void)

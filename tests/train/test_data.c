@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 #include "train/data.h"
 
 static bt_error err;
@@ -161,23 +161,22 @@ static void folders_in_order(void **state)
     assert_int_equal(data_read(paths, 1, NULL, see, NULL, &count, &err), BT_E_IO);
 }
 
+static bt_status life(void *user, bt_error *told)
+{
+    const char *path = user;
+    seen[0] = '\0';
+    return data_read(&path, 1, NULL, see, NULL, NULL, told);
+}
+
 static void no_memory(void **state)
 {
+    char path[1024];
     (void)state;
     scratch_write("g/b.txt", "b", 1);
     const char *talk = "{\"conversations\": [{\"from\":\"gpt\",\"value\":\"a\"}]}";
     scratch_write("g/z.jsonl", talk, strlen(talk));
-    const char *path = scratch_path("g");
-    int64_t live = mem_live();
-    bt_status status = BT_E_MEMORY;
-    for (uint64_t at = 1; status && at < 1000; at++) {
-        seen[0] = '\0';
-        mem_fail_at(at);
-        status = data_read(&path, 1, NULL, see, NULL, NULL, &err);
-        mem_fail_at(0);
-        assert_int_equal(mem_live(), live);
-    }
-    assert_int_equal(status, BT_OK);
+    snprintf(path, sizeof path, "%s", scratch_path("g"));
+    torture("data", life, path);
 }
 
 static bool stop(void *user, const char *what, uint64_t done, uint64_t total)

@@ -11,12 +11,12 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "engine/model.h"
 #include "support/files.h"
 #include "support/golden.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 #include "train/batch.h"
 #include "train/labels.h"
 
@@ -371,6 +371,21 @@ static void short_contexts(void **state)
     bt_model_close(&m);
 }
 
+typedef struct Life {
+    bt_model *m;
+    const char *path;
+} Life;
+
+static bt_status life(void *user, bt_error *told)
+{
+    const Life *l = user;
+    PacksOptions o = {.context = 64};
+    Packs *p;
+    bt_status status = packs_open(l->m, &l->path, 1, &o, &p, told);
+    packs_close(&p);
+    return status;
+}
+
 static void no_memory(void **state)
 {
     (void)state;
@@ -380,19 +395,7 @@ static void no_memory(void **state)
         "\"assistant\", \"content\": \"b\"}]}";
     const char *path = scratch_write("few.jsonl", few, sizeof few - 1);
     bt_model *m = open_model("chatml");
-    PacksOptions o = {.context = 64};
-    int64_t live = mem_live();
-    bt_status status = BT_E_MEMORY;
-    for (uint64_t at = 1; status && at < 200000; at += at < 400 ? 1 : 97) {
-        Packs *p;
-        mem_fail_at(at);
-        status = packs_open(m, &path, 1, &o, &p, &err);
-        mem_fail_at(0);
-        if (status) assert_int_equal(status, BT_E_MEMORY);
-        packs_close(&p);
-        assert_int_equal(mem_live(), live);
-    }
-    assert_int_equal(status, BT_OK);
+    torture("packs", life, &(Life){m, path});
     bt_model_close(&m);
 }
 

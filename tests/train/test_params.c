@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 #include "tensor/dtype.h"
 #include "train/params.h"
 
@@ -293,29 +293,32 @@ static void bad_configs_are_refused(void **state)
 
 /* Every allocation of opening and of writing fails in turn: an error, and nothing is left behind.
  */
+typedef struct Life {
+    char config[400], out[400];
+    const char *tok;
+} Life;
+
+static bt_status life(void *user, bt_error *told)
+{
+    const Life *l = user;
+    Params *p = NULL;
+    bt_status status = params_open_config(l->config, l->tok, "tiny", NULL, &p, told);
+    if (!status) status = params_save(p, DT_BF16, l->out, told);
+    params_close(&p);
+    return status == BT_E_SYSTEM ? BT_E_MEMORY : status;
+}
+
+/* Every allocation of opening and of writing fails in turn: an error, and nothing is left behind.
+ */
 static void memory_that_runs_out(void **state)
 {
-    const char *config = scratch_write("config.json", configs[5].config, strlen(configs[5].config));
-    const char *tok = tokenizer();
-    char path[400], out[400];
+    Life l;
     (void)state;
-    snprintf(path, sizeof path, "%s", config);
-    snprintf(out, sizeof out, "%s", scratch_path("torture.gguf"));
-    bool done = false;
-    for (uint64_t at = 1; !done; at += at < 60 ? 1 : 7) {
-        Params *p = NULL;
-        int64_t live = mem_live();
-        mem_fail_at(at);
-        bt_status status = params_open_config(path, tok, "tiny", NULL, &p, &err);
-        if (!status) status = params_save(p, DT_BF16, out, &err);
-        done = !status;
-        mem_fail_at(0);
-        params_close(&p);
-        if (status && status != BT_E_MEMORY && status != BT_E_SYSTEM)
-            fail_msg("allocation %d: %s", (int)at, err.text);
-        assert_int_equal(mem_live(), live);
-        assert_true(at < 100000);
-    }
+    snprintf(l.config, sizeof l.config, "%s",
+             scratch_write("config.json", configs[5].config, strlen(configs[5].config)));
+    l.tok = tokenizer();
+    snprintf(l.out, sizeof l.out, "%s", scratch_path("torture.gguf"));
+    torture_some("parameters", life, &l, 60);
 }
 
 int main(void)

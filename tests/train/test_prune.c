@@ -11,11 +11,11 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "support/files.h"
 #include "support/make_model.h"
 #include "support/reference.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 #include "train/prune.h"
 
 static bt_error err;
@@ -181,6 +181,17 @@ static void layers_by_their_loss(void **state)
     }
 }
 
+static bt_status life(void *user, bt_error *told)
+{
+    const bt_model *m = user;
+    const PruneWish wish = {0, 4, 0};
+    Cut c;
+    bt_status status = prune_plan(m->gguf, &wish, importance, NULL, NULL, &c, told);
+    if (!status) status = prune_write(m->gguf, &c, scratch_path("less.gguf"), told);
+    prune_close(&c);
+    return status;
+}
+
 static void what_is_not_cut(void **state)
 {
     (void)state;
@@ -193,17 +204,7 @@ static void what_is_not_cut(void **state)
                          BT_E_ARGUMENT);
     const PruneWish wish = {0, 4, 0};
     assert_int_equal(prune_plan(m->gguf, &wish, NULL, NULL, NULL, &c, &err), BT_E_ARGUMENT);
-    int64_t live = mem_live();
-    bt_status status = BT_E_MEMORY;
-    for (uint64_t at = 1; status && at < 1000; at++) {
-        mem_fail_at(at);
-        status = prune_plan(m->gguf, &wish, importance, NULL, NULL, &c, &err);
-        if (!status) status = prune_write(m->gguf, &c, scratch_path("less.gguf"), &err);
-        mem_fail_at(0);
-        prune_close(&c);
-        assert_int_equal(mem_live(), live);
-    }
-    assert_int_equal(status, BT_OK);
+    torture("a cut", life, m);
     bt_model_close(&m);
     m = open_model(make("qwen3moe", DT_F32));
     assert_int_equal(prune_plan(m->gguf, &wish, importance, NULL, NULL, &c, &err),

@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "support/make_model.h"
 #include "support/reference.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 #include "train/evaluate.h"
 
 static bt_error err;
@@ -223,31 +223,26 @@ static void answers_are_the_same_again(void **state)
     bt_model_close(&m);
 }
 
+static bt_status life(void *user, bt_error *told)
+{
+    TaskResult r[3];
+    EvalOptions o = {.max_tokens = 3, .n_ctx = 64};
+    Tasks t;
+    bt_status status = tasks_read("x", span_of(asked), &t, told);
+    if (!status) {
+        status = evaluate(user, &t, &o, r, told);
+        results_close(r, 3);
+    }
+    tasks_close(&t);
+    return status;
+}
+
 static void no_memory(void **state)
 {
     (void)state;
     bt_model *m = open_model();
-    bt_status status = BT_E_MEMORY;
-    TaskResult r[3];
-    EvalOptions o = {.max_tokens = 3, .n_ctx = 64};
-    Tasks t;
-    if (tasks_read("x", span_of(asked), &t, &err)) fail_msg("%s", err.text);
-    if (evaluate(m, &t, &o, r, &err)) fail_msg("%s", err.text); /* the weights are ready now */
-    results_close(r, 3);
-    tasks_close(&t);
-    int64_t live = mem_live();
-    for (uint64_t at = 1; status && at < 100000; at += at < 200 ? 1 : 61) {
-        mem_fail_at(at);
-        status = tasks_read("x", span_of(asked), &t, &err);
-        if (!status) {
-            status = evaluate(m, &t, &o, r, &err);
-            results_close(r, 3);
-        }
-        mem_fail_at(0);
-        tasks_close(&t);
-        assert_int_equal(mem_live(), live);
-    }
-    assert_int_equal(status, BT_OK);
+    if (life(m, &err)) fail_msg("%s", err.text); /* the weights are ready now */
+    torture("tasks", life, m);
     bt_model_close(&m);
 }
 

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "quant/fit_size.h"
 #include "support/scratch.h"
+#include "support/torture.h"
 #include "text/pretokenize.h"
 #include "text/tok.h"
 #include "train/bpe.h"
@@ -283,20 +283,19 @@ static void what_cannot_be_is_refused(void **state)
     assert_null(made);
 }
 
+static bt_status life(void *user, bt_error *told)
+{
+    const char *in = user;
+    VocabOptions o = options();
+    return vocab_learn(&in, 1, &o, scratch_path("v.gguf"), NULL, told);
+}
+
 static void no_memory(void **state)
 {
+    char in[1024];
     (void)state;
-    const char *in = scratch_write("a.jsonl", data, strlen(data)), *out = scratch_path("v.gguf");
-    VocabOptions o = options();
-    int64_t live = mem_live();
-    bt_status status = BT_E_MEMORY;
-    for (uint64_t at = 1; status && at < 100000; at += at < 300 ? 1 : 37) {
-        mem_fail_at(at);
-        status = vocab_learn(&in, 1, &o, out, NULL, &err);
-        mem_fail_at(0);
-        assert_int_equal(mem_live(), live);
-    }
-    assert_int_equal(status, BT_OK);
+    snprintf(in, sizeof in, "%s", scratch_write("a.jsonl", data, strlen(data)));
+    torture("a vocabulary", life, in);
 }
 
 int main(void)
