@@ -182,16 +182,3 @@ void job_check(const Job *j, size_t i)
         if (j->answer[t] != j->want[t])
             fail_msg("job %zu: token %d is %d, alone %d", i, t, j->answer[t], j->want[t]);
 }
-
-int jobs_setup(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-int jobs_teardown(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}

@@ -31,8 +31,6 @@ typedef struct Job {
 extern bt_error jobs_err;
 extern uint64_t jobs_seed, jobs_clock; /* of jobs_draw; steps so far */
 
-int jobs_setup(void **state); /* a folder for what is made */
-int jobs_teardown(void **state);
 uint32_t jobs_draw(uint32_t n);
 
 const char *jobs_small_model(const MakeModel *spec); /* its path */

@@ -462,13 +462,6 @@ static void every_allocation_may_fail(void **state)
     }
 }
 
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,5 +475,5 @@ int main(void)
         cmocka_unit_test(state_belongs_to_adapters),
         cmocka_unit_test(every_allocation_may_fail),
     };
-    return cmocka_run_group_tests(tests, read_tokens, close_scratch);
+    return cmocka_run_group_tests(tests, read_tokens, scratch_teardown);
 }

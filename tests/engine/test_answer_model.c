@@ -15,19 +15,6 @@
 #include "support/scratch.h"
 #include "support/torture.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 static bt_model *open_made(const char *template)
 {
     const MakeModel spec = {.chat_template = template};
@@ -180,5 +167,5 @@ int main(void)
         cmocka_unit_test(every_form_opens),
         cmocka_unit_test(every_allocation_may_fail),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -546,19 +546,6 @@ static void norms_may_be_of_half_width(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -569,5 +556,5 @@ int main(void)
         cmocka_unit_test(norms_may_be_of_half_width),
         cmocka_unit_test(a_file_cut_under_a_session_fails_its_step),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -709,5 +709,5 @@ int main(void)
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_token_allocates_nothing),
     };
-    return cmocka_run_group_tests(tests, jobs_setup, jobs_teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "sched_jobs.h"
+#include "support/scratch.h"
 
 static void principals_take_turns(void **state)
 {
@@ -232,5 +233,5 @@ int main(void)
         cmocka_unit_test(who_came_first_begins_first),
         cmocka_unit_test(a_thousand_at_once),
     };
-    return cmocka_run_group_tests(tests, jobs_setup, jobs_teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -51,13 +51,6 @@ static int setup(void **state)
     return scratch_open() ? 0 : -1;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 static void families_agree_with_the_reference(void **state)
 {
     (void)state;
@@ -441,5 +434,5 @@ int main(void)
         cmocka_unit_test(any_share_of_rows_may_want_logits),
         cmocka_unit_test(a_refused_step_takes_the_cancellation),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, scratch_teardown);
 }

@@ -350,5 +350,5 @@ int main(void)
         cmocka_unit_test(a_full_disk_only_stops_writing),
         cmocka_unit_test(every_allocation_may_fail),
     };
-    return cmocka_run_group_tests(tests, jobs_setup, jobs_teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -11,22 +11,8 @@
 #include <cmocka.h>
 
 #include "bantam/bantam.h"
-#include "base/mem.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
-
-static int setup(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
 
 static bt_model *open_made(MakeModel spec)
 {
@@ -238,11 +224,9 @@ static void samplers_open_on_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_texts_have_their_ends),
-        cmocka_unit_test(text_goes_there_and_back),
-        cmocka_unit_test(conversations_follow_the_file),
-        cmocka_unit_test(requests_come_as_json),
+        cmocka_unit_test(whole_texts_have_their_ends),   cmocka_unit_test(text_goes_there_and_back),
+        cmocka_unit_test(conversations_follow_the_file), cmocka_unit_test(requests_come_as_json),
         cmocka_unit_test(samplers_open_on_models),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

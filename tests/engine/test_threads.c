@@ -309,21 +309,12 @@ static int setup(void **state)
     return scratch_open() ? 0 : -1;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sessions_share_a_model),
-        cmocka_unit_test(models_are_apart),
-        cmocka_unit_test(a_long_past_is_shared),
-        cmocka_unit_test(another_thread_cancels),
+        cmocka_unit_test(sessions_share_a_model),   cmocka_unit_test(models_are_apart),
+        cmocka_unit_test(a_long_past_is_shared),    cmocka_unit_test(another_thread_cancels),
         cmocka_unit_test(a_signal_handler_cancels),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, scratch_teardown);
 }

@@ -212,19 +212,6 @@ static void a_token_allocates_nothing(void **state)
     }
 }
 
-static int folder_open(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-static int folder_close(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,5 +221,5 @@ int main(void)
         cmocka_unit_test(sidecar_written),
         cmocka_unit_test(a_token_allocates_nothing),
     };
-    return cmocka_run_group_tests(tests, folder_open, folder_close);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -193,12 +193,6 @@ static int setup(void **state)
     return scratch_open() ? 0 : -1;
 }
 
-static int teardown(void **state)
-{
-    scratch_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,5 +201,5 @@ int main(void)
         cmocka_unit_test(full_disk_leaves_nothing),
         cmocka_unit_test(survives_failed_allocations),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, scratch_teardown);
 }

@@ -153,17 +153,6 @@ static void numbers_have_their_spread(void **state)
     assert_true(n_types >= 27);
 }
 
-static int setup(void **state)
-{
-    return scratch_open() ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    scratch_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,5 +160,5 @@ int main(void)
         cmocka_unit_test(same_options_same_bytes),   cmocka_unit_test(types_open),
         cmocka_unit_test(numbers_have_their_spread),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -30,13 +30,6 @@ static int read_tokens(void **state)
     return adapter_tokens(tokens) && scratch_open() ? 0 : -1;
 }
 
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 static bt_merge_result merge(const char *model, const char *adapter, float scale, const char *type,
                              const char *out)
 {
@@ -236,5 +229,5 @@ int main(void)
         cmocka_unit_test(tied_heads_part),    cmocka_unit_test(quantised_weights_say_what_it_cost),
         cmocka_unit_test(refusals),           cmocka_unit_test(every_allocation_may_fail),
     };
-    return cmocka_run_group_tests(tests, read_tokens, close_scratch);
+    return cmocka_run_group_tests(tests, read_tokens, scratch_teardown);
 }

@@ -13,7 +13,6 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "convert/peft.h"
 #include "engine/adapter.h"
 #include "support/compare.h"
@@ -45,13 +44,6 @@ static int read_tokens(void **state)
         weight[i] = i + 1 < N;
     }
     return scratch_open() ? 0 : -1;
-}
-
-static int close_scratch(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
 }
 
 static Params *open_params(const char *model, const LoraOptions *lora, int threads)
@@ -251,5 +243,5 @@ int main(void)
         cmocka_unit_test(a_quantised_model_learns),
         cmocka_unit_test(targets_are_named),
     };
-    return cmocka_run_group_tests(tests, read_tokens, close_scratch);
+    return cmocka_run_group_tests(tests, read_tokens, scratch_teardown);
 }
