@@ -182,6 +182,23 @@ static bool same_numbers(const float *x, const float *y, int64_t n)
     return memcmp(x, y, (size_t)n * sizeof *x) == 0;
 }
 
+/* The next module: a parameter of `rows` rows for all experts of l. */
+static bt_status begin_parameter(PeftWriter *w, const LoraMatrix *l, int64_t rows, int64_t rank,
+                                 const TensorRule *rule, int layer)
+{
+    Module *m = &w->modules[w->n++];
+    *m = (Module){.mats = l->n_mats,
+                  .rank = rank,
+                  .rows = rows,
+                  .cols = l->k,
+                  .scale = l->scale,
+                  .parameter = true};
+    name_module(w, m, rule, layer);
+    char *dot = strrchr(m->stem, '.');
+    if (dot) *dot = '\0';
+    return reserve(w, m);
+}
+
 /* gate and up of all experts, in one parameter: ranks side by side, or one A where it serves both.
  */
 static bt_status add_gate_up(PeftWriter *w, const LoraMatrix *gate, const LoraMatrix *up,
@@ -195,17 +212,8 @@ static bt_status add_gate_up(PeftWriter *w, const LoraMatrix *gate, const LoraMa
     bool shared = both && gate->rank == up->rank && gate->scale == up->scale &&
                   same_numbers(gate->a, up->a, any->n_mats * any->rank * any->k);
     Module *m = &w->modules[w->n];
-    *m = (Module){.mats = any->n_mats,
-                  .rank = both && !shared ? gate->rank + up->rank : any->rank,
-                  .rows = 2 * any->n,
-                  .cols = any->k,
-                  .scale = any->scale,
-                  .parameter = true};
-    name_module(w, m, rule, layer);
-    char *dot = strrchr(m->stem, '.');
-    if (dot) *dot = '\0';
-    bt_status status = reserve(w, m);
-    w->n++;
+    bt_status status = begin_parameter(
+        w, any, 2 * any->n, both && !shared ? gate->rank + up->rank : any->rank, rule, layer);
     int n = status ? 0 : peft_ways(w->plan, m->path, m->mats, m->rows, m->cols, ways);
     for (int i = 0; i < n; i++) {
         const LoraMatrix *l = gate && strcmp(ways[i].out->name, gate->name) == 0 ? gate
@@ -224,17 +232,7 @@ static bt_status add_down(PeftWriter *w, const LoraMatrix *down, const TensorRul
 {
     PeftWay ways[PEFT_MOST_WAYS];
     Module *m = &w->modules[w->n];
-    *m = (Module){.mats = down->n_mats,
-                  .rank = down->rank,
-                  .rows = down->n,
-                  .cols = down->k,
-                  .scale = down->scale,
-                  .parameter = true};
-    name_module(w, m, rule, layer);
-    char *dot = strrchr(m->stem, '.');
-    if (dot) *dot = '\0';
-    bt_status status = reserve(w, m);
-    w->n++;
+    bt_status status = begin_parameter(w, down, down->n, down->rank, rule, layer);
     if (status) return status;
     if (peft_ways(w->plan, m->path, m->mats, m->rows, m->cols, ways) != 1)
         return no_place(w, down->name);
