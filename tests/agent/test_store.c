@@ -16,6 +16,7 @@
 #include "agent/store.h"
 #include "agent/store_sql.h"
 #include "base/buf.h"
+#include "support/files.h"
 #include "support/scratch.h"
 #include "support/torture.h"
 
@@ -211,31 +212,21 @@ static void test_full_disk(void **state)
     itemdb_close(&s);
 }
 
-static Buf file_bytes(const char *path)
-{
-    Buf out = {0};
-    char part[4096];
-    size_t n;
-    FILE *in = fopen(path, "rb");
-    assert_non_null(in);
-    while ((n = fread(part, 1, sizeof part, in)) > 0) buf_add(&out, part, n);
-    fclose(in);
-    return out;
-}
-
 static void refused(const char *why)
 {
     Store *s = NULL;
     bt_error err = {0};
-    Buf before = file_bytes(scratch_path("assistant.db"));
+    size_t had, has;
+    char *before = files_read(scratch_path("assistant.db"), &had);
     assert_int_equal(itemdb_open(scratch_path("."), &s, &err), BT_E_FORMAT);
     assert_null(s);
     if (!strstr(err.text, why)) fail_msg("%s", err.text);
-    Buf after = file_bytes(scratch_path("assistant.db"));
-    assert_int_equal(before.size, after.size);
-    assert_memory_equal(before.data, after.data, before.size);
-    buf_close(&before);
-    buf_close(&after);
+    char *after = files_read(scratch_path("assistant.db"), &has);
+    assert_true(before && after);
+    assert_int_equal(had, has);
+    assert_memory_equal(before, after, had);
+    free(before);
+    free(after);
 }
 
 static void test_of_the_first_version(void **state)
@@ -275,12 +266,15 @@ static void test_files_that_are_none(void **state)
     sqlite3_exec(s->db, "PRAGMA user_version = 99", NULL, NULL, NULL);
     itemdb_close(&s);
     refused("later version");
-    Buf bytes = file_bytes(scratch_path("assistant.db"));
-    bytes.data[63] = 1; /* the version again (offset 60, big-endian) */
-    memset(bytes.data + 4096, 0x5a, 4096);
-    scratch_write("assistant.db", bytes.data, bytes.size);
+    size_t size;
+    char *bytes = files_read(scratch_path("assistant.db"), &size);
+    assert_non_null(bytes);
+    assert_true(size > 8192);
+    bytes[63] = 1; /* the version again (offset 60, big-endian) */
+    memset(bytes + 4096, 0x5a, 4096);
+    scratch_write("assistant.db", bytes, size);
     refused("damaged");
-    buf_close(&bytes);
+    free(bytes);
     unlink(scratch_path("assistant.db"));
     s = opened();
     sqlite3_exec(s->db, "PRAGMA application_id = 5", NULL, NULL, NULL);

@@ -20,6 +20,7 @@
 #include "agent/units.h"
 #include "base/sandbox.h"
 #include "io/jdoc.h"
+#include "support/files.h"
 #include "support/scratch.h"
 #include "support/torture.h"
 
@@ -437,20 +438,6 @@ static void test_icalendar_folds_lines(void **state)
 
 /* ---- the test set ---- */
 
-static Buf read_source(const char *name)
-{
-    Buf path = {0}, out = {0};
-    char part[4096];
-    size_t n;
-    buf_printf(&path, "%s/models.d/hatchling/%s", getenv("BANTAM_SOURCE"), name);
-    FILE *in = fopen(path.data, "rb");
-    assert_non_null(in);
-    while ((n = fread(part, 1, sizeof part, in)) > 0) buf_add(&out, part, n);
-    fclose(in);
-    buf_close(&path);
-    return out;
-}
-
 static const char *text_copy(const Jdoc *doc, JdocRef ref, char *out, size_t size)
 {
     Span s = jdoc_text(doc, ref);
@@ -479,9 +466,10 @@ static void write_arguments(const Jdoc *doc, JdocRef object, Buf *out)
 
 static size_t carry_out(const char *file)
 {
-    Buf lines = read_source(file);
-    size_t calls = 0;
-    for (char *line = lines.data, *end; (end = strchr(line, '\n')); line = end + 1) {
+    size_t size, calls = 0;
+    char *lines = files_read(files_source("models.d/hatchling/%s", file), &size);
+    assert_non_null(lines);
+    for (char *line = lines, *end; (end = strchr(line, '\n')); line = end + 1) {
         Jdoc *doc;
         bt_error err = {0};
         assert_int_equal(jdoc_open(line, (uint64_t)(end - line), file, &doc, &err), BT_OK);
@@ -499,7 +487,7 @@ static size_t carry_out(const char *file)
         }
         jdoc_close(&doc);
     }
-    buf_close(&lines);
+    free(lines);
     return calls;
 }
 
@@ -517,9 +505,11 @@ static void test_the_schema_is_the_tables(void **state)
     Jdoc *doc;
     bt_error err = {0};
     (void)state;
-    Buf file = read_source("tools.json");
-    assert_string_equal(agent_tools(), file.data);
-    assert_int_equal(jdoc_open(file.data, file.size, "tools.json", &doc, &err), BT_OK);
+    size_t size;
+    char *file = files_read(files_source("models.d/hatchling/tools.json"), &size);
+    assert_non_null(file);
+    assert_string_equal(agent_tools(), file);
+    assert_int_equal(jdoc_open(file, size, "tools.json", &doc, &err), BT_OK);
     for (uint32_t i = 0; i < jdoc_count(doc, 0); i++) {
         char name[40], key_text[40];
         JdocRef f = jdoc_get(doc, jdoc_at(doc, 0, i), "function");
@@ -551,7 +541,7 @@ static void test_the_schema_is_the_tables(void **state)
         assert_non_null(strstr(call(name, "{\"zzz\": 1}"), "does not take"));
     }
     jdoc_close(&doc);
-    buf_close(&file);
+    free(file);
 }
 
 /* ---- hardship ---- */

@@ -17,6 +17,7 @@
 #include "bantam/bantam.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "support/files.h"
 #include "support/golden.h"
 #include "support/make_model.h"
 #include "support/scratch.h"
@@ -46,19 +47,6 @@ static int teardown(void **state)
     bt_model_close(&model);
     scratch_close();
     return 0;
-}
-
-static char *file_text(const char *path)
-{
-    Buf out = {0};
-    char part[4096];
-    size_t n;
-    FILE *in = fopen(path, "rb");
-    assert_non_null(in);
-    while ((n = fread(part, 1, sizeof part, in)) > 0) buf_add(&out, part, n);
-    fclose(in);
-    buf_add(&out, "", 0);
-    return buf_take(&out);
 }
 
 /* NULL: the template refuses it. */
@@ -174,13 +162,15 @@ static void every_template_goes_round(void **state)
     while (fgets(line, sizeof line, list)) {
         line[strcspn(line, "\n")] = '\0';
         snprintf(path, sizeof path, "%s/%s", golden, line);
-        char *jinja = file_text(path);
+        size_t size;
+        char *jinja = files_read(path, &size);
+        assert_non_null(jinja);
         int plain = go_round(line, jinja, NULL), with = go_round(line, jinja, "It may rain.");
         n++;
         round += plain > 0 || with > 0;
         thought += with == 2;
         if (getenv("BANTAM_SHOW")) print_message("# %s: %d %d\n", line, plain, with);
-        mem_free(jinja);
+        free(jinja);
     }
     pclose(list);
     print_message("# %d of %d templates, %d with thoughts\n", round, n, thought);

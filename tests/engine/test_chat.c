@@ -15,6 +15,7 @@
 #include "../text/vocab_small.h"
 #include "base/mem.h"
 #include "engine/chat.h"
+#include "support/files.h"
 #include "support/torture.h"
 
 #define LOOP                                                                                       \
@@ -291,29 +292,15 @@ static void trials_find_what_a_template_takes(void **state)
     tok_close(&tok);
 }
 
-static char *file_text(const char *path)
-{
-    FILE *in = fopen(path, "rb");
-    assert_non_null(in);
-    char *text = calloc(1, 1u << 17);
-    assert_non_null(text);
-    assert_true(fread(text, 1, (1u << 17) - 1, in) > 0);
-    fclose(in);
-    return text;
-}
-
 /* Every released template passes its trials and shows a question; those that show calls of tools
  * show them as JSON or in their own form, never as Python would print them. */
 static void released_templates_pass_their_trials(void **state)
 {
     (void)state;
     char folder[4000], command[4100], line[512], path[4600];
-    const char *golden = getenv("BANTAM_GOLDEN"), *root = getenv("BANTAM_SOURCE");
-    snprintf(folder, sizeof folder, "%s%s/templates",
-             golden ? golden
-             : root ? root
-                    : ".",
-             golden ? "" : "/../shared/golden");
+    const char *golden = getenv("BANTAM_GOLDEN");
+    snprintf(folder, sizeof folder, "%s/templates",
+             golden ? golden : files_source("../shared/golden"));
     snprintf(command, sizeof command, "ls '%s' 2>/dev/null", folder);
     FILE *list = popen(command, "r");
     Tokenizer *tok = open_chatml(false);
@@ -326,7 +313,9 @@ static void released_templates_pass_their_trials(void **state)
         ChatParts parts = {0};
         line[strcspn(line, "\n")] = '\0';
         snprintf(path, sizeof path, "%s/%s", folder, line);
-        char *jinja = file_text(path);
+        size_t size;
+        char *jinja = files_read(path, &size);
+        assert_non_null(jinja);
         const ChatSource source = {tok, jinja};
         if (chat_open(&source, NULL, &chat, &err)) fail_msg("%s: %s", line, err.text);
         assert_string_equal(chat_name(&chat), "jinja");

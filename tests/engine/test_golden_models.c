@@ -13,6 +13,7 @@
 
 #include "bantam/bantam.h"
 #include "base/cpu.h"
+#include "support/compare.h"
 #include "support/golden.h"
 #include "support/run_model.h"
 #include "support/scratch.h"
@@ -29,47 +30,20 @@ static int read_tokens(const char *name, bt_token *out)
     return n;
 }
 
-static float *read_floats(const char *path, size_t count)
-{
-    float *data = malloc(count * sizeof *data);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    assert_int_equal(fread(data, sizeof *data, count, f), count);
-    fclose(f);
-    return data;
-}
-
-static double nmse(const float *got, const float *want, size_t count)
-{
-    double wrong = 0, all = 0;
-    for (size_t i = 0; i < count; i++) {
-        wrong += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
-        all += (double)want[i] * want[i];
-    }
-    return wrong / all;
-}
-
 /* Feeds the golden tokens in one way and returns the error against the golden logits. */
 static double measure(const char *folder, const char *name, FeedMode mode, uint32_t cpu_mask)
 {
     char file[256];
     static bt_token tokens[MOST_TOKENS];
     snprintf(file, sizeof file, "%s/tokens.txt", folder);
-    int n = read_tokens(file, tokens), n_vocab;
+    int n = read_tokens(file, tokens);
     snprintf(file, sizeof file, "%s/%s.gguf", folder, name);
     const char *path = golden_path(file);
     assert_non_null(path);
     char model[1024];
     snprintf(model, sizeof model, "%s", path);
-    float *got = run_model(model, tokens, n, mode, BT_KV_F32, cpu_mask, &n_vocab);
-    assert_non_null(got);
     snprintf(file, sizeof file, "%s/%s.logits.f32", folder, name);
-    size_t count = (size_t)n * (size_t)n_vocab;
-    float *want = read_floats(golden_path(file), count);
-    double error = nmse(got, want, count);
-    free(got);
-    free(want);
-    return error;
+    return run_model_apart(model, tokens, NULL, n, mode, cpu_mask, golden_path(file));
 }
 
 /* The other engine looks the tanh form of GELU up in a table of half precision. Close to the bound
@@ -134,9 +108,11 @@ static void chunks_are_left_behind(void **state)
         FeedMode mode = i ? FEED_TRUNCATED : FEED_AT_ONCE;
         float *got = run_model(model, tokens, n, mode, BT_KV_F32, 0, &n_vocab);
         assert_non_null(got);
-        size_t count = (size_t)LAST * (size_t)n_vocab;
-        float *want = read_floats(golden_path("long/llama4-moe.last96.f32"), count);
-        double error = nmse(got + (size_t)(n - LAST) * (size_t)n_vocab, want, count);
+        size_t count;
+        float *want = compare_read(golden_path("long/llama4-moe.last96.f32"), &count);
+        assert_non_null(want);
+        assert_int_equal(count, LAST * n_vocab);
+        double error = compare_nmse(got + (size_t)(n - LAST) * (size_t)n_vocab, want, count);
         if (!(error <= 1e-8)) print_error("long, mode %d: nmse %g\n", mode, error);
         assert_true(error <= 1e-8);
         free(got);

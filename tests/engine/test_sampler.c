@@ -16,21 +16,12 @@
 #include "base/mem.h"
 #include "engine/sampler.h"
 #include "engine/sampler_math.h"
+#include "support/draw.h"
 #include "support/torture.h"
-
-static uint64_t rng = 88172645463325252u;
-
-static uint32_t rnd(void)
-{
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (uint32_t)(rng >> 32);
-}
 
 static double unit(void)
 {
-    return rnd() / 4294967296.0;
+    return draw_bits() / 4294967296.0;
 }
 
 static double normal(void)
@@ -144,13 +135,13 @@ static void distributions_follow_definitions(void **state)
     static const int sizes[] = {1, 2, 3, 17, 100, 1000, 5000, 20000};
     static const double spreads[] = {0.01, 1, 3, 10, 100};
     for (int round = 0; round < 240; round++) {
-        int n = sizes[rnd() % 8];
-        double spread = spreads[rnd() % 5];
+        int n = sizes[draw_bits() % 8];
+        double spread = spreads[draw_bits() % 5];
         bt_sampler_options o = {.seed = 1, .temperature = (float)(0.05 + 2 * unit())};
-        o.top_k = rnd() % 2 ? -1 : 1 + (int)(rnd() % (rnd() % 2 ? 40 : 3000));
-        o.top_p = rnd() % 2 ? 1 : (float)(0.05 + 0.95 * unit());
-        o.min_p = rnd() % 2 ? -1 : (float)(0.001 + 0.3 * unit());
-        o.typical_p = rnd() % 3 ? 1 : (float)(0.1 + 0.9 * unit());
+        o.top_k = draw_bits() % 2 ? -1 : 1 + (int)(draw_bits() % (draw_bits() % 2 ? 40 : 3000));
+        o.top_p = draw_bits() % 2 ? 1 : (float)(0.05 + 0.95 * unit());
+        o.min_p = draw_bits() % 2 ? -1 : (float)(0.001 + 0.3 * unit());
+        o.typical_p = draw_bits() % 3 ? 1 : (float)(0.1 + 0.9 * unit());
         float *logits = malloc((size_t)n * sizeof *logits);
         Ref *ref = malloc((size_t)n * sizeof *ref);
         double *slot = malloc((size_t)n * sizeof *slot);
@@ -226,20 +217,21 @@ static void penalties_follow_definitions(void **state)
     enum { N = 60 };
     for (int round = 0; round < 60; round++) {
         bt_sampler_options o = {.seed = 1, .top_k = -1, .top_p = 1, .min_p = -1, .temperature = 1};
-        int last_n = rnd() % 4 ? 1 + (int)(rnd() % 40) : -1, length = (int)(rnd() % 200);
+        int last_n = draw_bits() % 4 ? 1 + (int)(draw_bits() % 40) : -1,
+            length = (int)(draw_bits() % 200);
         int text[200];
         float logits[N], want[N];
         bt_logit_bias bias[] = {{3, 1.5f}, {9, -2}, {3, 0.25f}};
         o.penalty_last_n = last_n;
-        o.repeat_penalty = rnd() % 2 ? 1.3f : 1;
-        o.presence_penalty = rnd() % 2 ? 0.7f : 0;
-        o.frequency_penalty = rnd() % 2 ? 0.2f : 0;
+        o.repeat_penalty = draw_bits() % 2 ? 1.3f : 1;
+        o.presence_penalty = draw_bits() % 2 ? 0.7f : 0;
+        o.frequency_penalty = draw_bits() % 2 ? 0.2f : 0;
         o.bias = bias;
         o.n_bias = 3;
         bt_sampler *s = open_sampler(o, N);
         bt_sampler_accept(s, -1);
         bt_sampler_accept(s, N);
-        for (int i = 0; i < length; i++) bt_sampler_accept(s, text[i] = (int)(rnd() % N));
+        for (int i = 0; i < length; i++) bt_sampler_accept(s, text[i] = (int)(draw_bits() % N));
         for (int i = 0; i < N; i++) logits[i] = want[i] = (float)normal() * 4;
         want[3] += 1.75f;
         want[9] -= 2;
@@ -288,18 +280,18 @@ static void dry_follows_definition(void **state)
     int penalised = 0;
     for (int round = 0; round < 400; round++) {
         bt_sampler_options o = {.seed = 1, .top_k = -1, .top_p = 1, .min_p = -1, .temperature = 1};
-        int length = (int)(rnd() % 300), alphabet = 2 + (int)(rnd() % 9), text[300];
+        int length = (int)(draw_bits() % 300), alphabet = 2 + (int)(draw_bits() % 9), text[300];
         double minus[N];
         float logits[N];
         o.dry_multiplier = 0.8f;
-        o.dry_base = rnd() % 3 ? 1.75f : 1;
-        o.dry_allowed_length = 1 + (int)(rnd() % 4);
-        o.dry_last_n = rnd() % 2 ? -1 : 1 + (int)(rnd() % 100);
+        o.dry_base = draw_bits() % 3 ? 1.75f : 1;
+        o.dry_allowed_length = 1 + (int)(draw_bits() % 4);
+        o.dry_last_n = draw_bits() % 2 ? -1 : 1 + (int)(draw_bits() % 100);
         bt_sampler *s = open_sampler(o, N);
         /* copies of earlier runs make long repeats likely */
         for (int i = 0; i < length; i++) {
-            text[i] = letters[rnd() % (unsigned)alphabet];
-            if (i > 20 && rnd() % 8) text[i] = text[i - 7 - (round % 13)];
+            text[i] = letters[draw_bits() % (unsigned)alphabet];
+            if (i > 20 && draw_bits() % 8) text[i] = text[i - 7 - (round % 13)];
             bt_sampler_accept(s, text[i]);
         }
         ref_dry(&o, text, length, minus, N);
@@ -372,7 +364,7 @@ static void never_fails(void **state)
         for (int round = 0; round < 500; round++) {
             bool possible[N];
             for (int i = 0; i < N; i++) {
-                logits[i] = rnd() % 3 ? odd[rnd() % 8] : (float)normal();
+                logits[i] = draw_bits() % 3 ? odd[draw_bits() % 8] : (float)normal();
                 possible[i] = logits[i] > -INFINITY;
             }
             bt_token id = bt_sampler_pick(s, logits);

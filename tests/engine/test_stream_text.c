@@ -12,19 +12,11 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "engine/stream_text.h"
+#include "support/draw.h"
 #include "support/torture.h"
 #include "text/utf8_stream.h"
 
 static Small v;
-
-static uint32_t rnd(void)
-{
-    static uint64_t rng = 88172645463325252u;
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (uint32_t)(rng >> 32);
-}
 
 static Tokenizer *open_small(int kind)
 {
@@ -63,7 +55,7 @@ static void random_tokens_join_to_the_whole(void **state)
     for (int kind = 0; kind < 3; kind++) {
         Tokenizer *tok = open_small(kind);
         for (int round = 0; round < 400; round++) {
-            bool special = rnd() % 2, first = true;
+            bool special = draw_bits() % 2, first = true;
             Buf bytes = {0}, want = {0}, got = {0};
             Utf8Stream stream = {0};
             const char *piece;
@@ -71,8 +63,8 @@ static void random_tokens_join_to_the_whole(void **state)
             bt_text *text;
             bt_error err;
             assert_int_equal(stream_text_open(tok, special, &text, &err), BT_OK);
-            for (int i = (int)(rnd() % 40); i > 0; i--) {
-                int32_t id = (int32_t)(rnd() % (uint32_t)tok_size(tok));
+            for (int i = (int)(draw_bits() % 40); i > 0; i--) {
+                int32_t id = (int32_t)(draw_bits() % (uint32_t)tok_size(tok));
                 char one[4096];
                 int64_t n = tok_text(tok, id, special, first, one, sizeof one);
                 buf_add(&bytes, one, (size_t)n);

@@ -13,26 +13,12 @@
 #include "base/mem.h"
 #include "io/gguf_write.h"
 #include "models/vocab.h"
+#include "support/files.h"
 #include "support/golden.h"
 #include "support/scratch.h"
 #include "support/torture.h"
 
 static bt_error err;
-
-static char *read_text(const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, 0, SEEK_END), 0);
-    long size = ftell(f);
-    assert_true(size >= 0);
-    rewind(f);
-    char *text = malloc((size_t)size + 1);
-    assert_int_equal(fread(text, 1, (size_t)size, f), (size_t)size);
-    text[size] = '\0';
-    fclose(f);
-    return text;
-}
 
 /* The next line of *at as ids; *at moves past it. */
 static size_t next_ids(char **at, int32_t *ids, size_t capacity)
@@ -73,8 +59,11 @@ static int pairs_hold(const char *vocab, const char *texts_path, const char *ids
     Vocab *v;
     if (gguf_open(vocab, NULL, &g, &err) != BT_OK) fail_msg("%s", err.text);
     if (vocab_load(g, &v, &err) != BT_OK) fail_msg("%s", err.text);
-    char *texts = read_text(texts_path), *ids = read_text(ids_path), *text = texts, *line = ids;
+    size_t n_texts, n_ids;
+    char *texts = files_read(texts_path, &n_texts), *ids = files_read(ids_path, &n_ids);
+    char *text = texts, *line = ids;
     int parts = 0;
+    assert_true(texts && ids);
     while (*line) {
         char *end = strstr(text, separator);
         size_t size = end ? (size_t)(end - text) : strlen(text);
@@ -241,19 +230,6 @@ static void keys_that_do_not_fit_are_refused(void **state)
     refused(w, "'astral'");
 }
 
-static int start(void **state)
-{
-    (void)state;
-    return scratch_open() ? 0 : -1;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    scratch_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,5 +248,5 @@ int main(void)
         cmocka_unit_test(no_keys_is_no_vocabulary),
         cmocka_unit_test(keys_that_do_not_fit_are_refused),
     };
-    return cmocka_run_group_tests(tests, start, finish);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

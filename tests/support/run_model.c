@@ -1,10 +1,12 @@
 /* Feeding a model in several ways (see run_model.h). */
 #include "support/run_model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/compare.h"
 #include "support/scratch.h"
 
 #define MOST_ROWS 512 /* of a step */
@@ -123,4 +125,22 @@ float *run_model_at(const char *path, const bt_token *tokens, const int32_t *axe
     bt_session_close(&s);
     bt_model_close(&m);
     return out;
+}
+
+double run_model_apart(const char *path, const bt_token *tokens, const int32_t *axes, int n,
+                       FeedMode mode, uint64_t cpu_mask, const char *answers)
+{
+    size_t count;
+    int n_vocab;
+    double apart = INFINITY;
+    float *want = answers ? compare_read(answers, &count) : NULL;
+    float *got = run_model_at(path, tokens, axes, n, mode, BT_KV_F32, cpu_mask, &n_vocab);
+    if (got && want && count == (size_t)n * (size_t)n_vocab)
+        apart = compare_nmse(got, want, count);
+    else if (got)
+        fprintf(stderr, "%s: %s are not the answers to %d tokens\n", path,
+                answers ? answers : "nothing", n);
+    free(got);
+    free(want);
+    return apart;
 }

@@ -24,4 +24,9 @@ float *run_model(const char *path, const bt_token *tokens, int n, FeedMode mode,
 float *run_model_at(const char *path, const bt_token *tokens, const int32_t *axes, int n,
                     FeedMode mode, bt_kv_type kv, uint64_t cpu_mask, int *n_vocab);
 
+/* How far (compare_nmse) the logits in float32 are from `answers`, a file of float32; prints the
+ * reason and returns infinity where there are none to compare. axes NULL: plain positions. */
+double run_model_apart(const char *path, const bt_token *tokens, const int32_t *axes, int n,
+                       FeedMode mode, uint64_t cpu_mask, const char *answers);
+
 #endif

@@ -13,35 +13,20 @@
 
 #include <cmocka.h>
 
+#include "support/draw.h"
+#include "support/files.h"
 #include "support/torture.h"
 #include "text/chat.h"
 
 #define MOST_MESSAGES 16
 
-static const char *source_path(char *out, size_t size, const char *path)
-{
-    const char *root = getenv("BANTAM_SOURCE");
-    snprintf(out, size, "%s/%s", root ? root : ".", path);
-    return out;
-}
-
-static Buf read_file(const char *path)
-{
-    Buf text = {0};
-    char block[4096];
-    FILE *file = fopen(path, "rb");
-    if (!file) return text;
-    for (size_t n; (n = fread(block, 1, sizeof block, file));) buf_add(&text, block, n);
-    fclose(file);
-    return text;
-}
-
 static ChatFormat detect_file(const char *path, bt_status *status, bt_error *err)
 {
     ChatFormat format;
-    Buf jinja = read_file(path);
-    *status = chat_detect((Span){jinja.data, jinja.size}, &format, err);
-    buf_close(&jinja);
+    size_t size;
+    char *jinja = files_read(path, &size);
+    *status = chat_detect((Span){jinja, size}, &format, err);
+    free(jinja);
     return format;
 }
 
@@ -138,14 +123,12 @@ static void own_templates_render_as_jinja(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-        char path[4096], name[64];
         bt_status status;
         bt_error err;
-        snprintf(name, sizeof name, "tests/data/chat/%s.jinja", ours[i]);
-        ChatFormat format = detect_file(source_path(path, sizeof path, name), &status, &err);
+        ChatFormat format =
+            detect_file(files_source("tests/data/chat/%s.jinja", ours[i]), &status, &err);
         if (status) fail_msg("%s: %s", ours[i], err.text);
-        snprintf(name, sizeof name, "tests/data/chat/%s.cases", ours[i]);
-        FILE *in = fopen(source_path(path, sizeof path, name), "rb");
+        FILE *in = fopen(files_source("tests/data/chat/%s.cases", ours[i]), "rb");
         assert_non_null(in);
         assert_int_equal(check_cases(ours[i], &format, in), 72);
         fclose(in);
@@ -159,11 +142,11 @@ static void released_templates_render_as_jinja(void **state)
     static const char *const known[] = {"Qwen-Qwen2.5-7B-Instruct", "Qwen-Qwen3-0.6B",
                                         "meta-llama-Llama-3.1-8B-Instruct",
                                         "meta-llama-Llama-3.2-3B-Instruct"};
-    char folder[4096], command[16384], path[8192], script[4096], root[4096];
+    char folder[4096], command[16384], path[8192], script[4096];
     const char *golden = getenv("BANTAM_GOLDEN");
-    source_path(root, sizeof root, "../shared/golden");
-    snprintf(folder, sizeof folder, "%s/templates", golden ? golden : root);
-    source_path(script, sizeof script, "tests/support/chat_cases.py");
+    snprintf(folder, sizeof folder, "%s/templates",
+             golden ? golden : files_source("../shared/golden"));
+    snprintf(script, sizeof script, "%s", files_source("tests/support/chat_cases.py"));
     snprintf(command, sizeof command, "ls '%s' 2>/dev/null", folder);
     FILE *list = popen(command, "r");
     char line[512];
@@ -258,30 +241,22 @@ static void other_templates_are_refused(void **state)
     buf_close(&deep);
 }
 
-static uint32_t rnd(void)
-{
-    static uint64_t rng = 88172645463325252u;
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (uint32_t)(rng >> 32);
-}
-
 /* Nothing to compare with: it must end, within bounds (sanitizers look on). */
 static void damaged_templates_do_no_harm(void **state)
 {
     (void)state;
     static const char signs[] = "{}%#-'\"\\\n ()";
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-        char path[4096], name[64];
-        snprintf(name, sizeof name, "tests/data/chat/%s.jinja", ours[i]);
-        Buf jinja = read_file(source_path(path, sizeof path, name));
+        size_t whole;
+        char *jinja = files_read(files_source("tests/data/chat/%s.jinja", ours[i]), &whole);
+        assert_non_null(jinja);
         for (int round = 0; round < 500; round++) {
-            size_t size = rnd() % 2 ? jinja.size : rnd() % jinja.size;
+            size_t size = draw_bits() % 2 ? whole : draw_bits() % whole;
             char *text = malloc(size + 1); /* exactly as long: a read past it is seen */
-            memcpy(text, jinja.data, size);
-            for (int k = (int)(rnd() % 6); k > 0 && size; k--)
-                text[rnd() % size] = rnd() % 2 ? signs[rnd() % 12] : (char)rnd();
+            memcpy(text, jinja, size);
+            for (int k = (int)(draw_bits() % 6); k > 0 && size; k--)
+                text[draw_bits() % size] =
+                    draw_bits() % 2 ? signs[draw_bits() % 12] : (char)draw_bits();
             char *exact = malloc(size ? size : 1);
             memcpy(exact, text, size);
             ChatFormat format;
@@ -289,7 +264,7 @@ static void damaged_templates_do_no_harm(void **state)
             free(exact);
             free(text);
         }
-        buf_close(&jinja);
+        free(jinja);
     }
 }
 

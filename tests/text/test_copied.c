@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "support/files.h"
 #include "support/taker.h"
 #include "support/torture.h"
 #include "text/copied.h"
@@ -222,20 +223,6 @@ static void hostile(void **state)
     }
 }
 
-static Buf read_source(const char *name)
-{
-    char path[1024], part[4096];
-    const char *root = getenv("BANTAM_SOURCE");
-    Buf out = {0};
-    size_t n;
-    snprintf(path, sizeof path, "%s/models.d/hatchling/%s", root ? root : ".", name);
-    FILE *f = fopen(path, "rb");
-    if (!f) fail_msg("%s cannot be read", path);
-    while ((n = fread(part, 1, sizeof part, f)) > 0) buf_add(&out, part, n);
-    fclose(f);
-    return out;
-}
-
 static uint32_t member(const JsonTree *t, uint32_t node, const char *name)
 {
     return json_tree_get(t, node, span_of(name));
@@ -292,13 +279,16 @@ static unsigned hold_task(const char *tools, Span line)
 static void test_set(void **state)
 {
     (void)state;
-    Buf tools = read_source("tools.json"), tasks = read_source("dev.jsonl");
+    size_t size;
+    char *tools = files_read(files_source("models.d/hatchling/tools.json"), &size);
+    char *tasks = files_read(files_source("models.d/hatchling/dev.jsonl"), &size);
     unsigned held = 0;
-    for (const char *at = tasks.data, *end; (end = strchr(at, '\n')); at = end + 1)
-        held += hold_task(tools.data, (Span){at, (size_t)(end - at)});
+    assert_true(tools && tasks);
+    for (const char *at = tasks, *end; (end = strchr(at, '\n')); at = end + 1)
+        held += hold_task(tools, (Span){at, (size_t)(end - at)});
     if (held < 90) fail_msg("only %u texts were held", held);
-    buf_close(&tools);
-    buf_close(&tasks);
+    free(tools);
+    free(tasks);
 }
 
 static double milliseconds(void)

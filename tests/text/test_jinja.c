@@ -15,19 +15,14 @@
 #include <cmocka.h>
 
 #include "base/os.h"
+#include "support/draw.h"
+#include "support/files.h"
 #include "support/torture.h"
 #include "text/jinja.h"
 
 #define NOW 1795251907 /* 21 Nov 2026, 09:05:07 */
 
 static const char *const own[] = {"bos_token", "eos_token", NULL};
-
-static const char *source_path(char *out, size_t size, const char *path)
-{
-    const char *root = getenv("BANTAM_SOURCE");
-    snprintf(out, size, "%s/%s", root ? root : ".", path);
-    return out;
-}
 
 /* ---- against jinja2 ---- */
 
@@ -124,8 +119,7 @@ static Against against(FILE *in)
 static void snippets_render_as_jinja2(void **state)
 {
     (void)state;
-    char path[4096];
-    FILE *in = fopen(source_path(path, sizeof path, "tests/data/jinja/snippets.cases"), "rb");
+    FILE *in = fopen(files_source("tests/data/jinja/snippets.cases"), "rb");
     assert_non_null(in);
     Against a = against(in);
     fclose(in);
@@ -137,8 +131,8 @@ static void released_templates_render_as_jinja2(void **state)
     (void)state;
     char command[16384], script[4096], root[4096];
     const char *golden = getenv("BANTAM_GOLDEN");
-    source_path(root, sizeof root, "../shared/golden");
-    source_path(script, sizeof script, "tests/support/jinja_cases.py");
+    snprintf(root, sizeof root, "%s", files_source("../shared/golden"));
+    snprintf(script, sizeof script, "%s", files_source("tests/support/jinja_cases.py"));
     snprintf(command, sizeof command, "ls '%s'/templates/*.jinja 2>/dev/null | wc -l",
              golden ? golden : root);
     FILE *list = popen(command, "r");
@@ -301,35 +295,27 @@ static void long_templates_are_bounded(void **state)
     many("{{ {", "1:1,", "} }}", 100000, BT_OK);
 }
 
-static uint32_t rnd(void)
-{
-    static uint64_t rng = 88172645463325252u;
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (uint32_t)(rng >> 32);
-}
-
 /* Nothing to compare with: it must end, within bounds (sanitizers look on). */
 static void damaged_templates_do_no_harm(void **state)
 {
     (void)state;
     static const char signs[] = "{}%#-'\"\\\n ()[]|.,:=~*if";
     JinjaLimits limits = {.steps = 50000, .memory = 8u << 20, .output = 100000, .seconds = 1};
-    char path[4096], line[8192];
-    FILE *in = fopen(source_path(path, sizeof path, "tests/support/jinja_snippets.txt"), "rb");
+    char line[8192];
+    FILE *in = fopen(files_source("tests/support/jinja_snippets.txt"), "rb");
     assert_non_null(in);
     while (fgets(line, sizeof line, in)) {
         size_t n = strcspn(line, "\n");
         if (line[0] == '#' || !n) continue;
         for (int round = 0; round < 40; round++) {
-            size_t size = rnd() % 2 ? n : rnd() % n;
+            size_t size = draw_bits() % 2 ? n : draw_bits() % n;
             char *exact = malloc(size ? size : 1); /* a read past it is seen */
             bt_error err;
             Buf out = {0};
             memcpy(exact, line, size);
-            for (int k = (int)(rnd() % 5); k > 0 && size; k--)
-                exact[rnd() % size] = rnd() % 4 ? signs[rnd() % (sizeof signs - 1)] : (char)rnd();
+            for (int k = (int)(draw_bits() % 5); k > 0 && size; k--)
+                exact[draw_bits() % size] =
+                    draw_bits() % 4 ? signs[draw_bits() % (sizeof signs - 1)] : (char)draw_bits();
             run(exact, size, &limits, &out, &err);
             buf_close(&out);
             free(exact);

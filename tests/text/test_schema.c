@@ -13,27 +13,11 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
+#include "support/files.h"
 #include "support/taker.h"
 #include "support/torture.h"
 #include "text/json_tree.h"
 #include "text/schema.h"
-
-static char *read_data(const char *name, size_t *size)
-{
-    char path[1024];
-    const char *root = getenv("BANTAM_SOURCE");
-    snprintf(path, sizeof path, "%s/tests/data/%s", root ? root : ".", name);
-    FILE *f = fopen(path, "rb");
-    Buf out = {0};
-    char part[4096];
-    size_t n;
-    if (!f) fail_msg("%s cannot be read", path);
-    while ((n = fread(part, 1, sizeof part, f)) > 0) buf_add(&out, part, n);
-    fclose(f);
-    *size = out.size;
-    return buf_take(&out);
-}
 
 static unsigned hold_row(const JsonTree *t, uint32_t row)
 {
@@ -72,12 +56,13 @@ static void table(void **state)
     JsonTree t;
     bt_error err;
     unsigned held = 0;
-    char *text = read_data("schemas.json", &size);
+    char *text = files_read(files_source("tests/data/schemas.json"), &size);
+    assert_non_null(text);
     if (json_tree_open((Span){text, size}, 200, NULL, &t, &err) != BT_OK) fail_msg("%s", err.text);
     for (uint32_t row = t.nodes[0].child; row; row = t.nodes[row].next) held += hold_row(&t, row);
     assert_in_range(held, 600, 100000);
     json_tree_close(&t);
-    mem_free(text);
+    free(text);
 }
 
 static void by_hand(void **state)

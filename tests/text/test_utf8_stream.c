@@ -9,17 +9,8 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
+#include "support/draw.h"
 #include "text/utf8_stream.h"
-
-static uint32_t rnd(void)
-{
-    static uint64_t rng = 88172645463325252u;
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (uint32_t)(rng >> 32);
-}
 
 /* Is p[0 .. n) the UTF-8 form of a character (whole), or a beginning of one? By encoding each
  * possible character: slow and plain. */
@@ -85,16 +76,16 @@ static void pieces_join_to_the_whole(void **state)
     for (int round = 0; round < 1500; round++) {
         Buf all = {0}, want = {0}, got = {0};
         Utf8Stream stream = {0};
-        int pieces = (int)(rnd() % 12);
+        int pieces = (int)(draw_bits() % 12);
         for (int i = 0; i < pieces; i++) {
-            if (rnd() % 3)
-                buf_text(&all, sources[rnd() % 14]);
+            if (draw_bits() % 3)
+                buf_text(&all, sources[draw_bits() % 14]);
             else
-                buf_char(&all, (char)rnd());
+                buf_char(&all, (char)draw_bits());
         }
         lossy((unsigned char *)all.data, all.size, &want);
         for (size_t at = 0; at < all.size;) {
-            size_t n = rnd() % 4, start = got.size, held = stream.n_held;
+            size_t n = draw_bits() % 4, start = got.size, held = stream.n_held;
             if (n > all.size - at) n = all.size - at;
             utf8_stream_add(&stream, all.data + at, n, &got);
             at += n;

@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
 #include "io/jdoc.h"
+#include "support/files.h"
 #include "support/torture.h"
 #include "tiny.h"
 #include "train/checkpoint.h"
@@ -98,27 +98,6 @@ static void the_newest_is_read_back(void **state)
     close_run(&r);
 }
 
-static unsigned char *slurp(const char *path, size_t *n)
-{
-    struct stat st;
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    assert_int_equal(fstat(fileno(f), &st), 0);
-    *n = (size_t)st.st_size;
-    unsigned char *all = malloc(*n);
-    assert_int_equal(fread(all, 1, *n, f), *n);
-    fclose(f);
-    return all;
-}
-
-static void spit(const char *path, const unsigned char *data, size_t n)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    fclose(f);
-}
-
 /* Steps 1 and 2 lie in the files a and b; b is damaged, so 1 is what counts. */
 static void damage_at_any_place_is_seen(void **state)
 {
@@ -129,18 +108,19 @@ static void damage_at_any_place_is_seen(void **state)
     open_run(&r);
     if (save(&r, 1) || save(&r, 2)) fail_msg("%s", err.text);
     snprintf(path, sizeof path, "%s/b.checkpoint", r.folder);
-    unsigned char *all = slurp(path, &n);
+    char *all = files_read(path, &n);
+    assert_non_null(all);
     for (size_t at = 0; at < n; at = at < 200 ? at + 9 : at * 5 / 4 + 1) {
-        spit(path, all, at);
+        assert_int_equal(files_write(path, all, at), 0);
         assert_int_equal(load(&r), 1);
-        unsigned char kept = all[at];
+        char kept = all[at];
         bool counts = at < sizeof(RunState) + 40 || at >= 4096; /* the header's rest is zeros */
         all[at] ^= 0x10;
-        spit(path, all, n);
+        assert_int_equal(files_write(path, all, n), 0);
         assert_int_equal(load(&r), counts ? 1 : 2);
         all[at] = kept;
     }
-    spit(path, all, n);
+    assert_int_equal(files_write(path, all, n), 0);
     assert_int_equal(load(&r), 2);
     if (save(&r, 3)) fail_msg("%s", err.text); /* over the older */
     assert_int_equal(load(&r), 3);
@@ -148,7 +128,7 @@ static void damage_at_any_place_is_seen(void **state)
     assert_int_equal(load(&r), 3);
     /* The only one damaged: not the same as none. */
     snprintf(path, sizeof path, "%s/a.checkpoint", r.folder);
-    spit(path, all, n - 1);
+    assert_int_equal(files_write(path, all, n - 1), 0);
     RunState s;
     bool found;
     assert_int_equal(checkpoint_load(r.folder, r.params, r.optim, &s, &found, &err), BT_E_FORMAT);
@@ -235,7 +215,7 @@ static void half_written_files_are_swept(void **state)
     open_run(&r);
     if (save(&r, 1)) fail_msg("%s", err.text);
     snprintf(path, sizeof path, "%s/.bantam-01234567.tmp", r.folder);
-    spit(path, (const unsigned char *)"half", 4);
+    assert_int_equal(files_write(path, "half", 4), 0);
     checkpoint_sweep(r.folder);
     assert_int_not_equal(access(path, F_OK), 0);
     assert_int_equal(load(&r), 1);
@@ -277,11 +257,12 @@ static void lines_that_any_reader_takes(void **state)
     metrics_plot(m);
     metrics_close(&m);
     snprintf(path, sizeof path, "%s/metrics.jsonl", r.folder);
-    unsigned char *all = slurp(path, &n);
+    char *all = files_read(path, &n);
+    assert_non_null(all);
     int64_t step = 0;
-    for (char *line = (char *)all, *end; line < (char *)all + n; line = end + 1) {
+    for (char *line = all, *end; line < all + n; line = end + 1) {
         Jdoc *d;
-        end = memchr(line, '\n', n - (size_t)(line - (char *)all));
+        end = memchr(line, '\n', n - (size_t)(line - all));
         assert_non_null(end);
         if (jdoc_open(line, (size_t)(end - line), "line", &d, &err)) fail_msg("%s", err.text);
         step++;
@@ -294,7 +275,8 @@ static void lines_that_any_reader_takes(void **state)
     assert_int_equal(step, 12);
     free(all);
     snprintf(path, sizeof path, "%s/loss.svg", r.folder);
-    all = slurp(path, &n);
+    all = files_read(path, &n);
+    assert_non_null(all);
     assert_true(n > 500 && memcmp(all, "<svg ", 5) == 0);
     assert_true(memcmp(all + n - 7, "</svg>\n", 7) == 0);
     free(all);

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/os.h"
+#include "support/files.h"
 #include "support/torture.h"
 #include "tiny.h"
 #include "train/batch.h"
@@ -79,22 +79,15 @@ static bt_train_options options(void)
 }
 
 typedef struct Bytes {
-    unsigned char *data;
+    char *data;
     size_t n;
 } Bytes;
 
 static Bytes read_all(const char *path)
 {
-    Bytes b = {0};
-    struct stat at;
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    assert_int_equal(fstat(fileno(f), &at), 0);
-    b.n = (size_t)at.st_size;
-    b.data = malloc(b.n + 1);
-    assert_int_equal(fread(b.data, 1, b.n, f), b.n);
-    b.data[b.n] = '\0';
-    fclose(f);
+    Bytes b;
+    b.data = files_read(path, &b.n);
+    assert_non_null(b.data);
     return b;
 }
 
@@ -222,7 +215,7 @@ static void stopped_and_continued(void **state)
     snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
     Bytes lines = read_all(path);
     int64_t step = 0;
-    for (char *p = (char *)lines.data; *p; p = strchr(p, '\n') + 1) {
+    for (char *p = lines.data; *p; p = strchr(p, '\n') + 1) {
         char begin[40];
         snprintf(begin, sizeof begin, "{\"step\":%lld,", (long long)++step);
         assert_memory_equal(p, begin, strlen(begin));
