@@ -252,11 +252,11 @@ static void a_full_disk_only_stops_writing(void **state)
     full = before;
     full.rlim_cur = 3000;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4 || (i < 200 && !sched_stats(s).spill_stopped); i++) {
         Job *j = job_greedy(100, 8);
         run_one(m, s, j);
         free(j);
-        usleep(2000);
+        usleep(2000); /* the thread that writes may be slow to come */
     }
     bool stopped = sched_stats(s).spill_stopped;
     sched_close(&s);
