@@ -137,7 +137,7 @@ static void tied_heads_part(void **state)
     (void)state;
     char model[1024], adapter[1024], out[1024];
     bt_error err;
-    Gguf *before, *after;
+    Gguf *before = NULL, *after = NULL;
     snprintf(model, sizeof model, "%s", files_source("tests/data/adapters/llama-tied/model.gguf"));
     snprintf(adapter, sizeof adapter, "%s", files_source("tests/data/adapters/llama-tied"));
     snprintf(out, sizeof out, "%s", scratch_path("tied.gguf"));

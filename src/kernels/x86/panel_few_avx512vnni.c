@@ -318,7 +318,7 @@ INLINE void few(PanelCode code, int group, int kind, size_t unit, __m512i table,
             if (per == 2)
                 add_group(code, group, kind, table, src, 1, ahead, &s, u++, g++, act, m, &a, &b);
         }
-        s.unit += unit_bytes;
+        if (unit_bytes) s.unit += unit_bytes;
     }
 #define COLUMN(n)                                                                                  \
     if (n < m) {                                                                                   \
