@@ -84,7 +84,8 @@ static int averaging(Cli *cli, const char *folder, const char *to)
     const OptValue *with = &cli->opts.value[OPT_MERGE_WITH];
     size_t n = with->n + 1;
     char **paths = mem_zalloc(n, sizeof *paths);
-    int code = paths ? model_find(cli, &paths[0]) : cli_fail("not enough memory");
+    if (!paths) return cli_fail("not enough memory");
+    int code = model_find(cli, &paths[0]);
     for (size_t i = 1; i < n && code == CLI_GOOD; i++)
         if (!(paths[i] = model_named(with->list[i - 1]))) code = CLI_FAILED;
     interrupt_install();
@@ -92,7 +93,7 @@ static int averaging(Cli *cli, const char *folder, const char *to)
     const ModelWish wish = {.writes = {folder}, .data = (const char *const *)paths, .n_data = n};
     if (code == CLI_GOOD) code = sandbox_as_run(cli, &wish, paths[0], &none);
     if (code == CLI_GOOD) code = average(cli, (const char *const *)paths, n, to);
-    for (size_t i = 0; paths && i < n; i++) mem_free(paths[i]);
+    for (size_t i = 0; i < n; i++) mem_free(paths[i]);
     mem_free(paths);
     return code;
 }

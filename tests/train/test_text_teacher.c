@@ -35,7 +35,8 @@ static int falling(const void *a, const void *b)
 static double of_itself(const float *logits, int n)
 {
     double p[1024], most = -INFINITY, sum = 0, loss = 0, rest = 1;
-    for (int i = 0; i < n; i++) most = fmax(most, (double)logits[i]);
+    for (int i = 0; i < n; i++)
+        if ((double)logits[i] > most) most = (double)logits[i];
     for (int i = 0; i < n; i++) sum += p[i] = exp((double)logits[i] - most);
     qsort(p, (size_t)n, sizeof *p, falling);
     for (int i = 0; i < 64; i++) {
