@@ -40,6 +40,7 @@ from soak_wire import Broken, Client, request  # noqa: E402
 PATIENCE = 60  # seconds for any one request
 MOST_AT_ONCE = 100
 CALM_EVERY = 240
+DROPPED = 35  # seconds until the front has dropped those who say nothing
 FREE = [label for label in soak_server.LABELS if label not in soak_server.LIMITED]
 
 
@@ -406,6 +407,12 @@ class Soak:
             self.sample()
             await asyncio.sleep(5)
 
+    def grown(self):
+        """Whether the front holds more descriptors than at the first calm moment."""
+        pid = self.server.processes().get("front")
+        held, seen = soak_server.holds(pid) if pid else None, self.calm_seen.get(("front", pid))
+        return bool(held and seen and held[1] > seen[0][1] + 3)
+
     async def calm(self):
         """Nobody asks; then nothing runs, and what is held is what was held."""
         self.paused = True
@@ -416,6 +423,9 @@ class Soak:
             await self.nothing_runs()
         except (Broken, asyncio.TimeoutError, Wrong, KeyError) as error:
             self.violation(f"in a calm moment: {error!r}")
+        end = self.now() + DROPPED
+        while self.grown() and self.now() < end:
+            await asyncio.sleep(0.5)
         self.sample(calm=True)
         for (role, pid), seen in self.calm_seen.items():
             if len(seen) > 1 and seen[-1][1] > seen[0][1] + 3 and role != "supervisor":
