@@ -28,4 +28,10 @@ static inline bool span_is(Span a, const char *text)
     return span_equal(a, span_of(text));
 }
 
+static inline bool span_ends(Span a, const char *end)
+{
+    size_t n = strlen(end);
+    return a.size >= n && memcmp(a.data + a.size - n, end, n) == 0;
+}
+
 #endif

@@ -18,15 +18,9 @@ typedef struct PeftReader {
 
 /* ---- names ---- */
 
-static bool ends_with(Span s, const char *end)
-{
-    size_t n = strlen(end);
-    return s.size >= n && memcmp(s.data + s.size - n, end, n) == 0;
-}
-
 static Span cut(Span s, const char *end)
 {
-    return ends_with(s, end) ? (Span){s.data, s.size - strlen(end)} : s;
+    return span_ends(s, end) ? (Span){s.data, s.size - strlen(end)} : s;
 }
 
 /* The maker's path of a module: without PEFT's wrapping before and behind. */
@@ -36,7 +30,7 @@ static void module_path(Span stem, char out[ST_MAX_NAME + 40])
     size_t n = sizeof before - 1;
     if (stem.size > n && memcmp(stem.data, before, n) == 0)
         stem = (Span){stem.data + n, stem.size - n};
-    while (ends_with(stem, ".base_layer")) stem = cut(stem, ".base_layer");
+    while (span_ends(stem, ".base_layer")) stem = cut(stem, ".base_layer");
     snprintf(out, ST_MAX_NAME + 40, "%.*s", (int)stem.size, stem.data);
 }
 
@@ -180,7 +174,7 @@ static bt_status read_pair(PeftReader *r, Span stem, const StTensor *a, bool loo
          p.magnitude->bytes != (uint64_t)p.rows * st_type_bytes(p.magnitude->type)))
         return bad(r, p.magnitude, "has not one magnitude a row");
     module_path(stem, p.path);
-    bool experts = ends_with(span_of(p.path), ".experts");
+    bool experts = span_ends(span_of(p.path), ".experts");
     if (experts && !p.magnitude && !lookup) {
         if (p.rank > (int64_t)LORA_MOST_RANK * PLAN_MOST_EXPERTS) return bad(r, a, "is too large");
         return experts_pair(r, &p);
@@ -194,18 +188,18 @@ static bt_status read_pair(PeftReader *r, Span stem, const StTensor *a, bool loo
 static bt_status read_tensor(PeftReader *r, const StTensor *t)
 {
     Span n = t->name;
-    if (ends_with(n, ".lora_A.weight")) return read_pair(r, cut(n, ".lora_A.weight"), t, false);
-    if (ends_with(n, ".lora_embedding_A"))
+    if (span_ends(n, ".lora_A.weight")) return read_pair(r, cut(n, ".lora_A.weight"), t, false);
+    if (span_ends(n, ".lora_embedding_A"))
         return read_pair(r, cut(n, ".lora_embedding_A"), t, true);
-    if (ends_with(n, ".lora_B.weight") || ends_with(n, ".lora_embedding_B")) {
-        bool plain = ends_with(n, ".lora_B.weight");
+    if (span_ends(n, ".lora_B.weight") || span_ends(n, ".lora_embedding_B")) {
+        bool plain = span_ends(n, ".lora_B.weight");
         Span stem = cut(n, plain ? ".lora_B.weight" : ".lora_embedding_B");
         if (beside(r, stem, plain ? ".lora_A.weight" : ".lora_embedding_A")) return BT_OK;
         return bad(r, t, "has no A beside it; the file is cut short");
     }
     Span stem = cut(cut(n, ".weight"), ".lora_magnitude_vector");
     if (stem.size < n.size && beside(r, stem, ".lora_A.weight")) return BT_OK;
-    if (ends_with(n, ".base_layer.weight")) return BT_OK; /* the base's own, saved beside */
+    if (span_ends(n, ".base_layer.weight")) return BT_OK; /* the base's own, saved beside */
     return bt_fail(r->err, BT_E_UNSUPPORTED,
                    "%s: tensor '%.*s' is no half of a LoRA pair; whole weights in an adapter are "
                    "not read: merge it with PEFT and convert the result",

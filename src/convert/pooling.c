@@ -91,12 +91,6 @@ static void put_prompts(Convert *c)
     jdoc_close(&d);
 }
 
-static bool ends_with(Span s, const char *end)
-{
-    size_t n = strlen(end);
-    return s.size >= n && memcmp(s.data + s.size - n, end, n) == 0;
-}
-
 void plan_pooling(Convert *c)
 {
     Jdoc *d = NULL;
@@ -110,8 +104,8 @@ void plan_pooling(Convert *c)
                       !(at.size && at.data[0] == '.');
         if (!inside || !at.size) continue; /* the model itself has "" */
         snprintf(path, sizeof path, "%.*s", (int)at.size, at.data);
-        if (ends_with(type, "Pooling")) put_pooling(c, path);
-        if (ends_with(type, "Dense")) put_dense(c, path, (int)i);
+        if (span_ends(type, "Pooling")) put_pooling(c, path);
+        if (span_ends(type, "Dense")) put_dense(c, path, (int)i);
     }
     jdoc_close(&d);
     if (!plan_failed(c)) put_prompts(c);

@@ -13,12 +13,6 @@ enum { POOLING_RANK = 4 };
 
 static const char class_end[] = "ForSequenceClassification";
 
-static bool ends_with(Span s, const char *end)
-{
-    size_t n = strlen(end);
-    return s.size >= n && memcmp(s.data + s.size - n, end, n) == 0;
-}
-
 static void check_modern(Convert *c)
 {
     Span pooling = conf_text(c, "classifier_pooling"), act = conf_text(c, "classifier_activation");
@@ -62,7 +56,7 @@ void plan_ranker(Convert *c)
     if (plan_failed(c)) return;
     JdocRef classes = jdoc_get(c->config, 0, "architectures");
     Span class = jdoc_text(c->config, jdoc_at(c->config, classes, 0));
-    if (!ends_with(class, class_end)) return;
+    if (!span_ends(class, class_end)) return;
     const TensorRule *rules = rules_of(c);
     if (plan_failed(c)) return;
     if (!rules) {

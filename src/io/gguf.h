@@ -67,6 +67,8 @@ uint32_t gguf_version(const Gguf *gguf);
 size_t gguf_n_tensors(const Gguf *gguf);
 const GgufTensor *gguf_tensor(const Gguf *gguf, size_t i);
 const GgufTensor *gguf_find_tensor(const Gguf *gguf, const char *name); /* NULL: none */
+/* Layer of "blk.12.attn_q.weight", and where "attn_q.weight" begins; -1: of no layer. */
+int32_t gguf_layer(Span name, size_t *rest);
 
 /* ---- metadata ---- */
 size_t gguf_n_keys(const Gguf *gguf);

@@ -4,6 +4,18 @@
 #include "base/mem.h"
 #include "io/gguf_index.h"
 
+int32_t gguf_layer(Span name, size_t *rest)
+{
+    int32_t layer = 0;
+    size_t i = 4;
+    if (name.size < 6 || memcmp(name.data, "blk.", 4) != 0) return -1;
+    for (; i < name.size && name.data[i] >= '0' && name.data[i] <= '9' && layer < 100000; i++)
+        layer = layer * 10 + (name.data[i] - '0');
+    if (i == 4 || i == name.size || name.data[i] != '.') return -1;
+    *rest = i + 1;
+    return layer;
+}
+
 static inline uint64_t rotate(uint64_t x, int by)
 {
     return x << by | x >> (64 - by);

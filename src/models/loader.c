@@ -595,24 +595,6 @@ const Weight *loader_head(Loader *ld)
 
 /* ---- what is left ---- */
 
-static bool has_end(Span name, const char *end)
-{
-    size_t n = strlen(end);
-    return name.size >= n && memcmp(name.data + name.size - n, end, n) == 0;
-}
-
-/* The layer of "blk.LAYER.NAME", and where NAME begins; -1: it is none. */
-static int32_t layer_of(Span name, size_t *at)
-{
-    int32_t layer = 0;
-    size_t i = 4;
-    if (name.size < 4 || memcmp(name.data, "blk.", 4) != 0) return -1;
-    for (; i < name.size && name.data[i] >= '0' && name.data[i] <= '9' && layer < 100000; i++)
-        layer = layer * 10 + (name.data[i] - '0');
-    *at = i + 1;
-    return i > 4 && i < name.size && name.data[i] == '.' ? layer : -1;
-}
-
 /* Tensors that say nothing new: rotations that are computed, matrices in another form beside the
  * one that is read, keys and values of layers that read those of others, scales of inputs. */
 static bool says_nothing(Loader *ld, Span name, size_t at)
@@ -621,7 +603,7 @@ static bool says_nothing(Loader *ld, Span name, size_t at)
         ".attn_rot_embd.weight", ".rope_freqs.weight", ".attn_kv_b.weight", ".attn_k_b.weight",
         ".attn_v_b.weight",      ".ssm_in.weight",     ".input_scale"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (has_end(name, ends[i])) return true;
+        if (span_ends(name, ends[i])) return true;
     if (name.size < at + 6 || loader_int(ld, "attention.shared_kv_layers", 0, INT32_MAX, 0) == 0)
         return false;
     return memcmp(name.data + at, "attn_k", 6) == 0 || memcmp(name.data + at, "attn_v", 6) == 0;
@@ -633,7 +615,7 @@ void loader_check_rest(Loader *ld)
     for (size_t i = 0; i < gguf_n_tensors(ld->gguf) && !loader_failed(ld); i++) {
         Span name = gguf_tensor(ld->gguf, i)->name;
         size_t at = 0;
-        int32_t layer = layer_of(name, &at);
+        int32_t layer = gguf_layer(name, &at);
         if (layer < 0 || (ld->taken && ld->taken[i])) continue;
         if (layer >= all)
             loader_fail(ld, BT_E_FORMAT,

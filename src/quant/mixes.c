@@ -87,22 +87,11 @@ static bool has(Span name, const char *part)
     return false;
 }
 
-static bool ends(Span name, const char *end)
-{
-    size_t n = strlen(end);
-    return name.size >= n && memcmp(name.data + name.size - n, end, n) == 0;
-}
-
 int32_t tensor_layer(Span name)
 {
-    int32_t layer = 0;
-    size_t i = 4;
-    if (name.size < 6 || memcmp(name.data, "blk.", 4) != 0) return -1;
-    for (;
-         i < name.size && name.data[i] >= '0' && name.data[i] <= '9' && layer < TENSOR_MOST_LAYERS;
-         i++)
-        layer = layer * 10 + (name.data[i] - '0');
-    return i > 4 && i < name.size && name.data[i] == '.' && layer < TENSOR_MOST_LAYERS ? layer : -1;
+    size_t rest;
+    int32_t layer = gguf_layer(name, &rest);
+    return layer < TENSOR_MOST_LAYERS ? layer : -1;
 }
 
 TensorKind tensor_kind(Span name, bool tied)
@@ -157,7 +146,7 @@ bool tensor_mutable(const GgufTensor *t)
     bool known = dtype_info(t->type)->block > 1;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) known = known || t->type == plain[i];
     if (!known || t->n_dims < 2 || t->ne[1] * t->ne[2] * t->ne[3] < 2) return false;
-    if (!ends(t->name, "weight")) return false;
+    if (!span_ends(t->name, "weight")) return false;
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (has(t->name, kept[i])) return false;
     return true;

@@ -34,18 +34,6 @@ static const CutPart parts[] = {
 };
 enum { N_PARTS = sizeof parts / sizeof *parts };
 
-int32_t cut_layer(Span name, size_t *rest)
-{
-    int32_t layer = 0;
-    size_t i = 4;
-    if (name.size < 6 || memcmp(name.data, "blk.", 4) != 0) return -1;
-    for (; i < name.size && name.data[i] >= '0' && name.data[i] <= '9' && layer < 100000; i++)
-        layer = layer * 10 + (name.data[i] - '0');
-    if (i == 4 || i == name.size || name.data[i] != '.') return -1;
-    *rest = i + 1;
-    return layer;
-}
-
 const CutPart *cut_part(Span name, size_t rest)
 {
     for (int i = 0; i < N_PARTS; i++)
@@ -122,7 +110,7 @@ static bt_status check_tensors(const Gguf *g, const Cut *c, bt_error *err)
     for (size_t i = 0; i < gguf_n_tensors(g); i++) {
         const GgufTensor *t = gguf_tensor(g, i);
         size_t rest;
-        int32_t layer = cut_layer(t->name, &rest);
+        int32_t layer = gguf_layer(t->name, &rest);
         const CutPart *part = layer < 0 ? NULL : cut_part(t->name, rest);
         if (layer < 0) continue;
         bool good = layer < c->layers && (part || !narrow);

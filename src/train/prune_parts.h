@@ -20,8 +20,6 @@ typedef struct CutSizes {
     int32_t layers, ff, heads, kv_heads, head_dim, embd;
 } CutSizes;
 
-/* Layer of "blk.12.attn_q.weight", and where "attn_q.weight" begins; -1: of no layer. */
-int32_t cut_layer(Span name, size_t *rest);
 /* The part that a tensor's name says from `rest` on; NULL: not known. */
 const CutPart *cut_part(Span name, size_t rest);
 bt_status cut_sizes(const Gguf *g, CutSizes *out, bt_error *err);

@@ -121,7 +121,7 @@ bool cut_name(const Cut *c, const GgufTensor *t, char out[256], const CutPart **
 {
     size_t rest;
     int32_t at = 0;
-    *layer = cut_layer(t->name, &rest);
+    *layer = gguf_layer(t->name, &rest);
     *part = *layer < 0 ? NULL : cut_part(t->name, rest);
     snprintf(out, 256, "%.*s", (int)t->name.size, t->name.data);
     if (*layer < 0) return true;
