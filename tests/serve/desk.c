@@ -221,3 +221,14 @@ long long desk_number(const json_t *root, const char *path)
     }
     return json_integer_value(value);
 }
+
+void desk_joined(const json_t *events, const char *path, Buf *out)
+{
+    size_t i;
+    json_t *event;
+    json_array_foreach(events, i, event)
+    {
+        const char *text = json_string_value(desk_at(event, path));
+        if (text) buf_text(out, text);
+    }
+}

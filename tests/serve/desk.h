@@ -54,6 +54,8 @@ json_t *desk_events(const DeskAnswer *answer);
 json_t *desk_at(const json_t *root, const char *path);
 /* A string there; fails the test when there is none. */
 const char *desk_text(const json_t *root, const char *path);
+/* What a stream's events say at `path`, joined. */
+void desk_joined(const json_t *events, const char *path, Buf *out);
 long long desk_number(const json_t *root, const char *path);
 
 #endif

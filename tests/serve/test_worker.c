@@ -112,25 +112,13 @@ static void prompts_go_on(void **state)
 
 #define ASK "[{\"role\": \"user\", \"content\": \"Say something, please\"}]"
 
-/* What a stream's events say at `path`, joined. */
-static void joined(const json_t *events, const char *path, Buf *out)
-{
-    size_t i;
-    json_t *event;
-    json_array_foreach(events, i, event)
-    {
-        const char *text = json_string_value(desk_at(event, path));
-        if (text) buf_text(out, text);
-    }
-}
-
 static void streams_as(const char *path, const char *body, const char *where, const char *want)
 {
     Buf got = {0};
     DeskAnswer *a = desk_ask(&desk, path, body);
     json_t *events = desk_events(a);
     assert_true(a->datas > 3);
-    joined(events, where, &got);
+    desk_joined(events, where, &got);
     assert_non_null(got.data);
     assert_string_equal(got.data, want);
     buf_close(&got);
@@ -228,7 +216,7 @@ static void stops(void **state)
         if (stream) {
             Buf got = {0};
             json_t *events = desk_events(desk_ask(&desk, "/v1/completions", body));
-            joined(events, "choices.0.text", &got);
+            desk_joined(events, "choices.0.text", &got);
             assert_string_equal(got.data ? got.data : "", want.data);
             buf_close(&got);
             json_decref(events);
@@ -365,7 +353,7 @@ static void calls(void **state)
     Buf arguments = {0};
     snprintf(text, sizeof text, "%strue}", body);
     json_t *events = desk_events(desk_ask(&desk, "/v1/chat/completions", text));
-    joined(events, "choices.0.delta.tool_calls.0.function.arguments", &arguments);
+    desk_joined(events, "choices.0.delta.tool_calls.0.function.arguments", &arguments);
     check_arguments(arguments.data);
     json_decref(events);
     buf_close(&arguments);

@@ -60,18 +60,6 @@ static json_t *asked(const char *path, const char *most, const char *members, in
     return stream ? desk_events(a) : desk_json(a);
 }
 
-/* What the events say at `path`, joined. */
-static void joined(const json_t *events, const char *path, Buf *out)
-{
-    size_t i;
-    json_t *event;
-    json_array_foreach(events, i, event)
-    {
-        const char *text = json_string_value(desk_at(event, path));
-        if (text) buf_text(out, text);
-    }
-}
-
 static const char *text_or(const json_t *root, const char *path)
 {
     const char *text = json_string_value(desk_at(root, path));
@@ -88,8 +76,8 @@ static void chat(void **state)
         Buf text = {0}, arguments = {0};
         json_t *whole = asked("/v1/chat/completions", "max_tokens", body, cuts[i], false);
         json_t *events = asked("/v1/chat/completions", "max_tokens", body, cuts[i], true);
-        joined(events, "choices.0.delta.content", &text);
-        joined(events, "choices.0.delta.tool_calls.0.function.arguments", &arguments);
+        desk_joined(events, "choices.0.delta.content", &text);
+        desk_joined(events, "choices.0.delta.tool_calls.0.function.arguments", &arguments);
         assert_string_equal(desk_text(whole, "choices.0.finish_reason"), "length");
         assert_string_equal(text.data, text_or(whole, "choices.0.message.content"));
         const char *said = text_or(whole, "choices.0.message.tool_calls.0.function.arguments");
@@ -130,7 +118,7 @@ static void responses(void **state)
             assert_string_equal(text_or(whole, path), text_or(last, full));
         }
         if (strcmp(desk_text(whole, "output.0.type"), "function_call") == 0) {
-            joined(events, "delta", &arguments);
+            desk_joined(events, "delta", &arguments);
             assert_string_equal(arguments.data, desk_text(whole, "output.0.arguments"));
         }
         /* and the conversation goes on from it */
@@ -156,8 +144,8 @@ static void messages(void **state)
         Buf text = {0}, pieces = {0};
         json_t *whole = asked("/v1/messages", "max_tokens", body, cuts[i], false);
         json_t *events = asked("/v1/messages", "max_tokens", body, cuts[i], true);
-        joined(events, "delta.text", &text);
-        joined(events, "delta.partial_json", &pieces);
+        desk_joined(events, "delta.text", &text);
+        desk_joined(events, "delta.partial_json", &pieces);
         assert_string_equal(desk_text(whole, "stop_reason"), "max_tokens");
         const json_t *input = desk_at(whole, "content.0.input");
         if (text.size) assert_string_equal(text.data, desk_text(whole, "content.0.text"));
