@@ -113,7 +113,7 @@ static int limit(Cache *c)
     char bytes[32], used[32];
     if (o->n_args == 2) {
         if (!opts_size(o->args[1], &most))
-            return cli_usage(c->cli, "'%s' is no size; write it as 800M or 20G", o->args[1]);
+            return cli_usage(c->cli, "'%s' is no size; write it as 800M, 2.5G or 20GB", o->args[1]);
         return trim(c, most);
     }
     if (json_wanted(c))

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "bantam/bantam.h"
+#include "base/checked.h"
 #include "base/mem.h"
 
 static bool wrong(Opts *o, const char *format, ...) BT_PRINTF(2, 3);
@@ -47,29 +49,58 @@ static bool read_flag(const char *text, int64_t *out)
     return false;
 }
 
-static bool read_count(const char *text, bool sized, uint64_t *out)
+static bool read_count(const char *text, uint64_t *out)
 {
     if (!isdigit((unsigned char)*text)) return false;
     char *end;
     errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
-    if (errno) return false;
-    int shift = 0;
-    if (sized && *end) {
-        static const char units[] = "KMGT";
-        const char *unit = strchr(units, toupper((unsigned char)*end));
-        if (!unit) return false;
-        shift = 10 * (int)(unit - units + 1);
-        end++;
-    }
-    if (*end || (shift && n >> (64 - shift))) return false;
-    *out = (uint64_t)n << shift;
+    if (errno || *end) return false;
+    *out = n;
     return true;
+}
+
+/* The digits after a point, in units of 2^-shift, rounded down; the text after them. */
+static const char *read_fraction(const char *text, uint64_t *above, uint64_t *below)
+{
+    *above = 0;
+    *below = 1;
+    for (; isdigit((unsigned char)*text); text++) {
+        if (*below >= 1000000000) continue; /* a billionth of the unit is exact enough */
+        *above = *above * 10 + (uint64_t)(*text - '0');
+        *below *= 10;
+    }
+    return text;
 }
 
 bool opts_size(const char *text, uint64_t *out)
 {
-    return read_count(text, true, out);
+    static const char units[] = "KMGT";
+    if (!isdigit((unsigned char)*text)) return false;
+    char *whole_end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &whole_end, 10);
+    if (errno) return false;
+    const char *end = whole_end;
+    uint64_t above = 0, below = 1;
+    if (*end == '.') {
+        if (!isdigit((unsigned char)end[1])) return false;
+        end = read_fraction(end + 1, &above, &below);
+    }
+    int shift = 0;
+    if (*end) {
+        const char *unit = strchr(units, toupper((unsigned char)*end));
+        if (!unit) return false;
+        shift = 10 * (int)(unit - units + 1);
+        end++;
+        if (!strcasecmp(end, "b") || !strcasecmp(end, "ib")) end += strlen(end);
+    }
+    if (*end || (shift && n >> (64 - shift)) || (!shift && below > 1)) return false;
+    /* above < below <= 10^9 < 2^30: split so that nothing overflows */
+    uint64_t high = shift > 30 ? shift - 30 : 0, low = (uint64_t)shift - high;
+    uint64_t scaled = (above << low) / below << high;
+    if (high) scaled += (((above << low) % below) << high) / below;
+    return ck_add((uint64_t)n << shift, scaled, out);
 }
 
 static bool is_choice(const char *words, const char *text)
@@ -119,12 +150,12 @@ static bool set(Opts *o, OptId id, OptSource source, const char *where, const ch
             return wrong(o, "%s: %s is outside %g to %g", where, text, row->low, row->high);
         break;
     case TYPE_COUNT:
-        if (!read_count(text, false, &v->count) || v->count > INT64_MAX)
+        if (!read_count(text, &v->count) || v->count > INT64_MAX)
             return wrong(o, "%s: '%s' is no whole number from 0 to 2^63 - 1", where, text);
         break;
     case TYPE_BYTES:
-        if (!read_count(text, true, &v->count))
-            return wrong(o, "%s: '%s' is no size; write it as 800M or 6G", where, text);
+        if (!opts_size(text, &v->count))
+            return wrong(o, "%s: '%s' is no size; write it as 800M, 2.5G or 6GB", where, text);
         break;
     case TYPE_CHOICE:
         if (!is_choice(row->value, text))

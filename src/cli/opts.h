@@ -58,7 +58,7 @@ typedef enum OptType {
     TYPE_INT,   /* int64, bounded by the row */
     TYPE_COUNT, /* 0 to 2^63 - 1, so that JSON can carry it */
     TYPE_REAL,  /* finite double, bounded by the row */
-    TYPE_BYTES, /* 1024 2048K 800M 6G */
+    TYPE_BYTES, /* 1024 800M 2.5G 6GB */
     TYPE_TEXT,
     TYPE_PATH,
     TYPE_CHOICE, /* one of the words of `value` */
@@ -145,7 +145,8 @@ static inline const char *opts_text(const Opts *o, OptId id) /* NULL: not set */
     return o->value[id].text;
 }
 
-/* "2048", "800M", "6G" in bytes. */
+/* "2048", "800M", "2.5G", "6GB", "6GiB" in bytes: units are powers of 1024, in any case, as they
+ * are wherever the program prints a size. A fraction is rounded down to whole bytes. */
 bool opts_size(const char *text, uint64_t *out);
 
 /* The candidate (of n names, NULLs skipped) that `word` most likely meant, or NULL. */

@@ -198,6 +198,13 @@ END
         run "$bantam" quantize m.gguf x.gguf $wrong
         [ "$status" -eq 2 ]
     done
+    kib=$((size / 1024)) # a size as people write it, with a point
+    words="$((kib / 1024)).$(printf %03d $((kib % 1024 * 1000 / 1024)))MB"
+    "$bantam" quantize m.gguf s.gguf --fit "$words" -q
+    [ "$(stat -c %s s.gguf)" -le "$size" ]
+    run "$bantam" quantize m.gguf x.gguf --fit 3e9
+    [ "$status" -eq 2 ]
+    [[ $output == *"is no size; write it as"* ]]
     run "$bantam" quantize m.gguf x.gguf --fit 20K
     [ "$status" -eq 1 ]
     [ ! -e x.gguf ]

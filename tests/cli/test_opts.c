@@ -112,6 +112,14 @@ static void refusals_say_why(void **state)
     REFUSES("none of", "--type-kv", "f32|bf16");
     REFUSES("no size", "--memory", "6Q");
     REFUSES("no size", "--memory", "99999999999G");
+    REFUSES("no size", "--memory", "2.5"); /* half a byte */
+    REFUSES("no size", "--memory", "2.G");
+    REFUSES("no size", "--memory", ".5G");
+    REFUSES("no size", "--memory", "-1G");
+    REFUSES("no size", "--memory", "3GBs");
+    REFUSES("no size", "--memory", "3B");
+    REFUSES("no size", "--memory", "3e9");
+    REFUSES("no size", "--memory", "1.2.3G");
     REFUSES("no whole number", "--seed", "-1");
     REFUSES("no whole number", "--seed", "9223372036854775808");
     REFUSES("neither yes nor no", "--json=maybe");
@@ -126,6 +134,27 @@ static void sizes_and_seeds(void **state)
     assert_true(o.value[OPT_MEMORY].count == 3ull << 30);
     assert_true(o.value[OPT_SEED].count == INT64_MAX);
     opts_close(&o);
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } sizes[] = {{"0", 0},
+                 {"3000000000", 3000000000},
+                 {"3GB", 3ull << 30},
+                 {"3gib", 3ull << 30},
+                 {"3Gb", 3ull << 30},
+                 {"2.5G", 5ull << 29},
+                 {"2.5GB", 5ull << 29},
+                 {"0.001K", 1},     /* 1.024 */
+                 {"1.1M", 1153433}, /* 1153433.6 */
+                 {"2.79396772384643554687G", 2999999999},
+                 {"1.5T", 3ull << 39},
+                 {"0.333333333333333T", 366503875558}, /* nine digits count */
+                 {"16777215.9999T", UINT64_MAX - 109951162}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint64_t bytes = 1;
+        if (!opts_size(sizes[i].text, &bytes)) fail_msg("%s", sizes[i].text);
+        if (bytes != sizes[i].bytes) fail_msg("%s: %llu", sizes[i].text, (unsigned long long)bytes);
+    }
 }
 
 static bool config(Opts *o, const Command *command, const char *text, char *copy)
