@@ -574,7 +574,7 @@ typedef struct bt_session bt_session;
 typedef struct bt_session_options {
     int32_t n_ctx;         /* tokens a sequence may hold; 0: what memory allows, at most trained */
     int32_t n_sequences;   /* 0: 1 */
-    int32_t n_batch;       /* most rows of one step; 0: 512 */
+    int32_t n_batch;       /* most rows of one step; 0: 512, fewer (128) where memory is short */
     int32_t n_logits;      /* most rows of one step whose logits are wanted; 0: n_sequences, or for
                             * embeddings n_batch */
     bt_kv_type kv;         /* 0: bf16, or for embeddings f32 */

@@ -67,6 +67,7 @@ bt_status os_make_dirs(const char *path, bt_error *err);
 /* ---- machine ---- */
 /* The first call opens what it reads, later ones also work inside the sandbox. 0: unknown. */
 uint64_t os_memory_available(void);     /* now: the least of the machine, its cgroups, RLIMIT_AS */
+uint64_t os_memory_granted(void);       /* of that, what limits leave; UINT64_MAX: none */
 uint64_t os_memory_total(void);         /* of the machine, or of the tightest cgroup around us */
 uint64_t os_memory_resident(void);      /* this process, now */
 uint64_t os_memory_peak_resident(void); /* this process, so far */

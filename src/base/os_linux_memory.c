@@ -109,14 +109,20 @@ static uint64_t meminfo(const char *key, const char *older_key)
     return kib * 1024;
 }
 
+uint64_t os_memory_granted(void)
+{
+    lock_files();
+    uint64_t granted = least_of(cgroups_left(&files.groups), address_space_left());
+    unlock_files();
+    return granted;
+}
+
 uint64_t os_memory_available(void)
 {
     lock_files();
     uint64_t available = meminfo("MemAvailable:", "MemFree:");
-    available = least_of(available, cgroups_left(&files.groups));
-    available = least_of(available, address_space_left());
     unlock_files();
-    return available;
+    return least_of(available, os_memory_granted());
 }
 
 uint64_t os_memory_total(void)

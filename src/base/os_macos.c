@@ -112,6 +112,11 @@ uint64_t os_memory_total(void)
     return number_of("hw.memsize", &bytes) ? bytes : 0;
 }
 
+uint64_t os_memory_granted(void)
+{
+    return UINT64_MAX; /* nothing here sets limits of memory for a process */
+}
+
 /* Free, and what the system gives up first: inactive, speculative and purgeable pages. */
 uint64_t os_memory_available(void)
 {

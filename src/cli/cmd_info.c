@@ -9,6 +9,7 @@
 #include "cli/json.h"
 #include "cli/model.h"
 #include "engine/folder.h"
+#include "engine/model.h"
 #include "io/gguf.h"
 #include "tensor/dtype.h"
 
@@ -27,9 +28,19 @@ typedef struct Plans {
     char why[1024];  /* if not even the plan could be made */
 } Plans;
 
+/* As bt_model_plan for one sequence, under --memory. */
+static bt_status plan_one(const CliModel *m, const bt_session_options *s, int32_t *n_ctx,
+                          bt_memory_plan *out, bt_error *err)
+{
+    SessionShape shape = {.n_ctx = *n_ctx, .n_sequences = 1, .n_batch = s->n_batch, .kv = s->kv};
+    bt_status status = model_plan(m->model, &shape, s->memory_limit, out, err);
+    *n_ctx = shape.n_ctx;
+    return status;
+}
+
 static void make_plans(const Cli *cli, const CliModel *m, Plans *out)
 {
-    bt_session_options s = session_options(cli);
+    bt_session_options s = session_options_lean(cli);
     bt_error err = {0};
     int32_t trained = m->info.n_ctx_train;
     *out = (Plans){0};
@@ -38,7 +49,7 @@ static void make_plans(const Cli *cli, const CliModel *m, Plans *out)
         if (out->n == PLANS_MOST) break;
         int32_t n_ctx = n;
         bt_memory_plan plan = {0};
-        bt_status status = bt_model_plan(m->model, &n_ctx, 1, s.n_batch, s.kv, &plan, &err);
+        bt_status status = plan_one(m, &s, &n_ctx, &plan, &err);
         if (status != BT_OK && (status != BT_E_MEMORY || !plan.total)) {
             snprintf(out->why, sizeof out->why, "%s", m->unusable[0] ? m->unusable : err.text);
             return;
@@ -50,8 +61,7 @@ static void make_plans(const Cli *cli, const CliModel *m, Plans *out)
     }
     bt_memory_plan plan = {0};
     int32_t largest = 0;
-    if (bt_model_plan(m->model, &largest, 1, s.n_batch, s.kv, &plan, NULL) == BT_OK)
-        out->largest = largest;
+    if (plan_one(m, &s, &largest, &plan, NULL) == BT_OK) out->largest = largest;
 }
 
 static json_t *plans_json(const Plans *p)

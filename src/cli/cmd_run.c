@@ -272,7 +272,7 @@ static int open_all(Run *r, bt_logit_bias **bias)
     if (code == CLI_GOOD) code = open_assistant(r);
     if (code == CLI_GOOD) code = hold_answers(r);
     if (code != CLI_GOOD) return code;
-    bt_session_options options = session_options(cli);
+    bt_session_options options = session_options_lean(cli);
     code = session_open(&r->m, &options, &r->session);
     if (code != CLI_GOOD) return code;
     r->talk.cli = cli;

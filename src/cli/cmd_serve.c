@@ -342,7 +342,7 @@ static int serve(Serve *s)
 
 int cmd_serve(Cli *cli)
 {
-    Serve s = {.cli = cli, .session = session_options(cli)};
+    Serve s = {.cli = cli, .session = session_options_lean(cli)};
     int code =
         cli->opts.n_args ? cli_usage(cli, "takes no arguments; name models with -m") : CLI_GOOD;
     if (opts_flag(&cli->opts, OPT_NEW_KEY)) return new_key();

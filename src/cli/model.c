@@ -248,6 +248,13 @@ bt_session_options session_options(const Cli *cli)
     return s;
 }
 
+bt_session_options session_options_lean(const Cli *cli)
+{
+    bt_session_options s = session_options(cli);
+    if (cli->opts.value[OPT_BATCH].source <= FROM_DEFAULT) s.n_batch = 0;
+    return s;
+}
+
 int session_open(CliModel *m, const bt_session_options *options, bt_session **out)
 {
     bt_error err = {0};

@@ -49,6 +49,8 @@ int sandbox_as_run(Cli *cli, const ModelWish *wish, const char *model, CliModel 
 
 /* Options of the session from the command's own; n_ctx and kv as given, 0 where not. */
 bt_session_options session_options(const Cli *cli);
+/* The same, of smaller steps where memory is short and nobody named --batch. */
+bt_session_options session_options_lean(const Cli *cli);
 /* The folder of sidecars, from --cache-dir or the user's own; mem_free it. NULL: none. */
 char *cache_folder(const Cli *cli);
 /* A session: this is where weights are prepared. On failure the message names the model. */

@@ -64,7 +64,8 @@ CpuSizes model_cpu_sizes(const bt_model *model, int32_t n_batch);
 /* What a session is made for. */
 typedef struct SessionShape {
     int32_t n_ctx; /* 0: the most that fits, at most what the model was trained for */
-    int32_t n_sequences, n_batch;
+    int32_t n_sequences;
+    int32_t n_batch;  /* 0: MODEL_BATCH, or where memory is short less, down to MODEL_LEAST */
     int32_t n_wanted; /* rows of a step that give logits, or hidden states */
     bt_kv_type kv;
     bool hidden;           /* steps give hidden states: what a model that embeds does in any case */
@@ -81,7 +82,8 @@ StateSpec model_state_spec(const bt_model *model, const SessionShape *shape);
  * are set: a step of an encoder takes n_ctx rows at least. */
 bt_status model_plan(const bt_model *model, SessionShape *shape, uint64_t limit,
                      bt_memory_plan *out, bt_error *err);
-#define MODEL_BATCH     512   /* rows of a step when nothing is asked */
+#define MODEL_BATCH     512   /* rows of a step when nothing is asked, */
+#define MODEL_LEAST     128   /* and where memory is short */
 #define MODEL_MOST_ROWS 65536 /* of a step */
 
 /* ---- embed.c ---- */

@@ -1,4 +1,5 @@
 /* What a session would need, computed by running the forward with the plan backend. */
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/session.h"
@@ -121,14 +122,28 @@ static unsigned long long mib(uint64_t bytes)
     return (unsigned long long)((bytes >> 20) + (bytes & 0xfffff ? 1 : 0));
 }
 
+/* The same context fits into `bytes` with keys and values of eight bits. */
+static bool fits_in_eight_bits(const bt_model *m, StateSpec spec, uint64_t bytes)
+{
+    uint64_t asked = context_bytes(m, &spec);
+    spec.k_type = spec.v_type = DT_Q8_0;
+    if (state_check(&spec, NULL)) return false;
+    uint64_t eight = context_bytes(m, &spec);
+    return eight < asked && eight <= bytes;
+}
+
 /* One line: what was asked, what there is, and what would do. */
 static bt_status does_not_fit(const bt_memory_plan *plan, int32_t n_ctx, int32_t fits,
-                              uint64_t least, bt_error *err)
+                              bool fits_smaller, uint64_t least, uint64_t spare, bt_error *err)
 {
+    char other[64] = "";
+    if (fits_smaller) snprintf(other, sizeof other, ", or %d with keys and values in q8_0", n_ctx);
     if (fits >= KV_BLOCK)
         return bt_fail(err, BT_E_MEMORY,
-                       "context %d needs %llu MiB, %llu MiB are available; a context of %d fits",
-                       n_ctx, mib(plan->total), (unsigned long long)(plan->available >> 20), fits);
+                       "context %d needs %llu MiB, %llu MiB are available (%llu of them spared); a "
+                       "context of %d fits%s",
+                       n_ctx, mib(plan->total), (unsigned long long)(plan->available >> 20),
+                       mib(spare), fits, other);
     return bt_fail(err, BT_E_MEMORY,
                    "the model needs %llu MiB (weights %llu, work %llu) and %llu MiB are available: "
                    "no context fits; close programs or take a smaller model",
@@ -152,6 +167,22 @@ static int32_t longest(const bt_model *m, StateSpec spec, uint64_t bytes)
     return low * KV_BLOCK;
 }
 
+enum { PROGRAM = 24 << 20 }; /* what no plan counts: the program itself and its vocabulary */
+
+/* Of what the system says there is, what is left alone: a twentieth of a machine's, since other
+ * programs live there too and grow; little where a limit is ours, of which what we hold already is
+ * taken off. */
+static uint64_t spared(uint64_t available, uint64_t granted)
+{
+    return granted <= available ? available / 200 : available / 20;
+}
+
+/* Of a limit for the whole process. */
+static uint64_t spared_of_limit(uint64_t limit)
+{
+    return limit / 20 < PROGRAM ? limit / 20 : limit / 100 < PROGRAM ? PROGRAM : limit / 100;
+}
+
 static bt_status plan_shape(const bt_model *m, SessionShape *shape, uint64_t limit,
                             bt_memory_plan *out, bt_error *err)
 {
@@ -169,19 +200,23 @@ static bt_status plan_shape(const bt_model *m, SessionShape *shape, uint64_t lim
     out->scratch = step + cpu_work_bytes(&sizes, m->n_threads);
     if (shape->hidden) out->scratch += model_pool_bytes(m, shape->n_sequences);
     out->available = os_memory_available();
+    uint64_t spare = spared(out->available, os_memory_granted());
     /* Where the system does not say, nothing is refused on a guess. */
     out->available = out->available ? out->available + loaded : UINT64_MAX;
-    if (limit && limit < out->available) out->available = limit;
+    if (limit && limit < out->available) {
+        out->available = limit;
+        spare = spared_of_limit(limit);
+    }
     uint64_t fixed = out->weights + out->scratch, least = fixed + context_bytes(m, &spec);
-    /* a twentieth is left to the rest of the machine */
-    uint64_t usable = out->available - out->available / 20;
+    uint64_t usable = out->available - spare;
     int32_t fits = usable > fixed ? longest(m, spec, usable - fixed) : 0;
     if (shape->n_ctx == 0) shape->n_ctx = fits < m->hyper.n_ctx_train ? fits : m->hyper.n_ctx_train;
     spec.n_ctx = shape->n_ctx > 0 ? shape->n_ctx : KV_BLOCK;
     out->state = context_bytes(m, &spec);
     if (!ck_add(fixed, out->state, &out->total)) out->total = UINT64_MAX;
     if (out->total <= usable) return BT_OK;
-    return does_not_fit(out, spec.n_ctx, fits, least, err);
+    bool smaller = usable > fixed && fits_in_eight_bits(m, spec, usable - fixed);
+    return does_not_fit(out, spec.n_ctx, fits, smaller, least, spare, err);
 }
 
 /* The context of an encoder sets the rows of its step, so what fits is found by trying. */
@@ -212,6 +247,7 @@ bt_status model_plan(const bt_model *m, SessionShape *shape, uint64_t limit, bt_
     if (m->hyper.embeds) shape->hidden = true;
     shape->kv = kv_of(m, shape->hidden, shape->kv);
     if (shape->n_sequences < 1) shape->n_sequences = 1;
+    bool may_shrink = shape->n_batch < 1 && !shape->hidden;
     if (shape->n_batch < 1) shape->n_batch = MODEL_BATCH;
     if (shape->n_ctx < 0 || shape->n_ctx > MOST_CONTEXT || shape->n_sequences > 65536 ||
         shape->n_batch > MODEL_MOST_ROWS)
@@ -219,8 +255,14 @@ bt_status model_plan(const bt_model *m, SessionShape *shape, uint64_t limit, bt_
                        shape->n_ctx, shape->n_sequences, shape->n_batch);
     if (!m->hyper.causal) return plan_encoder(m, shape, limit, out, err);
     if (shape->n_wanted < 1) shape->n_wanted = shape->hidden ? shape->n_batch : 1;
-    if (shape->n_wanted > shape->n_batch) shape->n_wanted = shape->n_batch;
-    return plan_shape(m, shape, limit, out, err);
+    SessionShape asked = *shape;
+    for (int32_t n = shape->n_batch;; n /= 2) { /* smaller steps rather than none */
+        *shape = asked;
+        shape->n_batch = n;
+        if (shape->n_wanted > n) shape->n_wanted = n;
+        bt_status status = plan_shape(m, shape, limit, out, err);
+        if (status != BT_E_MEMORY || !may_shrink || n / 2 < MODEL_LEAST) return status;
+    }
 }
 
 bt_status bt_model_plan(const bt_model *model, int32_t *n_ctx, int32_t n_sequences, int32_t n_batch,

@@ -18,13 +18,13 @@ enum { DEFAULT_SEQUENCES = 16, DEFAULT_PREFILL = 128, DEFAULT_QUEUE = 512 };
 
 /* What may be chosen to fit the memory. */
 typedef struct Freedom {
-    bool context, sequences, checkpoints, tokens;
+    bool context, sequences, checkpoints, tokens, batch;
     int32_t running; /* sequences that must be there */
 } Freedom;
 
 /* Asks for less: where each sequence costs, of those that only remember; of tokens together, of
- * checkpoints where they cost, of sequences, then of the context. False: there is nothing left to
- * give. */
+ * checkpoints where they cost, of sequences, of the context, then of rows a step. False: there is
+ * nothing left to give. */
 static bool ask_less(SessionShape *shape, const Freedom *may, bool forgets)
 {
     if (forgets && may->sequences && may->running && shape->n_sequences > may->running) {
@@ -49,9 +49,14 @@ static bool ask_less(SessionShape *shape, const Freedom *may, bool forgets)
         if (may->checkpoints) shape->n_checkpoints = shape->n_sequences + 1;
         return true;
     }
-    if (!may->context || shape->n_ctx <= 2 * KV_BLOCK) return false;
-    shape->n_ctx = shape->n_ctx / 4 * 3;
-    if (may->tokens) shape->n_tokens = shape->n_ctx;
+    if (may->context && shape->n_ctx > 2 * KV_BLOCK) {
+        shape->n_ctx = shape->n_ctx / 4 * 3;
+        if (may->tokens) shape->n_tokens = shape->n_ctx;
+        return true;
+    }
+    if (!may->batch || shape->n_batch / 2 < MODEL_LEAST) return false;
+    shape->n_batch /= 2;
+    if (shape->n_wanted > shape->n_batch) shape->n_wanted = shape->n_batch;
     return true;
 }
 
@@ -73,7 +78,8 @@ static bt_status choose_shape(const bt_model *m, const SchedOptions *o, SessionS
     Freedom may = {.context = o->n_ctx < 1,
                    .sequences = o->n_sequences < 1,
                    .checkpoints = o->n_checkpoints < 1,
-                   .tokens = o->n_tokens<1, .running = o->n_running> 0 ? o->n_running : 0};
+                   .tokens = o->n_tokens < 1,
+                   .batch = o->n_batch<1, .running = o->n_running> 0 ? o->n_running : 0};
     int32_t n = !may.sequences            ? o->n_sequences
                 : may.running > 65536 / 3 ? may.running
                 : may.running             ? 3 * may.running
@@ -99,8 +105,12 @@ static bt_status choose_shape(const bt_model *m, const SchedOptions *o, SessionS
     if (most < 16) most = 16;
     if ((uint64_t)shape->n_wanted > most) shape->n_wanted = (int32_t)most;
     uint64_t limit = o->memory_limit, there = os_memory_available();
-    if (!limit && may.tokens && there) limit = there / 4 * 3;
-    return fit(m, shape, &may, limit, err);
+    if (limit || !may.tokens || !there) return fit(m, shape, &may, limit, err);
+    SessionShape asked = *shape; /* three quarters will do, unless the model itself needs more */
+    bt_status status = fit(m, shape, &may, there / 4 * 3, err);
+    if (status != BT_E_MEMORY) return status;
+    *shape = asked;
+    return fit(m, shape, &may, 0, err);
 }
 
 static bt_status find_enders(Sched *s, bt_error *err)

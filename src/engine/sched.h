@@ -35,10 +35,11 @@ typedef struct SchedOptions {
     int32_t n_sequences;   /* running and remembered together; 0: 16, or three times n_running;
                             * fewer if memory lacks, but n_running */
     int32_t n_running;     /* most that run at once; 0: n_sequences */
-    int32_t n_batch;       /* most rows of a step; 0: 512 */
+    int32_t n_batch;       /* most rows of a step; 0: 512, fewer (128) if memory lacks */
     int32_t n_prefill;     /* most prompt rows of a step beside answers; 0: 128 */
     int32_t n_tokens;      /* that all sequences hold together; 0: n_sequences times n_ctx, or as
-                            * many as memory_limit (0: three quarters of what is there) allows */
+                            * many as memory_limit (0: three quarters of what is there, or all
+                            * where a model needs it) allows */
     int32_t n_checkpoints; /* of models that forget; 0: two a sequence, fewer if memory lacks */
     bt_kv_type kv;         /* 0: bf16 */
     uint64_t memory_limit; /* bytes for weights and session; 0: what is available now */

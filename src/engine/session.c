@@ -68,7 +68,7 @@ bt_status bt_session_open(bt_model *model, const bt_session_options *options, bt
     const bt_session_options *o = options ? options : &defaults;
     SessionShape shape = {.n_ctx = o->n_ctx,
                           .n_sequences = o->n_sequences > 0 ? o->n_sequences : 1,
-                          .n_batch = o->n_batch > 0 ? o->n_batch : MODEL_BATCH,
+                          .n_batch = o->n_batch > 0 ? o->n_batch : 0,
                           .n_wanted = o->n_logits > 0 ? o->n_logits : 0,
                           .kv = o->kv,
                           .hidden = o->embeddings};

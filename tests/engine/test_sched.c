@@ -539,6 +539,34 @@ static void memory_decides(void **state)
     }
 }
 
+/* And then steps have fewer rows, where nobody named a number. */
+static void steps_shrink_where_memory_is_short(void **state)
+{
+    (void)state;
+    bt_model *m = jobs_open_family(NULL);
+    bt_memory_plan plan;
+    int32_t n_ctx = 256;
+    assert_int_equal(bt_model_plan(m, &n_ctx, 2, 128, BT_KV_F32, &plan, &jobs_err), BT_OK);
+    SchedOptions o = {.n_ctx = 256,
+                      .n_sequences = 2,
+                      .n_batch = 512,
+                      .kv = BT_KV_F32,
+                      .memory_limit = plan.total * 20 / 19 + 64};
+    Sched *s = NULL;
+    assert_int_equal(sched_open(m, &o, &s, &jobs_err), BT_E_MEMORY);
+    o.n_batch = 0;
+    assert_int_equal(sched_open(m, &o, &s, &jobs_err), BT_OK);
+    assert_int_equal(s->n_batch, 128);
+    jobs_seed = 19;
+    Job *j = job_greedy(200, 20);
+    job_submit(s, j);
+    jobs_run(s);
+    assert_int_equal(j->why, SCHED_END_LENGTH);
+    free(j);
+    sched_close(&s);
+    bt_model_close(&m);
+}
+
 /* ---- several threads ---- */
 
 enum { SUBMITTERS = 3, EACH = 60 };
@@ -705,6 +733,7 @@ int main(void)
         cmocka_unit_test(coming_and_going_leaks_nothing),
         cmocka_unit_test(no_more_run_than_may),
         cmocka_unit_test(memory_decides),
+        cmocka_unit_test(steps_shrink_where_memory_is_short),
         cmocka_unit_test(threads_submit_and_cancel),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_token_allocates_nothing),

@@ -358,17 +358,17 @@ static void a_refusal_names_a_context_that_fits(void **state)
     bt_model *m;
     bt_session *s;
     long long fits = 0;
-    unsigned long long needs, available;
+    unsigned long long needs, available, spared;
     assert_int_equal(bt_model_open(make("llama", DT_F32), NULL, &m, &err), BT_OK);
     bt_session_options o = {.n_ctx = 1 << 20, .memory_limit = 8 << 20, .n_batch = 16};
     assert_int_equal(bt_session_open(m, &o, &s, &err), BT_E_MEMORY);
     const char *said = strstr(err.text, "context 1048576 needs ");
     assert_non_null(said);
     assert_int_equal(sscanf(said,
-                            "context 1048576 needs %llu MiB, %llu MiB are available; "
-                            "a context of %lld fits",
-                            &needs, &available, &fits),
-                     3);
+                            "context 1048576 needs %llu MiB, %llu MiB are available "
+                            "(%llu of them spared); a context of %lld fits",
+                            &needs, &available, &spared, &fits),
+                     4);
     assert_int_equal(available, 8);
     assert_in_range(needs, 200, 400); /* 2 layers x 2 heads x (16 + 16) bf16, and the token */
     o.n_ctx = (int32_t)fits + 64;
@@ -380,6 +380,38 @@ static void a_refusal_names_a_context_that_fits(void **state)
     o = (bt_session_options){.memory_limit = 1};
     assert_int_equal(bt_session_open(m, &o, &s, &err), BT_E_MEMORY);
     assert_non_null(strstr(err.text, "no context fits"));
+    bt_model_close(&m);
+}
+
+/* Steps are of 512 rows, of fewer where memory is short, unless a number was named. */
+static void steps_shrink_where_memory_is_short(void **state)
+{
+    (void)state;
+    bt_error err;
+    bt_model *m;
+    bt_session *s;
+    bt_memory_plan plan[2];
+    int32_t n_ctx = 4096;
+    assert_int_equal(bt_model_open(make("llama", DT_F32), NULL, &m, &err), BT_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(bt_model_plan(m, &n_ctx, 1, i ? 128 : 512, 0, &plan[i], &err), BT_OK);
+    assert_true(plan[1].total < plan[0].total && plan[1].state == plan[0].state);
+    /* of a small limit of its own a twentieth is spared */
+    uint64_t enough = plan[0].total + plan[0].total / 10, scarce = plan[1].total * 20 / 19 + 64;
+    assert_true(scarce < plan[0].total);
+    bt_session_options o = {.n_ctx = n_ctx, .memory_limit = enough};
+    assert_int_equal(bt_session_open(m, &o, &s, &err), BT_OK);
+    assert_int_equal(bt_session_batch(s), 512);
+    bt_session_close(&s);
+    o.memory_limit = scarce;
+    assert_int_equal(bt_session_open(m, &o, &s, &err), BT_OK);
+    assert_int_equal(bt_session_batch(s), 128);
+    assert_int_equal(bt_session_context(s), n_ctx);
+    bt_session_close(&s);
+    o.n_batch = 512;
+    assert_int_equal(bt_session_open(m, &o, &s, &err), BT_E_MEMORY);
+    o = (bt_session_options){.n_ctx = n_ctx, .memory_limit = plan[1].total};
+    assert_int_equal(bt_session_open(m, &o, &s, &err), BT_E_MEMORY);
     bt_model_close(&m);
 }
 
@@ -426,6 +458,7 @@ int main(void)
         cmocka_unit_test(cutting_back_forgets_the_rest),
         cmocka_unit_test(shifting_is_feeding_what_stays),
         cmocka_unit_test(what_does_not_fit_is_refused_whole),
+        cmocka_unit_test(steps_shrink_where_memory_is_short),
         cmocka_unit_test(a_cancelled_step_leaves_no_trace),
         cmocka_unit_test(decoding_allocates_nothing),
         cmocka_unit_test(plans_say_what_is_needed),
