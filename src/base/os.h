@@ -54,11 +54,15 @@ void os_bell_ring(int fd);
 void os_bell_clear(int fd);
 
 /* Replaces `path` with what `write` puts into fd: temporary file beside it, fsync, rename, fsync
- * of the folder. Nothing is left behind on failure. A file that was there keeps its mode, a new
- * one is its owner's alone (0600); a link is replaced, not followed; a folder, pipe or device
- * under that name is refused. */
+ * of the folder. Nothing is left behind on failure; what a process that was killed left there is
+ * removed by the next (os_sweep). A file that was there keeps its mode, a new one is its owner's
+ * alone (0600); a link is replaced, not followed; a folder, pipe or device under that name is
+ * refused. */
 bt_status os_replace_file(const char *path, bt_status (*write)(void *user, int fd, bt_error *err),
                           void *user, bt_error *err);
+/* Removes the folder's temporary files of os_replace_file whose writers are gone: they hold no lock
+ * and were not touched for some seconds. */
+void os_sweep(const char *folder);
 /* Writes all of it, however often the system takes a part (waits where fd does not block). */
 bt_status os_write_all(int fd, const void *data, size_t size, bt_error *err);
 /* mkdir -p, 0700 for the folders it makes. */

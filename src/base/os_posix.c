@@ -1,11 +1,13 @@
 /* Files, pages, clock and random bytes as POSIX has them (maps: os_map.c). Every call that a
  * signal may interrupt is repeated; every failure names the path and what the system said. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -21,6 +23,8 @@
 
 #define HUGE_PAGE   ((size_t)2 << 20)
 #define WRITE_PIECE ((size_t)1 << 30) /* macOS refuses more than INT_MAX at once */
+#define TEMPORARY   ".bantam-%08x.tmp"
+#define YOUNG       10 /* seconds in which a file that is not locked yet may be about to be */
 
 /* ---- pages ---- */
 
@@ -153,16 +157,19 @@ static size_t folder_length(const char *path)
     return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
+static void folder_of(const char *path, char folder[PATH_MAX])
+{
+    size_t length = folder_length(path);
+    memcpy(folder, length ? path : ".", length ? length : 1);
+    folder[length ? length : 1] = '\0';
+}
+
 /* Makes the new name last. A folder that cannot be opened or synced (rights, odd file systems) is
  * left to the system; a disk that fails is reported. */
 static bt_status sync_folder(const char *path, bt_error *err)
 {
-    char folder[PATH_MAX] = ".";
-    size_t length = folder_length(path);
-    if (length > 0) {
-        memcpy(folder, path, length);
-        folder[length] = '\0';
-    }
+    char folder[PATH_MAX];
+    folder_of(path, folder);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return BT_OK;
     int failed = fsync(fd) != 0 ? errno : 0;
@@ -173,6 +180,42 @@ static bt_status sync_folder(const char *path, bt_error *err)
     return BT_OK;
 }
 
+/* Tells os_sweep that somebody writes it. It is the open file's, not the process's: another thread
+ * does not get it, and the system forgets it when the writer ends. */
+static bool lock_file(int fd)
+{
+    return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+static bool is_temporary(const char *name)
+{
+    unsigned random;
+    char again[32];
+    if (sscanf(name, ".bantam-%8x", &random) != 1) return false;
+    snprintf(again, sizeof again, TEMPORARY, random);
+    return strcmp(name, again) == 0;
+}
+
+void os_sweep(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    char name[PATH_MAX];
+    struct stat st;
+    if (!dir) return;
+    for (struct dirent *e; (e = readdir(dir));) {
+        if (!is_temporary(e->d_name)) continue;
+        int n = snprintf(name, sizeof name, "%s/%s", folder, e->d_name);
+        if (n < 0 || n >= (int)sizeof name) continue;
+        if (lstat(name, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid()) continue;
+        if (time(NULL) - st.st_mtime <= YOUNG) continue;
+        int fd = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0) continue;
+        if (lock_file(fd)) unlink(name);
+        close(fd);
+    }
+    closedir(dir);
+}
+
 /* Opens a new file beside `path` under a random name, which it leaves in `name`. */
 static int open_beside(const char *path, char name[PATH_MAX])
 {
@@ -180,10 +223,11 @@ static int open_beside(const char *path, char name[PATH_MAX])
     for (int attempt = 0; attempt < 16; attempt++) {
         uint32_t random;
         if (!os_random(&random, sizeof random)) random = (uint32_t)getpid() + (uint32_t)attempt;
-        snprintf(name, PATH_MAX, "%.*s.bantam-%08x.tmp", (int)folder, path, random);
+        snprintf(name, PATH_MAX, "%.*s" TEMPORARY, (int)folder, path, random);
         int fd;
         do fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         while (fd < 0 && errno == EINTR);
+        if (fd >= 0) (void)lock_file(fd); /* some file systems have none: nothing is swept there */
         if (fd >= 0 || errno != EEXIST) return fd;
     }
     return -1;
@@ -219,6 +263,8 @@ bt_status os_replace_file(const char *path, bt_status (*write_fn)(void *, int, b
                            path);
         if (S_ISREG(st.st_mode)) mode = st.st_mode & 0777;
     }
+    folder_of(path, name);
+    os_sweep(name);
     int fd = open_beside(path, name);
     if (fd < 0)
         return bt_fail(err, BT_E_IO, "%s: cannot create a file beside it: %s", path, os_why(errno));

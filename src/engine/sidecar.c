@@ -157,6 +157,7 @@ bt_status sidecar_trim(const char *cache_dir, uint64_t limit, uint64_t *removed,
     size_t n;
     uint64_t held = 0;
     *removed = 0;
+    os_sweep(cache_dir);
     bt_status status = sidecar_list(cache_dir, &list, &n, err);
     if (status) return status;
     for (size_t i = 0; i < n; i++) {

@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -260,6 +262,40 @@ static int files_in(const char *name)
     return (int)strtol(line, NULL, 10);
 }
 
+static int put_old(const char *path, time_t age)
+{
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    struct timespec then[2] = {{.tv_sec = time(NULL) - age}, {.tv_sec = time(NULL) - age}};
+    assert_true(fd >= 0);
+    assert_int_equal(futimens(fd, then), 0);
+    return fd;
+}
+
+/* What a writer that was killed left behind goes with the next file that is written there; what is
+ * being written, or may be, or is not ours, stays. */
+static void sweeps_what_was_left(void **state)
+{
+    (void)state;
+    bt_error err = {0};
+    static const char *const stays[] = {"s/.bantam-0000000b.tmp", "s/.bantam-0000000c.tmp",
+                                        "s/.bantam-0000000d.tmp.bak", "s/.bantam-0000000g.tmp",
+                                        "s/bantam-0000000e.tmp"};
+    assert_int_equal(os_make_dirs(in_folder("s/.bantam-0000000f.tmp"), &err), BT_OK);
+    close(put_old(in_folder("s/.bantam-0000000a.tmp"), 60));
+    close(put_old(in_folder(stays[0]), 0));
+    int locked = put_old(in_folder(stays[1]), 60);
+    assert_int_equal(flock(locked, LOCK_EX | LOCK_NB), 0);
+    for (int i = 2; i < 5; i++) close(put_old(in_folder(stays[i]), 60));
+    assert_int_equal(os_replace_file(in_folder("s/file"), put_text, "x", &err), BT_OK);
+    assert_int_equal(access(in_folder("s/.bantam-0000000a.tmp"), F_OK), -1);
+    for (int i = 0; i < 5; i++) assert_int_equal(access(in_folder(stays[i]), F_OK), 0);
+    assert_int_equal(files_in(in_folder("s")), 7);
+    close(locked);
+    os_sweep(in_folder("s"));
+    assert_int_equal(files_in(in_folder("s")), 6);
+    os_sweep(in_folder("no/such"));
+}
+
 static void replaces_files(void **state)
 {
     (void)state;
@@ -430,6 +466,7 @@ int main(void)
         cmocka_unit_test(other_faults_stay_fatal),
         cmocka_unit_test(pages),
         cmocka_unit_test(replaces_files),
+        cmocka_unit_test(sweeps_what_was_left),
         cmocka_unit_test(full_disk_leaves_the_old_file),
         cmocka_unit_test(writes_through_interruptions),
         cmocka_unit_test(machine),
