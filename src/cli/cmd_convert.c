@@ -64,8 +64,9 @@ int cmd_convert(Cli *cli)
         return CLI_FAILED;
     }
     interrupt_install();
-    int code = out ? sandbox_as_run(cli, &(ModelWish){.writes = {out}, .other = base}, folder, &m)
-                   : cli_fail("not enough memory");
+    int code = folder_needed(out);
+    if (code == CLI_GOOD)
+        code = sandbox_as_run(cli, &(ModelWish){.writes = {out}, .other = base}, folder, &m);
     if (code == CLI_GOOD)
         code = base ? convert_adapter(cli, folder, base, path) : convert(cli, folder, path);
     mem_free(base);

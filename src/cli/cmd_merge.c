@@ -112,11 +112,13 @@ int cmd_merge(Cli *cli)
     CliModel m = {0};
     char *folder = folder_of(to);
     if (with) {
-        int done = folder ? averaging(cli, folder, to) : cli_fail("not enough memory");
+        int done = folder_needed(folder);
+        if (done == CLI_GOOD) done = averaging(cli, folder, to);
         mem_free(folder);
         return done;
     }
-    int code = folder ? model_find(cli, &m.path) : cli_fail("not enough memory");
+    int code = folder_needed(folder);
+    if (code == CLI_GOOD) code = model_find(cli, &m.path);
     if (code == CLI_GOOD) code = adapters_read(cli, &m.adapters);
     interrupt_install();
     const ModelWish wish = {.writes = {folder}};

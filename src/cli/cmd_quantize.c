@@ -161,12 +161,13 @@ static int quantize(Cli *cli, const char *from, const char *to, const char *type
 static int check_line(Cli *cli)
 {
     const Opts *o = &cli->opts;
-    bool fit = o->value[OPT_FIT].count > 0;
+    bool fit = o->value[OPT_FIT].source != FROM_NOTHING;
     if (o->n_args < 2) return cli_usage(cli, "a model and the file to write must be named");
     if (fit && o->n_args > 2)
         return cli_usage(cli, "'%s' is too much: --fit chooses the types", o->args[2]);
     if (!fit && o->n_args < 3)
         return cli_usage(cli, "a type (as Q4_K_M), or a size with --fit, is missing");
+    if (fit && !o->value[OPT_FIT].count) return cli_usage(cli, "--fit: no file is of 0 bytes");
     if (o->n_args > 3) return cli_usage(cli, "'%s' is too much", o->args[3]);
     if (!fit && opts_text(o, OPT_FIT_TEXT)) return cli_usage(cli, "-f goes with --fit");
     if (opts_flag(o, OPT_TEXT_SPECIAL) && !opts_text(o, OPT_FIT_TEXT))
@@ -185,7 +186,7 @@ int cmd_quantize(Cli *cli)
     Buf text = {0};
     char *from = model_named(o->args[0]), *out = folder_of(o->args[1]);
     if (!from) code = CLI_FAILED;
-    if (code == CLI_GOOD && !out) code = cli_fail("not enough memory");
+    if (code == CLI_GOOD) code = folder_needed(out);
     if (code == CLI_GOOD && file) code = read_text(file, true, &text);
     interrupt_install();
     ModelWish wish = {.writes = {out}, .reads = {opts_text(o, OPT_IMATRIX)}};

@@ -89,7 +89,7 @@ int cmd_vocab(Cli *cli)
     char *folder = folder_of(path);
     const char **markers = mem_zalloc(given->n + 2, sizeof *markers);
     bool room = folder && markers;
-    int code = room ? CLI_GOOD : cli_fail("not enough memory");
+    int code = room ? folder_needed(folder) : cli_fail("not enough memory");
     if (room && strcmp(opts_text(o, OPT_VOCAB_CALLS), "on") == 0) {
         markers[n++] = "<tool_call>";
         markers[n++] = "</tool_call>";

@@ -1,6 +1,7 @@
 /* Opening a model (see model.h). */
 #include "cli/model.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,6 +33,15 @@ char *folder_of(const char *path)
     const char *slash = strrchr(path, '/');
     if (!slash) return mem_strdup(".");
     return mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+int folder_needed(const char *folder)
+{
+    struct stat at;
+    if (!folder) return cli_fail("not enough memory");
+    if (stat(folder, &at) != 0)
+        return cli_fail("%s: %s; make the folder first", folder, strerror(errno));
+    return S_ISDIR(at.st_mode) ? CLI_GOOD : cli_fail("%s: is no folder", folder);
 }
 
 char *sandbox_text(const SandboxReport *r, char *out, size_t size)

@@ -68,6 +68,9 @@ int model_find(Cli *cli, char **path);
 char *bytes_text(uint64_t bytes, char out[32]);
 /* The folder of a path ("." for a bare name); mem_free it. */
 char *folder_of(const char *path);
+/* CLI_GOOD where what folder_of gave is a folder, else a message and an exit code. To be asked
+ * before the sandbox, inside which a folder that is missing looks like one that is forbidden. */
+int folder_needed(const char *folder);
 /* "seccomp, Landlock 7" or "none"; returns out. */
 char *sandbox_text(const SandboxReport *report, char *out, size_t size);
 

@@ -77,8 +77,7 @@ static void read_sizes(bt_model *m)
     store_close(&store);
 }
 
-/* Files of GGUF that hold something else. */
-static bt_status check_kind(const Gguf *g, bt_error *err)
+bt_status model_check_kind(const Gguf *g, bt_error *err)
 {
     static const struct {
         const char *kind, *what;
@@ -101,7 +100,7 @@ static bt_status read_model(bt_model *m, const bt_model_options *o, bool live, b
 {
     bt_status status = BT_OK;
     bool cache = o->cache_dir && !o->no_cache && !gguf_is_builtin(m->gguf);
-    if (!o->vocab_only) status = check_kind(m->gguf, err);
+    if (!o->vocab_only) status = model_check_kind(m->gguf, err);
     if (!status && cache && !(m->cache_dir = mem_strdup(o->cache_dir)))
         status = bt_fail_memory(err, "a path", strlen(o->cache_dir));
     if (!status) status = copy_text(m->gguf, "general.architecture", &m->architecture, err);

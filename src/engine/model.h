@@ -48,6 +48,8 @@ bt_status model_open_gguf(Gguf **gguf, const bt_model_options *options, bt_model
  * The memory outlives the model. */
 bt_status model_open_live(Gguf **gguf, const bt_model_options *options, bt_model **out,
                           bt_error *err);
+/* BT_E_FORMAT for files of GGUF that hold something else: adapters, importance matrices ... */
+bt_status model_check_kind(const Gguf *gguf, bt_error *err);
 /* Starts the team and prepares the weights, the first time. */
 bt_status model_prepare(bt_model *model, bt_error *err);
 /* BT_E_IO when a mapped file of the model was cut short under us. */

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/team.h"
+#include "engine/model.h"
 #include "io/gguf_write.h"
 #include "kernels/kernels.h"
 #include "quant/fit_size.h"
@@ -338,6 +339,7 @@ static bt_status run_all(Quantize *q, int mix, const char *from, const char *to,
 {
     const bt_quantize_options *o = q->options;
     bt_status status = source_open(from, &q->source, err);
+    if (!status) status = model_check_kind(q->source.index, err);
     if (!status) status = quantize_check_target(&q->source, from, to, err);
     if (!status && o->imatrix) status = imatrix_open(o->imatrix, &q->imatrix, err);
     if (!status) status = plan_memory(q, err);

@@ -15,6 +15,7 @@
 #define SAMPLED    16 /* rows of a tensor whose errors are measured */
 #define SLICES     4  /* of the layers */
 #define MOST_TYPES 14 /* a tensor may take */
+#define PROBE_BITS 6  /* of a probe: where room is plenty, finer errors would drown in noise */
 
 /* Types that are tried, and for which rows: whole blocks of 256, others, or any. */
 static const struct {
@@ -233,13 +234,14 @@ static bt_status measure_errors(Search *s, bt_error *err)
 
 /* ---- how the answers suffer ---- */
 
-/* The item's type for probes: the largest that is a good bit below the bits asked for. */
+/* The item's type for probes: the largest that is a good bit below the bits asked for, and errs. */
 static void choose_probe(const Search *s, Item *item, double bits)
 {
     const GgufTensor *t = gguf_tensor(s->g, item->i);
     double weights = (double)(t->ne[0] * tensor_rows(t));
+    double most = bits - 0.7 < PROBE_BITS ? bits - 0.7 : PROBE_BITS;
     for (int a = 0; a < item->n; a++)
-        if (a == 0 || 8 * (double)item->bytes[a] / weights <= bits - 0.7) item->probe = a;
+        if (a == 0 || 8 * (double)item->bytes[a] / weights <= most) item->probe = a;
 }
 
 static bt_status probe(Search *s, int part, int slice, double *harm, bt_error *err)
@@ -302,6 +304,12 @@ static bt_status measure_harm(Search *s, bt_error *err)
         double ratio = s->slice_harm[l] / expected[l];
         item->suffers *= ratio < 0.1 ? 0.1 : ratio > 10 ? 10 : ratio;
     }
+    /* What this text did not show is no licence to spoil: room that is left goes there too. */
+    double mean = 0;
+    for (size_t i = 0; i < s->n; i++) mean += s->items[i].suffers / (double)s->n;
+    double least = mean > 0 ? mean / 1000 : 1e-9;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->items[i].suffers < least) s->items[i].suffers = least;
     return status;
 }
 

@@ -48,6 +48,16 @@ load helpers
     run "$bantam" quantize m.gguf ./m.gguf Q8_0
     [ "$status" -eq 1 ]
     [[ $output == *"name another file"* ]]
+    run "$bantam" quantize m.gguf x.gguf --fit 0
+    [ "$status" -eq 2 ]
+    [[ $output == *"--fit: no file is of 0 bytes"* ]]
+    for command in "quantize m.gguf no/x.gguf Q8_0" "vocab m.gguf -o no/x.gguf" \
+        "convert $BANTAM_SOURCE/tests/data/folder no/x.gguf" \
+        "merge -m m.gguf --with m.gguf -o no/x.gguf"; do
+        run "$bantam" $command
+        [ "$status" -eq 1 ]
+        [ "$output" = "bantam: no: No such file or directory; make the folder first" ]
+    done
     [ "$(ls)" = "$(printf 'home\nm.gguf')" ]
 }
 
@@ -98,6 +108,9 @@ load helpers
     "$bantam" quantize m.gguf p.gguf Q4_0 --pure -q
     ! cmp -s p.gguf q.gguf
     "$bantam" info q.gguf -v | grep -q 'imatrix.dataset = text'
+    run "$bantam" quantize m.imatrix.gguf o.gguf Q8_0
+    [ "$status" -eq 1 ]
+    [[ $output == *'an importance matrix'* ]]
     # Another model's, a damaged one, no text.
     "$BANTAM_BUILD/tests/support/mkmodel" llama other.gguf --embd 128
     run "$bantam" quantize other.gguf o.gguf Q4_0 --imatrix m.imatrix.gguf

@@ -60,6 +60,21 @@ static void more_room_is_better(void **state)
     assert_true(all.kl_mean < 1e-6); /* nothing need change */
 }
 
+/* However much there is: a probe that shows nothing must not decide. */
+static void plenty_changes_nothing(void **state)
+{
+    (void)state;
+    static const DType types[] = {DT_F16, DT_BF16, DT_F32};
+    for (size_t i = 0; i < 3; i++) {
+        bt_quantize_options o = {.fit = (uint64_t)1 << 40, .n_threads = 2};
+        const char *from = model(types[i]), *to = scratch_path("to.gguf");
+        bt_quantize_result r;
+        if (bt_quantize(from, to, &o, &r, &err)) fail_msg("%s", err.text);
+        assert_true(r.bytes_after == r.bytes_before);
+        assert_true(r.kl_mean < 1e-6);
+    }
+}
+
 /* On a trained model: what was expected is what came, and no mix of that size does better. */
 static void as_expected(void **state)
 {
@@ -132,10 +147,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
-        TEST(more_room_is_better),
-        TEST(as_expected),
-        TEST(what_is_refused),
-        TEST(allocations_may_fail),
+        TEST(more_room_is_better), TEST(plenty_changes_nothing), TEST(as_expected),
+        TEST(what_is_refused),     TEST(allocations_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
