@@ -9,7 +9,7 @@
 #include "base/status.h"
 
 #define SIDECAR_MAGIC        "BANTAMP"     /* with its NUL: 8 bytes */
-#define SIDECAR_VERSION      2             /* of the panel layouts; old ones are made anew */
+#define SIDECAR_VERSION      3             /* of the panel layouts; old ones are made anew */
 #define SIDECAR_HEADER_BYTES (2u << 20)    /* the panels begin here, on a huge page */
 #define SIDECAR_UNIT         (4u << 20)    /* bytes that are written and hashed together */
 #define SIDECAR_LIMIT        (64ull << 30) /* bytes the folder may hold by default */

@@ -120,6 +120,25 @@ static void pack_halves(const PanelType *t, const uint8_t *block, size_t r, bool
     if (min) memcpy(unit + 64 + 2 * r, block + t->d_at + 2, 2);
 }
 
+/* Entry r of an array of n bits each, 6 or 12; rows come in order, so that what is not written yet
+ * may be anything. */
+static void put_bits(uint8_t *array, unsigned n, size_t r, unsigned value)
+{
+    const unsigned shift = (unsigned)(n * r % 8);
+    uint8_t *at = array + n * r / 8;
+    *at = (uint8_t)((shift ? *at : 0) | value << shift);
+    if (shift + n > 8) at[1] = (uint8_t)(value >> (8 - shift));
+}
+
+static unsigned bits_at(const uint8_t *array, unsigned n, size_t r)
+{
+    const unsigned shift = (unsigned)(n * r % 8);
+    const uint8_t *at = array + n * r / 8;
+    unsigned value = *at;
+    if (shift + n > 8) value |= (unsigned)at[1] << 8;
+    return value >> shift & ((1u << n) - 1);
+}
+
 /* Scales of one block of row r into its unit. */
 static void pack_scales(const PanelType *t, const uint8_t *block, size_t r, uint8_t *unit)
 {
@@ -132,13 +151,18 @@ static void pack_scales(const PanelType *t, const uint8_t *block, size_t r, uint
         unit += min ? 128 : 64;
     }
     if (kind == SCALE_K_MIN)
-        for (int g = 0; g < 8; g++)
-            k_scale_min(block + 4, g, &unit[64 * g + (int)r], &unit[32 + 64 * g + (int)r]);
+        for (int g = 0; g < 8; g++) {
+            uint8_t scale, low;
+            k_scale_min(block + 4, g, &scale, &low);
+            put_bits(unit + 48 * g, 12, r, (unsigned)(scale | low << 6));
+        }
     if (!t->steps) return;
     t->steps(block, steps);
     const bool pairs = scale_pairs((ScaleKind)kind);
     for (size_t g = 0; g < panel_groups(t); g++)
-        if (!pairs)
+        if (kind == SCALE_K_SIX)
+            put_bits(unit + 24 * g, 6, r, steps[g]);
+        else if (!pairs)
             unit[32 * g + r] = steps[g];
         else if (g % 2)
             unit[16 * (g - 1) + r] |= (uint8_t)(steps[g] << 4);
@@ -186,6 +210,7 @@ static uint8_t step_at(const uint8_t *unit, size_t g, size_t r)
 float panel_scale_at(const PanelType *t, const uint8_t *unit, size_t g, size_t r, float *min)
 {
     uint8_t step = 0;
+    unsigned both = 0;
     float d = 0, m = 0;
     if (t->d_at != NO_D) d = f16_at(unit + 2 * r);
     switch (t->scales) {
@@ -195,14 +220,16 @@ float panel_scale_at(const PanelType *t, const uint8_t *unit, size_t g, size_t r
     case SCALE_UE4M3: d = ue4m3_half(unit[32 * g + r]); break;
     case SCALE_K_MIN:
         m = f16_at(unit + 64 + 2 * r);
-        *min = -(m * (float)unit[160 + 64 * g + r]);
-        return d * (float)unit[128 + 64 * g + r];
+        both = bits_at(unit + 128 + 48 * g, 12, r);
+        *min = -(m * (float)(both >> 6));
+        return d * (float)(both & 63);
     case SCALE_K_NIBBLES:
         m = f16_at(unit + 64 + 2 * r);
         step = unit[128 + 32 * g + r];
         *min = -(m * (float)(step >> 4));
         return d * (float)(step & 15);
     case SCALE_K: d *= (float)(int8_t)unit[64 + 32 * g + r]; break;
+    case SCALE_K_SIX: d *= (float)((int)bits_at(unit + 64 + 24 * g, 6, r) - 32); break;
     case SCALE_K_ODD: d = d * t->factor * (float)(2 * step_at(unit, g, r) + 1); break;
     case SCALE_K_DELTA:
         step = step_at(unit, g, r);

@@ -247,13 +247,13 @@ static void steps_nvfp4(const uint8_t *block, uint8_t *steps)
 
 static void steps_iq4_xs(const uint8_t *block, uint8_t *steps)
 {
-    for (int g = 0; g < 8; g++) steps[g] = (uint8_t)iq4_xs_scale((const void *)block, g);
+    for (int g = 0; g < 8; g++) steps[g] = (uint8_t)(iq4_xs_scale((const void *)block, g) + 32);
 }
 
 static void steps_q3_k(const uint8_t *block, uint8_t *steps)
 {
     const BlockQ3_K *b = (const void *)block;
-    for (int g = 0; g < 16; g++) steps[g] = (uint8_t)q3_k_scale(b->scales, g);
+    for (int g = 0; g < 16; g++) steps[g] = (uint8_t)(q3_k_scale(b->scales, g) + 32);
 }
 
 /* The top four bits of a word for each 32 k. */
@@ -338,11 +338,11 @@ static const PanelType types[DTYPE_LIMIT] = {
     TYPE(DT_TQ2_0, CODE_TWO, SCALE_F16, 32, 1, 256, 66, 1, NULL, codes_q2_k, NULL, 64),
     TYPE(DT_Q2_K, CODE_TWO, SCALE_K_NIBBLES, 16, 0, 256, 84, 1, NULL, codes_q2_k_block, steps_q2_k,
          80),
-    TYPE(DT_Q3_K, CODE_THREE, SCALE_K, 16, 4, 256, 110, 1, NULL, codes_q3_k, steps_q3_k, 108),
+    TYPE(DT_Q3_K, CODE_THREE, SCALE_K_SIX, 16, 4, 256, 110, 1, NULL, codes_q3_k, steps_q3_k, 108),
     TYPE(DT_Q4_K, CODE_NIBBLE, SCALE_K_MIN, 32, 0, 256, 144, 1, NULL, codes_q4_k, NULL, 0),
     TYPE(DT_Q5_K, CODE_FIVE, SCALE_K_MIN, 32, 0, 256, 176, 1, NULL, codes_q5_k, NULL, 0),
     TYPE(DT_Q6_K, CODE_SIX, SCALE_K, 16, 32, 256, 210, 1, NULL, codes_q6_k, steps_q6_k, 208),
-    TYPE(DT_IQ4_XS, CODE_TABLE, SCALE_K, 32, 128, 256, 136, 1, iq4_table, codes_iq4_xs,
+    TYPE(DT_IQ4_XS, CODE_TABLE, SCALE_K_SIX, 32, 128, 256, 136, 1, iq4_table, codes_iq4_xs,
          steps_iq4_xs, 0),
     TYPE(DT_IQ3_XXS, CODE_TABLE, SCALE_K_ODD, 32, 128, 256, 98, 0.25f, iq3_xxs_table, codes_iq3_xxs,
          steps_iq3_xxs, 0),

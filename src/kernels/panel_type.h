@@ -12,12 +12,15 @@
  *   SCALE_F16_MIN    f16 d, f16 m                                      scale d, min m
  *   SCALE_E8M0       byte e                                            scale 2^(e-128)
  *   SCALE_UE4M3      for each group: byte e                            scale ue4m3_half(e)
- *   SCALE_K_MIN      f16 d, f16 dmin, for each group (u8 s, u8 m)      scale d s, min -(dmin m)
+ *   SCALE_K_MIN      f16 d, f16 dmin, for each group u12: s, m << 6    scale d s, min -(dmin m)
  *   SCALE_K_NIBBLES  f16 d, f16 dmin, for each group (u8: s, m << 4)   scale d s, min -(dmin m)
  *   SCALE_K          f16 d, then i8 s for each group                   scale d s
+ *   SCALE_K_SIX      f16 d, then u6 s for each group                   scale d (s - 32)
  *   SCALE_K_ODD      f16 d, then for two groups u8: s, s' << 4         scale d factor (2 s + 1)
  *   SCALE_K_DELTA    the same; the top bit t of s apart                scale d (2 s + 1),
  *                                                                      min -(7 + 2 t)/8 scale
+ * Entries of u12 and u6 lie end to end: row r begins at bit 12 r or 6 r of its array, counted from
+ * the lowest bit of the first byte on.
  * A group of SCALE_F16_MIN and SCALE_E8M0 is a unit; the groups of a unit of SCALE_F16 share d.
  * Where a unit has no min the type is centred. Products have at most 19 significant bits, so
  * every machine computes the same scale; kernels lean on that bound (24 - 2 bits). */
@@ -29,6 +32,7 @@
     X(SCALE_K_MIN)                                                                                 \
     X(SCALE_K_NIBBLES)                                                                             \
     X(SCALE_K)                                                                                     \
+    X(SCALE_K_SIX)                                                                                 \
     X(SCALE_K_ODD)                                                                                 \
     X(SCALE_K_DELTA)
 
@@ -55,7 +59,8 @@ typedef struct PanelType {
     float factor;         /* SCALE_K_ODD: a power of two */
     const uint8_t *table; /* 16 entries or NULL */
     void (*codes)(const uint8_t *block, uint8_t *codes); /* block to codes[unit] */
-    /* s of each group: SCALE_K, SCALE_K_ODD, SCALE_K_DELTA, SCALE_K_NIBBLES, SCALE_UE4M3. */
+    /* s of each group: SCALE_K, SCALE_K_SIX, SCALE_K_ODD, SCALE_K_DELTA, SCALE_K_NIBBLES,
+     * SCALE_UE4M3. */
     void (*steps)(const uint8_t *block, uint8_t *steps);
     int d_at; /* of float16 d (and, behind it, a min) in the block; NO_D, D_IN_PIECES */
 } PanelType;
@@ -76,9 +81,10 @@ static inline size_t panel_unit_bytes(ScaleKind kind, size_t groups)
     case SCALE_F16_MIN: return 128;
     case SCALE_E8M0: return 32;
     case SCALE_UE4M3: return 32 * groups;
-    case SCALE_K_MIN: return 128 + 64 * groups;
+    case SCALE_K_MIN: return 128 + 48 * groups;
     case SCALE_K_NIBBLES: return 128 + 32 * groups;
     case SCALE_K: return 64 + 32 * groups;
+    case SCALE_K_SIX: return 64 + 24 * groups;
     case SCALE_K_ODD:
     case SCALE_K_DELTA: return 64 + 16 * groups;
     default: return 64;

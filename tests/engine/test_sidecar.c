@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "engine/model.h"
 #include "engine/sidecar.h"
@@ -134,6 +135,41 @@ static void a_changed_model_gets_a_new_one(void **state)
     only_sidecar();
 }
 
+/* Writes the header again as of another version; `seed` of its hash. */
+static void make_older(const char *path, uint32_t version, uint64_t seed)
+{
+    static SidecarHeader h;
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &h, sizeof h, 0), sizeof h);
+    assert_int_equal(h.version, SIDECAR_VERSION);
+    h.version = version;
+    h.header_hash = 0;
+    h.header_hash = hash_bytes(&h, sizeof h, seed);
+    assert_int_equal(pwrite(fd, &h, sizeof h, 0), sizeof h);
+    close(fd);
+}
+
+/* Panels of an older layout would be read as numbers all the same. */
+static void one_of_an_older_layout_is_made_anew(void **state)
+{
+    (void)state;
+    float want = answer(cache).logit;
+    for (uint32_t version = SIDECAR_VERSION - 1; version; version--)
+        for (int now = 0; now < 2; now++) { /* as it was written then, and with a hash of today */
+            char path[1200];
+            struct stat a, b;
+            snprintf(path, sizeof path, "%s", only_sidecar());
+            make_older(path, version, now ? SIDECAR_VERSION : version);
+            assert_int_equal(stat(path, &a), 0);
+            Answer made = answer(cache);
+            assert_true(made.mapped && made.logit == want);
+            assert_int_equal(stat(only_sidecar(), &b), 0);
+            assert_true(a.st_ino != b.st_ino);
+            assert_int_equal(sidecar_verify(only_sidecar(), NULL), BT_OK);
+        }
+}
+
 static void damage_is_found(void **state)
 {
     (void)state;
@@ -221,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_made_once_and_mapped),
         cmocka_unit_test(a_changed_model_gets_a_new_one),
+        cmocka_unit_test(one_of_an_older_layout_is_made_anew),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(where_none_can_be_written_memory_serves),
         cmocka_unit_test(weights_that_are_not_finite_are_refused),

@@ -89,7 +89,7 @@ static double growth(uint32_t type)
     case DT_IQ2_XS: return 1.44;
     case DT_IQ2_XXS: return 1.55;
     case DT_IQ1_M: return 1.90;
-    default: return 1.04;
+    default: return 1;
     }
 }
 

@@ -50,16 +50,43 @@ INLINE float32x4_t halves_of_ue4m3(const uint8_t *p, size_t half)
     return vmulq_f32(vcvtq_f32_u32(m), vreinterpretq_f32_u32(vshlq_n_u32(e, 23)));
 }
 
-/* Scales that share d with their unit: rows i..i+3. */
+/* Kinds whose numbers of six bits lie end to end: rows i..i+3. In a row's lane they begin at a bit
+ * p that depends on the row alone; d is divided by 2^p. */
+INLINE void scales_of_packed(ScaleKind kind, const uint8_t *unit, size_t g, size_t i,
+                             float32x4_t *s, float32x4_t *low)
+{
+    static const uint8_t at_12[16] = {10, 11, 255, 255, 11, 12, 255, 255,
+                                      13, 14, 255, 255, 14, 15, 255, 255};
+    static const uint8_t at_6[16] = {13, 14, 255, 255, 13, 14,  255, 255,
+                                     14, 15, 255, 255, 15, 255, 255, 255};
+    static const uint32_t mask_12[4] = {0x3f, 0x3f0, 0x3f, 0x3f0};
+    static const uint32_t mask_6[4] = {0x3f, 0xfc0, 0x3f0, 0xfc};
+    static const int32_t middle[4] = {0x20, 0x800, 0x200, 0x80};
+    static const float by_12[4] = {1, 0x1p-4f, 1, 0x1p-4f},
+                       by_6[4] = {1, 0x1p-6f, 0x1p-4f, 0x1p-2f};
+    const bool two = kind == SCALE_K_MIN;
+    const uint8_t *end = unit + (two ? 128 + 48 * g + i / 2 * 3 + 6 : 64 + 24 * g + i / 4 * 3 + 3);
+    const uint32x4_t v =
+        vreinterpretq_u32_u8(vqtbl1q_u8(vld1q_u8(end - 16), vld1q_u8(two ? at_12 : at_6)));
+    const uint32x4_t mask = vld1q_u32(two ? mask_12 : mask_6);
+    const float32x4_t by = vld1q_f32(two ? by_12 : by_6), d = halves(unit + 2 * i);
+    int32x4_t n = vreinterpretq_s32_u32(vandq_u32(v, mask));
+    if (!two) n = vsubq_s32(n, vld1q_s32(middle));
+    *s = vmulq_f32(vmulq_f32(d, by), vcvtq_f32_s32(n));
+    if (!two) return;
+    const float32x4_t dmin = vmulq_n_f32(halves(unit + 64 + 2 * i), -0x1p-6f);
+    *low = vmulq_f32(vmulq_f32(dmin, by), vcvtq_f32_u32(vandq_u32(v, vshlq_n_u32(mask, 6))));
+}
+
+/* The others that share d with their unit: rows i..i+3. */
 INLINE void scales_of_steps(ScaleKind kind, const PanelType *t, const uint8_t *unit, size_t g,
                             size_t i, float32x4_t *s, float32x4_t *low)
 {
     const size_t eight = i & ~(size_t)7, half = i & 4;
-    const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
     const float32x4_t d = halves(unit + 2 * i);
     const bool pairs = scale_pairs((ScaleKind)kind);
-    const size_t step_bytes = kind == SCALE_K_MIN ? 64 : 32;
-    const uint8_t *at = unit + (two ? 128 : 64) + step_bytes * (pairs ? g / 2 : g) + eight;
+    const uint8_t *at = unit + (kind == SCALE_K_NIBBLES ? 128 : 64);
+    at += 32 * (pairs ? g / 2 : g) + eight;
     if (kind == SCALE_K) {
         *s = vmulq_f32(d, signed_bytes(at, half));
         return;
@@ -77,13 +104,8 @@ INLINE void scales_of_steps(ScaleKind kind, const PanelType *t, const uint8_t *u
         return;
     }
     float32x4_t dmin = vnegq_f32(halves(unit + 64 + 2 * i));
-    uint32x4_t mins = vshrq_n_u32(bytes, 4);
-    if (kind == SCALE_K_NIBBLES)
-        bytes = vandq_u32(bytes, vdupq_n_u32(15));
-    else
-        mins = bytes_of(at + 32, half);
-    *s = vmulq_f32(d, vcvtq_f32_u32(bytes));
-    *low = vmulq_f32(dmin, vcvtq_f32_u32(mins));
+    *s = vmulq_f32(d, vcvtq_f32_u32(vandq_u32(bytes, vdupq_n_u32(15))));
+    *low = vmulq_f32(dmin, vcvtq_f32_u32(vshrq_n_u32(bytes, 4)));
 }
 
 /* Group g of a unit to 32 scales and, where the kind has them, 32 mins (see panel_type.h). */
@@ -93,7 +115,9 @@ INLINE void scales_of(ScaleKind kind, const PanelType *t, const uint8_t *unit, s
     for (size_t i = 0; i < PANEL_ROWS; i += 4) {
         const size_t eight = i & ~(size_t)7, half = i & 4;
         float32x4_t s, low = vdupq_n_f32(0);
-        if (kind >= SCALE_K_MIN) {
+        if (kind == SCALE_K_MIN || kind == SCALE_K_SIX) {
+            scales_of_packed(kind, unit, g, i, &s, &low);
+        } else if (kind >= SCALE_K_MIN) {
             scales_of_steps(kind, t, unit, g, i, &s, &low);
         } else {
             s = kind == SCALE_E8M0    ? powers(unit + eight, half)

@@ -21,8 +21,8 @@
 #include "kernels/kernels.h"
 #include "kernels/panel_type.h"
 
-/* Bytes that codes and scales are fetched ahead of their use. */
-enum { AHEAD = 4096, AHEAD_SCALES = 640 };
+/* Bytes that codes are fetched ahead of their use. */
+enum { AHEAD = 4096 };
 
 /* A run over part of a panel. */
 typedef struct Run {
@@ -31,8 +31,10 @@ typedef struct Run {
     Lower lower;              /* centred codes by how much */
     Entries table;
     size_t groups;
-    const uint8_t *end; /* of the codes of the panel; from there ... */
-    size_t jump;        /* ... to the codes of the next */
+    const uint8_t *end;  /* of the codes of the panel; from there ... */
+    size_t jump;         /* ... to the codes of the next */
+    const uint8_t *next; /* of one row, what else is fetched: a line with each 32 k, ... */
+    size_t step;         /* ... so far from the one before */
 } Run;
 
 /* src: the codes of the 32 k that group g of the run lies in, both strips; part: 1 for the second
@@ -55,9 +57,10 @@ INLINE void run(PanelCode code, int group, bool centred, const Run *s, const Pan
 {
     const size_t bytes = panel_codes_bytes(code, 32);
     const int parts = 32 / group;
-    const uint8_t *src = s->codes;
-    for (size_t g = 0; g < s->groups; src += bytes) {
+    const uint8_t *src = s->codes, *next = s->next;
+    for (size_t g = 0; g < s->groups; src += bytes, next += s->step) {
         fetch(src, s->end, AHEAD, bytes, s->jump);
+        if (m == 1) __builtin_prefetch(next);
 #pragma GCC unroll 2
         for (int part = 0; part < parts; part++, g++)
             add_group(code, group, centred, s, src, part, g, act, m, out, out_stride);
@@ -142,12 +145,15 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
              .lower = lower_by(offset, group),
              .table = entries(table),
              .groups = k / (size_t)group,
-             .end = codes};
+             .end = codes,
+             .next = codes};
     clear(out, out_stride, m);
     run_code(code, group, &s, act, m, out, out_stride);
 }
 
-/* Scales of 256 k at a time wait in the first cache while their codes are read. */
+/* Scales of 256 k at a time wait in the first cache while their codes are read. The next are
+ * fetched meanwhile, for one row most of them between the products: in a burst the same fetches
+ * gave Q6_K 5 % less of memory. */
 static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
                       float *out, size_t out_stride)
 {
@@ -169,7 +175,13 @@ static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct
     for (size_t at = 0; at < k; at += CHUNK) {
         size_t n = k - at < CHUNK ? k - at : CHUNK;
         size_t bytes = n / (size_t)t->unit * panel_unit_bytes(t->scales, panel_groups(t));
-        fetch(unit, codes + layout.bytes, AHEAD_SCALES, bytes, layout.codes_bytes);
+        /* The next scales, or the first of the next panel. */
+        s.next =
+            unit + bytes < codes + layout.bytes ? unit + bytes : unit + bytes + layout.codes_bytes;
+        s.step = bytes / (n / ACT_GROUP);
+        if (s.step > 64) s.step = 64;
+        for (size_t i = m == 1 ? n / ACT_GROUP * 64 : 0; i < bytes; i += 64)
+            __builtin_prefetch(s.next + i);
         decode_scales(type, unit, n, scale, min);
         s.groups = n / (size_t)t->group;
         run_code(t->code, t->group, &s, &a, m, out, out_stride);

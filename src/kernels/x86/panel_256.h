@@ -165,15 +165,73 @@ INLINE __m256 halves_of_ue4m3(const uint8_t *p)
     return _mm256_mul_ps(_mm256_cvtepi32_ps(m), _mm256_castsi256_ps(_mm256_slli_epi32(e, 23)));
 }
 
+/* Of each row, what the groups of a unit share. */
+typedef struct Shared {
+    float d[PANEL_ROWS], dmin[PANEL_ROWS];
+} Shared;
+
+/* Kinds whose numbers of six bits lie end to end: in a row's lane they begin at a bit p that
+ * depends on the row alone. d is divided by 2^p. */
+INLINE bool packed(int kind)
+{
+    return kind == SCALE_K_MIN || kind == SCALE_K_SIX;
+}
+
+INLINE void start_unit(int kind, const uint8_t *unit, float factor, Shared *out)
+{
+    const __m256 twelve = _mm256_setr_ps(1, 0x1p-4f, 1, 0x1p-4f, 1, 0x1p-4f, 1, 0x1p-4f);
+    const __m256 six = _mm256_setr_ps(1, 0x1p-6f, 0x1p-4f, 0x1p-2f, 1, 0x1p-6f, 0x1p-4f, 0x1p-2f);
+    for (size_t i = 0; i < PANEL_ROWS; i += 8) {
+        __m256 d = halves(unit + 2 * i);
+        if (kind == SCALE_K_ODD) d = _mm256_mul_ps(d, _mm256_set1_ps(factor));
+        if (packed(kind)) d = _mm256_mul_ps(d, kind == SCALE_K_MIN ? twelve : six);
+        _mm256_storeu_ps(out->d + i, d);
+        if (kind != SCALE_K_MIN && kind != SCALE_K_NIBBLES) continue;
+        d = _mm256_xor_ps(halves(unit + 64 + 2 * i), _mm256_set1_ps(-0.0f));
+        if (packed(kind)) d = _mm256_mul_ps(d, _mm256_mul_ps(twelve, _mm256_set1_ps(0x1p-6f)));
+        _mm256_storeu_ps(out->dmin + i, d);
+    }
+}
+
+/* Eight rows' numbers of six bits that end at `end`, each in its lane's 16 low bits. */
+INLINE __m256i bytes_of(int kind, const uint8_t *end)
+{
+    const __m256i twelve =
+        _mm256_setr_epi8(4, 5, -1, -1, 5, 6, -1, -1, 7, 8, -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 11,
+                         12, -1, -1, 13, 14, -1, -1, 14, 15, -1, -1);
+    const __m256i six =
+        _mm256_setr_epi8(10, 11, -1, -1, 10, 11, -1, -1, 11, 12, -1, -1, 12, -1, -1, -1, 13, 14, -1,
+                         -1, 13, 14, -1, -1, 14, 15, -1, -1, 15, -1, -1, -1);
+    const __m128i all = _mm_loadu_si128((const void *)(end - 16));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(all),
+                               kind == SCALE_K_MIN ? twelve : six);
+}
+
+INLINE void scales_of_packed(int kind, const uint8_t *unit, const Shared *shared, size_t g,
+                             size_t i, __m256 *s, __m256 *low)
+{
+    const __m256 d = _mm256_loadu_ps(shared->d + i), dmin = _mm256_loadu_ps(shared->dmin + i);
+    if (kind == SCALE_K_SIX) {
+        const __m256i mask = _mm256_setr_epi32(0x3f, 0xfc0, 0x3f0, 0xfc, 0x3f, 0xfc0, 0x3f0, 0xfc);
+        const __m256i less = _mm256_setr_epi32(0x20, 0x800, 0x200, 0x80, 0x20, 0x800, 0x200, 0x80);
+        __m256i v = bytes_of(kind, unit + 64 + 24 * g + 3 * i / 4 + 6);
+        v = _mm256_sub_epi32(_mm256_and_si256(v, mask), less);
+        *s = _mm256_mul_ps(d, _mm256_cvtepi32_ps(v));
+        return;
+    }
+    const __m256i v = bytes_of(kind, unit + 128 + 48 * g + 3 * i / 2 + 12);
+    const __m256i mask = _mm256_set1_epi64x(0x3f00000003f), up = _mm256_slli_epi32(mask, 6);
+    *s = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_and_si256(v, mask)));
+    *low = _mm256_mul_ps(dmin, _mm256_cvtepi32_ps(_mm256_and_si256(v, up)));
+}
+
 /* Scales that share d with their unit: rows i..i+7. */
-INLINE void scales_of_steps(int kind, const uint8_t *unit, size_t g, size_t i, float factor,
+INLINE void scales_of_steps(int kind, const uint8_t *unit, const Shared *shared, size_t g, size_t i,
                             __m256 *s, __m256 *low)
 {
-    const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
-    const __m256 d = halves(unit + 2 * i);
+    const __m256 d = _mm256_loadu_ps(shared->d + i);
     const bool pairs = scale_pairs((ScaleKind)kind);
-    const size_t step_bytes = kind == SCALE_K_MIN ? 64 : 32;
-    const uint8_t *at = unit + (two ? 128 : 64) + step_bytes * (pairs ? g / 2 : g) + i;
+    const uint8_t *at = unit + (kind == SCALE_K_NIBBLES ? 128 : 64) + 32 * (pairs ? g / 2 : g) + i;
     if (kind == SCALE_K) {
         *s = _mm256_mul_ps(d, signed_bytes(at));
         return;
@@ -181,35 +239,31 @@ INLINE void scales_of_steps(int kind, const uint8_t *unit, size_t g, size_t i, f
     __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)at));
     if (pairs) { /* (2 s + 1) d as s (2 d) + d */
         const int most = kind == SCALE_K_ODD ? 15 : 7;
-        const __m256 by = kind == SCALE_K_ODD ? _mm256_mul_ps(d, _mm256_set1_ps(factor)) : d;
         bytes = _mm256_srl_epi32(bytes, _mm_cvtsi32_si128((int)(g % 2 * 4)));
         __m256 step = _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(most)));
-        *s = _mm256_fmadd_ps(step, _mm256_add_ps(by, by), by);
+        *s = _mm256_fmadd_ps(step, _mm256_add_ps(d, d), d);
         if (kind == SCALE_K_ODD) return;
         __m256i top = _mm256_and_si256(_mm256_srli_epi32(bytes, 3), _mm256_set1_epi32(1));
         *low = _mm256_mul_ps(*s, _mm256_fmadd_ps(_mm256_cvtepi32_ps(top), _mm256_set1_ps(-0.25f),
                                                  _mm256_set1_ps(-0.875f)));
         return;
     }
-    __m256 dmin = _mm256_xor_ps(halves(unit + 64 + 2 * i), _mm256_set1_ps(-0.0f));
-    __m256i mins = _mm256_srli_epi32(bytes, 4);
-    if (kind == SCALE_K_NIBBLES)
-        bytes = _mm256_and_si256(bytes, _mm256_set1_epi32(15));
-    else
-        mins = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(at + 32)));
-    *s = _mm256_mul_ps(d, _mm256_cvtepi32_ps(bytes));
-    *low = _mm256_mul_ps(dmin, _mm256_cvtepi32_ps(mins));
+    const __m256 dmin = _mm256_loadu_ps(shared->dmin + i);
+    *s = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(15))));
+    *low = _mm256_mul_ps(dmin, _mm256_cvtepi32_ps(_mm256_srli_epi32(bytes, 4)));
 }
 
 /* Group g of a unit to 32 scales and, where the kind has them, 32 mins (see panel_type.h). */
-INLINE void scales_of(int kind, const uint8_t *unit, size_t g, float factor, float *scale,
+INLINE void scales_of(int kind, const uint8_t *unit, const Shared *shared, size_t g, float *scale,
                       float *min)
 {
 #pragma GCC unroll 4
     for (size_t i = 0; i < PANEL_ROWS; i += 8) {
         __m256 s, low = _mm256_setzero_ps();
-        if (kind >= SCALE_K_MIN) {
-            scales_of_steps(kind, unit, g, i, factor, &s, &low);
+        if (packed(kind)) {
+            scales_of_packed(kind, unit, shared, g, i, &s, &low);
+        } else if (kind >= SCALE_K_MIN) {
+            scales_of_steps(kind, unit, shared, g, i, &s, &low);
         } else {
             s = kind == SCALE_E8M0    ? powers(unit + i)
                 : kind == SCALE_UE4M3 ? halves_of_ue4m3(unit + 32 * g + i)
@@ -227,9 +281,12 @@ INLINE void decode(ScaleKind kind, size_t groups, const PanelType *t, const uint
 {
     const size_t bytes = panel_unit_bytes(kind, groups), step = groups * (size_t)t->group;
     const float factor = t->factor;
-    for (; k; k -= step, unit += bytes)
+    Shared shared;
+    for (; k; k -= step, unit += bytes) {
+        if (kind >= SCALE_K_MIN) start_unit((int)kind, unit, factor, &shared);
         for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS)
-            scales_of((int)kind, unit, g, factor, scale, min);
+            scales_of((int)kind, unit, &shared, g, scale, min);
+    }
 }
 
 static void panel_scales(uint32_t type, const void *scales, size_t k, float *scale, float *min)
@@ -250,6 +307,7 @@ static void panel_scales(uint32_t type, const void *scales, size_t k, float *sca
     case SCALE_K_MIN: decode(SCALE_K_MIN, n, t, scales, k, scale, min); break;
     case SCALE_K_NIBBLES: decode(SCALE_K_NIBBLES, n, t, scales, k, scale, min); break;
     case SCALE_K: decode(SCALE_K, n, t, scales, k, scale, min); break;
+    case SCALE_K_SIX: decode(SCALE_K_SIX, n, t, scales, k, scale, min); break;
     case SCALE_K_ODD: decode(SCALE_K_ODD, n, t, scales, k, scale, min); break;
     case SCALE_K_DELTA: decode(SCALE_K_DELTA, n, t, scales, k, scale, min); break;
     }

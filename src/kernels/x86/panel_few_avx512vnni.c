@@ -1,6 +1,11 @@
 /* Few activation rows (at most four at a time) over a panel, straight from the packed codes: the
  * kernel of decoding, bound by memory. panel_few decodes scales on the way, so that a panel is read
- * once, front to back in two streams, each prefetched some way ahead and on into the next panel. */
+ * once, front to back in two streams, each prefetched some way ahead and on into the next panel.
+ *
+ * spills nibble_k_min: of four rows, what a unit's groups share, stored once a unit
+ * spills table_k: the same
+ * spills five_k_min: sums of three and four rows; the scales of packed numbers need eight registers
+ */
 #include <string.h>
 
 #include "kernels/panel_type.h"
@@ -29,6 +34,7 @@ typedef struct Source {
     int offset;               /* of centred codes */
     float factor;             /* of SCALE_K_ODD */
     __m512 d[2], dmin[2];     /* of a unit of several groups */
+    __m512 less[2], low[2];   /* what products with d and dmin have too much: packed kinds */
 } Source;
 
 INLINE __m512 halves(const uint8_t *p)
@@ -75,20 +81,87 @@ INLINE bool centred(int kind)
 INLINE bool has_steps(int kind)
 {
     return kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES || kind == SCALE_K ||
-           kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
+           kind == SCALE_K_SIX || kind == SCALE_K_ODD || kind == SCALE_K_DELTA;
 }
 
-/* Strip i of such a group. */
+/* Kinds whose numbers of six bits lie end to end.
+ *
+ * A row's come into its lane by one lookup in the bytes up to the end of the strip's. Masked and
+ * under an exponent they are the float 2^23 + 2^p times the number, p depending on the row alone.
+ * So d of each row is divided by its 2^p before, and one fused product less d 2^(23-p) is the
+ * scale, exactly: numbers of 6 and 11 bits are multiplied. Only the sign of a zero and what comes
+ * of an infinite d differ: no sum shows the one, no model is opened with the other, and
+ * panel_scales takes the longer way. What counts here are loads: one more for each number, or one
+ * that touches two lines, took 2 to 5 % in the caches. */
+INLINE bool packed(int kind)
+{
+    return kind == SCALE_K_MIN || kind == SCALE_K_SIX;
+}
+
+#define ROWS_16(X)                                                                                 \
+    {                                                                                              \
+        X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), X(13),    \
+            X(14), X(15)                                                                           \
+    }
+#define BYTES_12(r) (8 + 3 * (r) / 2) | (9 + 3 * (r) / 2) << 8
+#define BYTES_6(r)  (4 + 3 * (r) / 4) << 8 | (5 + 3 * (r) / 4) % 16 << 16
+static const _Alignas(64) uint32_t bytes_12[16] = ROWS_16(BYTES_12);
+static const _Alignas(64) uint32_t bytes_6[16] = ROWS_16(BYTES_6);
+
+/* 2^-p of s, and of SCALE_K_MIN's m. */
+INLINE __m512 places(int kind)
+{
+    return kind == SCALE_K_MIN ? _mm512_set4_ps(0x1p-4f, 1, 0x1p-4f, 1)
+                               : _mm512_set4_ps(0x1p-10f, 0x1p-12f, 0x1p-14f, 0x1p-8f);
+}
+
+INLINE __m512 places_of_mins(void)
+{
+    return _mm512_set4_ps(0x1p-10f, 0x1p-6f, 0x1p-10f, 0x1p-6f);
+}
+
+/* What the floats are too much: 2^23, of SCALE_K_SIX also 32 times 2^p. */
+INLINE __m512 excess(int kind)
+{
+    return kind == SCALE_K_MIN ? _mm512_set1_ps(0x1p23f)
+                               : _mm512_set4_ps(0x1p23f + 0x1p15f, 0x1p23f + 0x1p17f,
+                                                0x1p23f + 0x1p19f, 0x1p23f + 0x1p13f);
+}
+
+/* The lanes' numbers where the mask is, as such floats. */
+INLINE __m512 numbers(__m512i bytes, __m512i mask)
+{
+    const __m512i exponent = _mm512_set1_epi32(0x4b000000);
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(bytes, mask, exponent, 0xea));
+}
+
+/* Scale and min of strip i. exact: to the sign of a zero. */
+INLINE void scales_of_packed(int kind, bool exact, const Source *s, size_t g, int i, __m512 *scale,
+                             __m512 *min)
+{
+    const bool two = kind == SCALE_K_MIN;
+    const size_t first = two ? 128 : 64, bytes = two ? 24 : 12;
+    const uint8_t *end = s->unit + first + bytes * (2 * g + (size_t)i + 1);
+    const __m512i all = two ? _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)(end - 32)))
+                            : _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(end - 16)));
+    const __m512i v = _mm512_permutexvar_epi8(_mm512_load_si512(two ? bytes_12 : bytes_6), all);
+    __m512 n = numbers(v, two ? _mm512_set4_epi32(0x3f0, 0x3f, 0x3f0, 0x3f)
+                              : _mm512_set4_epi32(0xfc00, 0x3f000, 0xfc000, 0x3f00));
+    *scale = exact ? _mm512_mul_ps(s->d[i], _mm512_sub_ps(n, excess(kind)))
+                   : _mm512_fmadd_ps(s->d[i], n, s->less[i]);
+    if (!two) return;
+    n = numbers(v, _mm512_set4_epi32(0xfc00, 0xfc0, 0xfc00, 0xfc0));
+    *min = exact ? _mm512_mul_ps(s->dmin[i], _mm512_sub_ps(n, excess(kind)))
+                 : _mm512_fmadd_ps(s->dmin[i], n, s->low[i]);
+}
+
+/* Strip i of the others with a d. */
 INLINE void scales_of_steps(int kind, const Source *s, size_t g, int i, __m512 *scale, __m512 *min)
 {
-    const bool two = kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES;
-    const size_t step = kind == SCALE_K_MIN ? 64 : 32;
     const bool pairs = scale_pairs((ScaleKind)kind);
-    const uint8_t *at = s->unit + (two ? 128 : 64) + step * (pairs ? g / 2 : g) + 16 * (size_t)i;
-    if (kind == SCALE_K_MIN) {
-        *scale = _mm512_mul_ps(s->d[i], unsigned_bytes(at));
-        *min = _mm512_mul_ps(s->dmin[i], unsigned_bytes(at + 32));
-    } else if (kind == SCALE_K) {
+    const uint8_t *at = s->unit + (kind == SCALE_K_NIBBLES ? 128 : 64);
+    at += 32 * (pairs ? g / 2 : g) + 16 * (size_t)i;
+    if (kind == SCALE_K) {
         *scale = _mm512_mul_ps(s->d[i], signed_bytes(at));
     } else if (kind == SCALE_K_NIBBLES) {
         __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)at));
@@ -109,7 +182,7 @@ INLINE void scales_of_steps(int kind, const Source *s, size_t g, int i, __m512 *
 }
 
 /* Scale and, unless centred, min of both strips for group g of a unit. */
-INLINE void scales_of(int kind, Source *s, size_t g, __m512 scale[2], __m512 min[2])
+INLINE void scales_of_any(int kind, bool exact, Source *s, size_t g, __m512 scale[2], __m512 min[2])
 {
 #pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {
@@ -118,6 +191,8 @@ INLINE void scales_of(int kind, Source *s, size_t g, __m512 scale[2], __m512 min
         if (kind < 0) {
             scale[i] = _mm512_loadu_ps(s->scale + 16 * i);
             if (kind == DECODED) min[i] = _mm512_loadu_ps(s->min + 16 * i);
+        } else if (packed(kind)) {
+            scales_of_packed(kind, exact, s, g, i, &scale[i], &min[i]);
         } else if (has_steps(kind)) {
             scales_of_steps(kind, s, g, i, &scale[i], &min[i]);
         } else {
@@ -131,6 +206,11 @@ INLINE void scales_of(int kind, Source *s, size_t g, __m512 scale[2], __m512 min
     if (kind == DECODED) s->min += PANEL_ROWS;
 }
 
+INLINE void scales_of(int kind, Source *s, size_t g, __m512 scale[2], __m512 min[2])
+{
+    scales_of_any(kind, false, s, g, scale, min);
+}
+
 INLINE void start_unit(int kind, Source *s)
 {
     for (int i = 0; i < 2 && has_steps(kind); i++) {
@@ -138,6 +218,12 @@ INLINE void start_unit(int kind, Source *s)
         if (kind == SCALE_K_ODD) s->d[i] = _mm512_mul_ps(s->d[i], _mm512_set1_ps(s->factor));
         if (kind == SCALE_K_MIN || kind == SCALE_K_NIBBLES) /* the sign costs nothing here */
             s->dmin[i] = _mm512_sub_ps(_mm512_set1_ps(-0.0f), halves(s->unit + 64 + 32 * i));
+        if (!packed(kind)) continue;
+        s->d[i] = _mm512_mul_ps(s->d[i], places(kind));
+        s->less[i] = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_mul_ps(s->d[i], excess(kind)));
+        if (kind == SCALE_K_SIX) continue;
+        s->dmin[i] = _mm512_mul_ps(s->dmin[i], places_of_mins());
+        s->low[i] = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_mul_ps(s->dmin[i], excess(kind)));
     }
 }
 
@@ -371,7 +457,7 @@ typedef void Few(__m512i table, const uint8_t *src, const Source *s, size_t k, s
     X(table_f16, CODE_TABLE, 32, SCALE_F16, 1)                                                     \
     X(table_e8m0, CODE_TABLE, 32, SCALE_E8M0, 1)                                                   \
     X(table_ue4m3, CODE_TABLE, 16, SCALE_UE4M3, 4)                                                 \
-    X(table_k, CODE_TABLE, 32, SCALE_K, 8)                                                         \
+    X(table_k, CODE_TABLE, 32, SCALE_K_SIX, 8)                                                     \
     X(six_k, CODE_SIX, 16, SCALE_K, 16)                                                            \
     X(byte_f16, CODE_BYTE, 32, SCALE_F16, 1)                                                       \
     X(one_f16, CODE_ONE, 32, SCALE_F16, 4)                                                         \
@@ -379,7 +465,7 @@ typedef void Few(__m512i table, const uint8_t *src, const Source *s, size_t k, s
     X(two_f16_wide, CODE_TWO, 32, SCALE_F16, 8)                                                    \
     X(two_delta, CODE_TWO, 32, SCALE_K_DELTA, 8)                                                   \
     X(two_nibbles, CODE_TWO, 16, SCALE_K_NIBBLES, 16)                                              \
-    X(three_k, CODE_THREE, 16, SCALE_K, 16)                                                        \
+    X(three_k, CODE_THREE, 16, SCALE_K_SIX, 16)                                                    \
     X(table_odd, CODE_TABLE, 32, SCALE_K_ODD, 8)                                                   \
     X(octet_odd, CODE_OCTET, 32, SCALE_K_ODD, 8)                                                   \
     X(octet_odd_16, CODE_OCTET, 16, SCALE_K_ODD, 16)                                               \
@@ -464,7 +550,7 @@ INLINE void decode(ScaleKind kind, const PanelType *t, const uint8_t *unit, size
         start_unit((int)kind, &s);
         for (size_t g = 0; g < groups; g++, scale += PANEL_ROWS, min += PANEL_ROWS) {
             __m512 a[2], b[2];
-            scales_of((int)kind, &s, g, a, b);
+            scales_of_any((int)kind, true, &s, g, a, b);
             for (int i = 0; i < 2; i++) {
                 _mm512_storeu_ps(scale + 16 * i, a[i]);
                 if (scale_has_min(kind)) _mm512_storeu_ps(min + 16 * i, b[i]);
