@@ -43,11 +43,12 @@ typedef struct Kernels {
     void (*panel_matmul)(PanelCode code, int group, const void *codes, const float *scale,
                          const float *min, int offset, const uint8_t *table, size_t k,
                          const PanelAct *act, size_t m, float *out, size_t out_stride);
-    /* The same, to the bit, from a whole panel: scales are decoded on the way, so that the panel is
-     * read once and streams from memory; the panel that follows in memory is fetched ahead. Any m;
-     * the faster of the two for m <= PANEL_FEW. */
-    void (*panel_few)(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
-                      float *out, size_t out_stride);
+    /* The same, to the bit, from n whole panels that follow each other in memory, to out (m, 32 n):
+     * scales are decoded on the way, so that each panel is read once, as one stream of memory all
+     * along; what follows the last is fetched too. Any m; the faster of the two for m <= PANEL_FEW.
+     */
+    void (*panel_few)(uint32_t type, const void *panels, size_t k, size_t n, const PanelAct *act,
+                      size_t m, float *out, size_t out_stride);
 
     /* ---- float weights in row order, straight from the file (matmul_rows) ---- */
     /* out[m][n] = sum over k of w[n][k] * x[m][k]; w rows of `type` F32, F16 or BF16, w_stride

@@ -80,7 +80,7 @@ static float try_panel(Scratch *s, const Kernels *ref, const Kernels *t, uint32_
     ref->panel_scales(type, s->panel + p.codes_bytes, K, s->scale, s->min);
     ref->panel_matmul(p.code, p.group, s->panel, s->scale, min, p.offset, p.table, K, &act, M,
                       s->want, ROWS);
-    t->panel_few(type, s->panel, K, &act, M, s->got, ROWS);
+    t->panel_few(type, s->panel, K, 1, &act, M, s->got, ROWS);
     float few = difference(s, M * ROWS);
     t->panel_scales(type, s->panel + p.codes_bytes, K, s->scale, s->min);
     t->panel_matmul(p.code, p.group, s->panel, s->scale, min, p.offset, p.table, K, &act, M, s->got,

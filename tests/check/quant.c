@@ -180,26 +180,37 @@ static void test_panel_matmul(Check *c)
     }
 }
 
-/* panel_few gives what the same version's panel_matmul gives. */
+/* panel_few gives, for a run of panels, what the same version's panel_matmul gives for each. */
 static void test_panel_few(Check *c)
 {
     for (int round = 0; round < 3 * c->rounds; round++) {
         uint32_t type = types[round % N_TYPES];
         size_t m = 1 + check_below(c, round % 3 ? 5 : 18), k = draw_k(c, type);
+        size_t panels = 1 + check_below(c, 3);
         Case p = draw_case(c, type, k, m);
-        size_t n = (m - 1) * p.out_stride + 32;
+        uint8_t *run = check_in(c, panels * p.layout.bytes, 64);
+        p.out_stride += (panels - 1) * PANEL_ROWS;
+        size_t n = (m - 1) * p.out_stride + panels * PANEL_ROWS;
         float *want = check_out(c, n * 4, 4), *got = check_out(c, n * 4, 4);
-        run_case(c->fast, &p, 0, m, want);
-        c->fast->panel_few(type, p.panel, k, &p.act, m, got, p.out_stride);
-        c->fast->panel_few(type, p.panel, k, &p.act, 0, got, p.out_stride); /* writes nothing */
-        check_bytes(c, want, got, n * 4, "%s k=%zu m=%zu", dtype_name(type), k, m);
+        for (size_t i = 0; i < panels; i++) {
+            uint8_t *panel = run + i * p.layout.bytes;
+            fill_panel(c, &p, panel);
+            p.panel = panel;
+            c->ref->panel_scales(type, panel + p.layout.codes_bytes, k, p.scale, p.min);
+            run_case(c->fast, &p, 0, m, want + i * PANEL_ROWS);
+        }
+        c->fast->panel_few(type, run, k, panels, &p.act, m, got, p.out_stride);
+        c->fast->panel_few(type, run, k, panels, &p.act, 0, got, p.out_stride); /* writes nothing */
+        c->fast->panel_few(type, run, k, 0, &p.act, m, got, p.out_stride);
+        check_bytes(c, want, got, n * 4, "%s k=%zu m=%zu panels=%zu", dtype_name(type), k, m,
+                    panels);
         check_done(c);
     }
 }
 
 /* ---- timing ---- */
 
-enum { BENCH_K = 2048, BENCH_M = 512, STREAM = 256 << 20 };
+enum { BENCH_K = 2048, BENCH_M = 512, BENCH_RUN = 32, STREAM = 256 << 20 };
 
 static void time_quantize(Check *c, void *arg)
 {
@@ -231,7 +242,7 @@ static Case bench_case(Check *c, uint32_t type, size_t bytes)
     size_t groups = p.k / 32, n = p.k / (size_t)p.layout.group * 32;
     p.scale = check_memory(c, n * 4);
     p.min = check_memory(c, n * 4);
-    p.out = check_memory(c, BENCH_M * 32 * 4);
+    p.out = check_memory(c, BENCH_M * PANEL_ROWS * 4);
     int8_t *q = check_memory(c, BENCH_M * p.k);
     float *scale = check_memory(c, BENCH_M * groups * 16), *x = check_memory(c, p.k * 4);
     float *sum32 = scale + BENCH_M * groups, *sum16 = sum32 + BENCH_M * groups;
@@ -261,9 +272,11 @@ static void time_matmul(Check *c, void *arg)
 static void time_few(Check *c, void *arg)
 {
     const Case *p = arg;
-    for (size_t i = 0; i < p->panels; i++)
-        c->fast->panel_few(p->type, p->panel + i * p->layout.bytes, p->k, &p->act, p->m, p->out,
-                           p->out_stride);
+    for (size_t i = 0, n; i < p->panels; i += n) {
+        n = p->panels - i < BENCH_RUN ? p->panels - i : BENCH_RUN;
+        c->fast->panel_few(p->type, p->panel + i * p->layout.bytes, p->k, n, &p->act, p->m, p->out,
+                           BENCH_RUN * PANEL_ROWS);
+    }
 }
 
 static void bench_types(Check *c, size_t bytes, const size_t *m, CheckLimit limit,

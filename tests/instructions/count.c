@@ -65,7 +65,7 @@ static float *floats(size_t n)
 
 static void few(Bed *b)
 {
-    b->k->panel_few(b->type, b->panel, K, &b->act, 1, b->out, PANEL_ROWS);
+    b->k->panel_few(b->type, b->panel, K, 1, &b->act, 1, b->out, PANEL_ROWS);
 }
 
 static void many(Bed *b)

@@ -47,6 +47,7 @@ static size_t cut_work(const CpuSizes *s, unsigned char *base, CpuWork *w)
 {
     size_t used = 0, k = (size_t)s->most_k, head = (size_t)s->most_head;
     size_t tile = s->most_group > CPU_TILE_ROWS ? (size_t)s->most_group : CPU_TILE_ROWS;
+    size_t rows = (size_t)s->n_batch, few = PANEL_FEW * CPU_RUN;
 #define CUT(member, count)                                                                         \
     do {                                                                                           \
         if (base) w->member = (void *)(base + used);                                               \
@@ -54,8 +55,8 @@ static size_t cut_work(const CpuSizes *s, unsigned char *base, CpuWork *w)
     } while (0)
     CUT(scale, (k / 16 + 1) * PANEL_ROWS);
     CUT(min, (k / 16 + 1) * PANEL_ROWS);
-    CUT(tile, 2 * (size_t)s->n_batch * PANEL_ROWS);
-    CUT(hidden, (size_t)s->n_batch * CPU_PANELS * CPU_HIDDEN);
+    CUT(tile, 2 * (rows > few ? rows : few) * PANEL_ROWS);
+    CUT(hidden, rows * CPU_PANELS * CPU_HIDDEN);
     CUT(raw, CPU_RAW_ROWS * k);
     CUT(q, tile * head);
     CUT(acc, tile * head);

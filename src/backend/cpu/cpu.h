@@ -12,6 +12,7 @@
 #define CPU_FEW_PIECES 4   /* a thread; then runs are shared too */
 #define CPU_PARTS      8   /* a thread: answers for runs that wait to be added up */
 #define CPU_PANELS     4   /* of a hidden layer that are quantised before they are spread */
+#define CPU_RUN        8   /* of a hidden layer of up to PANEL_FEW rows that are read in one run */
 #define CPU_HIDDEN     52  /* bytes of a row of such a panel: scale, sums, 32 codes */
 #define CPU_RAW_ROWS   8   /* rows of a type without panels that are dequantised at a time */
 
@@ -40,7 +41,7 @@ typedef struct AttendNext {
 
 typedef struct CpuWork {                   /* of one member */
     float *scale, *min;                    /* (K / 16, 32) decoded scales of a panel */
-    float *tile;                           /* (2, rows, 32) outputs of a panel */
+    float *tile;                           /* (2, rows, 32) outputs; (2, PANEL_FEW, 32 CPU_RUN) */
     unsigned char *hidden;                 /* (CPU_PANELS, rows, CPU_HIDDEN) */
     float *raw;                            /* (CPU_RAW_ROWS, K) dequantised rows */
     float *q, *acc;                        /* (tile rows, head) */
@@ -105,14 +106,21 @@ typedef struct CpuInput {
     PanelAct act;
 } CpuInput;
 CpuInput cpu_input(Tensor x, int64_t row, int32_t head);
-/* Outputs [32 panel, 32 panel + 32) of matrix `mat` for m rows, with its factor and bias, to
- * out[m][32] with out_stride. May write 32 columns also where the matrix has fewer. */
-void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
-               CpuInput in, size_t m, float *out, size_t out_stride);
+/* Columns that panels [panel, panel + n) of a matrix have. */
+static inline size_t cpu_columns(const Weight *w, int64_t panel, int64_t n)
+{
+    int64_t first = panel * PANEL_ROWS, last = first + n * PANEL_ROWS;
+    return (size_t)((last < w->n ? last : w->n) - first);
+}
+
+/* Those outputs of matrix `mat` for m rows, with its factor and bias, to out (m, 32 n) with
+ * out_stride. May write 32 n columns also where the matrix has fewer. */
+void cpu_panels(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel, int64_t n,
+                CpuInput in, size_t m, float *out, size_t out_stride);
 /* The same into a tensor: `out` is row 0, column 32 panel of w's columns; none beyond is touched.
  */
 void cpu_product(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
-                 CpuInput in, size_t m, float *out, size_t out_stride);
+                 int64_t n, CpuInput in, size_t m, float *out, size_t out_stride);
 
 /* Work memory of training: taken once, kept; false where there is none. Of a member, from then on:
  * CPU_OWN_BYTES, 64-byte aligned. */
@@ -128,8 +136,7 @@ typedef struct CpuGated {
     Activation activation;
     Tensor out;
 } CpuGated;
-/* Panels [panel, panel + n) of matrices `mat`, n at most CPU_PANELS, for m rows, which are rows
- * `row` on of out. */
+/* Panels [panel, panel + n) of matrices `mat` for m rows, which are rows `row` on of out. */
 void cpu_gated_panels(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
                       int64_t n, CpuInput in, size_t m, int64_t row);
 /* Whether it fills out's twin, and not its floats; the caller sets `ready` at the end. */

@@ -65,43 +65,58 @@ bool cpu_gated_quantises(Tensor out)
            tensor_row(out) % PANEL_ROWS == 0;
 }
 
-/* The floats of a panel, (m, 32) of work->tile. */
-static float *gated_panel(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat,
-                          int64_t panel, size_t width, CpuInput in, size_t m)
+/* The floats of n panels, (m, 32 n) of work->tile. */
+static float *gated_run(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
+                        int64_t n, CpuInput in, size_t m)
 {
-    float *half[2] = {work->tile, work->tile + m * PANEL_ROWS};
-    float *gate = g->gate ? half[0] : NULL, *up = half[1];
-    if (gate) cpu_panel(c, work, g->gate, mat, panel, in, m, gate, PANEL_ROWS);
-    cpu_panel(c, work, g->up, mat, panel, in, m, up, PANEL_ROWS);
-    if (width == PANEL_ROWS) {
-        cpu_activate(c->k, g->activation, gate, up, m * PANEL_ROWS);
+    const size_t stride = (size_t)n * PANEL_ROWS, columns = cpu_columns(g->up, panel, n);
+    float *up = work->tile + m * stride, *gate = g->gate ? work->tile : NULL;
+    if (gate) cpu_panels(c, work, g->gate, mat, panel, n, in, m, gate, stride);
+    cpu_panels(c, work, g->up, mat, panel, n, in, m, up, stride);
+    if (columns == stride) {
+        cpu_activate(c->k, g->activation, gate, up, m * stride);
     } else { /* columns beyond were not written */
         for (size_t t = 0; t < m; t++)
-            cpu_activate(c->k, g->activation, gate ? gate + t * PANEL_ROWS : NULL,
-                         up + t * PANEL_ROWS, width);
+            cpu_activate(c->k, g->activation, gate ? gate + t * stride : NULL, up + t * stride,
+                         columns);
     }
     return gate ? gate : up;
+}
+
+/* Panels [panel, panel + n) to their places in `out`. */
+typedef void GatedRun(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
+                      int64_t n, CpuInput in, size_t m, int64_t row);
+
+static void as_floats(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
+                      int64_t n, CpuInput in, size_t m, int64_t row)
+{
+    const float *from = gated_run(c, work, g, mat, panel, n, in, m);
+    for (size_t t = 0; t < m; t++) /* NOLINTNEXTLINE(*NonNullParamChecker): reserved */
+        memcpy(tensor_at(g->out, row + (int64_t)t) + panel * PANEL_ROWS,
+               from + t * (size_t)n * PANEL_ROWS, cpu_columns(g->up, panel, n) * sizeof *from);
+}
+
+static void as_int8(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
+                    int64_t n, CpuInput in, size_t m, int64_t row)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *from = gated_run(c, work, g, mat, panel + i, 1, in, m);
+        Quantised to = quantised_at(work, m, i);
+        c->k->quantize_act(from, m * PANEL_ROWS, to.q, to.scale, to.sum32, to.sum16, to.q_sum16);
+    }
+    spread(work, m, n, g->out.twin, (size_t)row, (size_t)panel * PANEL_ROWS);
 }
 
 void cpu_gated_panels(const Cpu *c, CpuWork *work, const CpuGated *g, int64_t mat, int64_t panel,
                       int64_t n, CpuInput in, size_t m, int64_t row)
 {
     const bool quantises = cpu_gated_quantises(g->out);
-    for (int64_t p = 0; p < n; p++) {
-        int64_t first = (panel + p) * PANEL_ROWS, left = g->up->n - first;
-        size_t width = left < PANEL_ROWS ? (size_t)left : PANEL_ROWS;
-        const float *result = gated_panel(c, work, g, mat, panel + p, width, in, m);
-        if (quantises) {
-            Quantised to = quantised_at(work, m, p);
-            c->k->quantize_act(result, m * PANEL_ROWS, to.q, to.scale, to.sum32, to.sum16,
-                               to.q_sum16);
-            continue;
-        }
-        for (size_t t = 0; t < m; t++) /* NOLINTNEXTLINE(*NonNullParamChecker): reserved */
-            memcpy(tensor_at(g->out, row + (int64_t)t) + first, result + t * PANEL_ROWS,
-                   width * sizeof *result);
+    const int64_t most = quantises ? CPU_PANELS : m <= PANEL_FEW ? CPU_RUN : 1;
+    GatedRun *const run = quantises ? as_int8 : as_floats;
+    for (int64_t p = 0, some; p < n; p += some) {
+        some = n - p < most ? n - p : most;
+        run(c, work, g, mat, panel + p, some, in, m, row);
     }
-    if (quantises) spread(work, m, n, g->out.twin, (size_t)row, (size_t)panel * PANEL_ROWS);
 }
 
 typedef struct GatedJob {
@@ -113,11 +128,8 @@ typedef struct GatedJob {
 static void gated_panels(void *arg, int member, int64_t begin, int64_t end)
 {
     const GatedJob *job = arg;
-    for (int64_t p = begin, n; p < end; p += n) {
-        n = end - p < CPU_PANELS ? end - p : CPU_PANELS;
-        cpu_gated_panels(job->c, &job->c->work[member], &job->gated, 0, p, n,
-                         cpu_input(job->x, 0, 0), (size_t)job->x.rows, 0);
-    }
+    cpu_gated_panels(job->c, &job->c->work[member], &job->gated, 0, begin, end - begin,
+                     cpu_input(job->x, 0, 0), (size_t)job->x.rows, 0);
 }
 
 void cpu_gated(Backend *b, Tensor x, const Weight *gate, const Weight *up, Activation activation,

@@ -76,24 +76,26 @@ static void finish(const Weight *w, int64_t mat, int64_t first, size_t n, size_t
     4096 /* bytes of a panel that are fetched while the one before is multiplied                   \
           */
 
-static void paneled(const Cpu *c, CpuWork *work, const Weight *w, int64_t index,
+static void paneled(const Cpu *c, CpuWork *work, const Weight *w, int64_t index, int64_t n,
                     const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
     const PanelLayout *l = &w->layout;
     size_t k = (size_t)w->k;
     const unsigned char *p = (const unsigned char *)w->panels + (size_t)index * l->bytes;
     if (m <= PANEL_FEW) {
-        c->k->panel_few(w->type, p, k, act, m, out, out_stride);
+        c->k->panel_few(w->type, p, k, (size_t)n, act, m, out, out_stride);
         return;
     }
-    /* What the next panel begins with: kernels fetch codes ahead, but not across panels. */
-    for (size_t at = 0; at < l->scales_bytes; at += 64)
-        __builtin_prefetch(p + l->bytes + l->codes_bytes + at, 0, 2);
-    for (size_t at = 0; at < l->codes_bytes && at < FIRST_CODES; at += 64)
-        __builtin_prefetch(p + l->bytes + at, 0, 2);
-    c->k->panel_scales(w->type, p + l->codes_bytes, k, work->scale, work->min);
-    c->k->panel_matmul(l->code, l->group, p, work->scale, l->centred ? NULL : work->min, l->offset,
-                       l->table, k, act, m, out, out_stride);
+    for (int64_t i = 0; i < n; i++, p += l->bytes, out += PANEL_ROWS) {
+        /* What the next panel begins with: kernels fetch codes ahead, but not across panels. */
+        for (size_t at = 0; at < l->scales_bytes; at += 64)
+            __builtin_prefetch(p + l->bytes + l->codes_bytes + at, 0, 2);
+        for (size_t at = 0; at < l->codes_bytes && at < FIRST_CODES; at += 64)
+            __builtin_prefetch(p + l->bytes + at, 0, 2);
+        c->k->panel_scales(w->type, p + l->codes_bytes, k, work->scale, work->min);
+        c->k->panel_matmul(l->code, l->group, p, work->scale, l->centred ? NULL : work->min,
+                           l->offset, l->table, k, act, m, out, out_stride);
+    }
 }
 
 static void plain_rows(const Cpu *c, CpuWork *work, const Weight *w, const unsigned char *rows,
@@ -114,29 +116,29 @@ static void plain_rows(const Cpu *c, CpuWork *work, const Weight *w, const unsig
     }
 }
 
-void cpu_panel(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
-               CpuInput in, size_t m, float *out, size_t out_stride)
+void cpu_panels(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel, int64_t n,
+                CpuInput in, size_t m, float *out, size_t out_stride)
 {
-    int64_t first = panel * PANEL_ROWS;
-    size_t n = (size_t)(w->n - first < PANEL_ROWS ? w->n - first : PANEL_ROWS);
+    const size_t columns = cpu_columns(w, panel, n);
+    const int64_t first = panel * PANEL_ROWS;
     if (w->paneled)
-        paneled(c, work, w, mat * weight_panels(w) + panel, &in.act, m, out, out_stride);
+        paneled(c, work, w, mat * weight_panels(w) + panel, n, &in.act, m, out, out_stride);
     else
-        plain_rows(c, work, w, weight_rows(w, mat, first), n, in, m, out, out_stride);
-    finish(w, mat, first, n, m, out, out_stride);
+        plain_rows(c, work, w, weight_rows(w, mat, first), columns, in, m, out, out_stride);
+    finish(w, mat, first, columns, m, out, out_stride);
 }
 
 void cpu_product(const Cpu *c, CpuWork *work, const Weight *w, int64_t mat, int64_t panel,
-                 CpuInput in, size_t m, float *out, size_t out_stride)
+                 int64_t n, CpuInput in, size_t m, float *out, size_t out_stride)
 {
-    int64_t left = w->n - panel * PANEL_ROWS;
-    if (left >= PANEL_ROWS) {
-        cpu_panel(c, work, w, mat, panel, in, m, out, out_stride);
-        return;
-    }
-    cpu_panel(c, work, w, mat, panel, in, m, work->tile, PANEL_ROWS);
+    const size_t last = cpu_columns(w, panel + n - 1, 1);
+    const int64_t whole = last == PANEL_ROWS ? n : n - 1;
+    if (whole) cpu_panels(c, work, w, mat, panel, whole, in, m, out, out_stride);
+    if (whole == n) return;
+    out += whole * PANEL_ROWS;
+    cpu_panels(c, work, w, mat, panel + whole, 1, in, m, work->tile, PANEL_ROWS);
     for (size_t t = 0; t < m; t++)
-        memcpy(out + t * out_stride, work->tile + t * PANEL_ROWS, (size_t)left * sizeof *out);
+        memcpy(out + t * out_stride, work->tile + t * PANEL_ROWS, last * sizeof *out);
 }
 
 int64_t cpu_panel_chunk(const Cpu *c, int64_t panels, int64_t rows)
@@ -160,13 +162,14 @@ static void linear_panels(void *arg, int member, int64_t begin, int64_t end)
 {
     const LinearJob *job = arg;
     CpuWork *work = &job->c->work[member];
-    for (int64_t p = begin; p < end; p++) {
+    for (int64_t p = begin, n; p < end; p += n) {
         int i = 0;
         while (p >= job->begin[i + 1]) i++;
-        const Weight *w = job->w[i];
-        int64_t panel = p - job->begin[i];
-        cpu_product(job->c, work, w, 0, panel, cpu_input(job->x, 0, 0), (size_t)job->x.rows,
-                    job->out[i].data + panel * PANEL_ROWS, tensor_row(job->out[i]));
+        int64_t panel = p - job->begin[i], last = job->begin[i + 1];
+        n = (end < last ? end : last) - p;
+        cpu_product(job->c, work, job->w[i], 0, panel, n, cpu_input(job->x, 0, 0),
+                    (size_t)job->x.rows, job->out[i].data + panel * PANEL_ROWS,
+                    tensor_row(job->out[i]));
     }
 }
 
@@ -193,10 +196,11 @@ static void heads_panels(void *arg, int member, int64_t begin, int64_t end)
     const Weight *w = job->w[0];
     CpuWork *work = &job->c->work[member];
     int64_t panels = weight_panels(w);
-    for (int64_t p = begin; p < end; p++) {
-        int64_t head = p / panels, first = p % panels * PANEL_ROWS;
-        cpu_product(job->c, work, w, head, p % panels, cpu_input(job->x, 0, (int32_t)head),
-                    (size_t)job->x.rows, job->out[0].data + head * w->n + first,
+    for (int64_t p = begin, n; p < end; p += n) {
+        int64_t head = p / panels, panel = p % panels;
+        n = end - p < panels - panel ? end - p : panels - panel;
+        cpu_product(job->c, work, w, head, panel, n, cpu_input(job->x, 0, (int32_t)head),
+                    (size_t)job->x.rows, job->out[0].data + head * w->n + panel * PANEL_ROWS,
                     tensor_row(job->out[0]));
     }
 }

@@ -223,7 +223,6 @@ static void hidden_panels(void *arg, int member, int64_t begin, int64_t end)
         int64_t e = w->active[p / panels], left = panels - p % panels;
         size_t m = rows_of(w, e, &row);
         n = end - p < left ? end - p : left;
-        n = n < CPU_PANELS ? n : CPU_PANELS;
         cpu_gated_panels(job->c, &job->c->work[member], &gated, e, p % panels, n,
                          cpu_input(w->in, row, 0), m, row);
     }
@@ -240,10 +239,11 @@ static void product_panels(void *arg, int member, int64_t begin, int64_t end)
 {
     const ProductJob *job = arg;
     int64_t panels = weight_panels(job->w), row;
-    for (int64_t p = begin; p < end; p++) {
-        int64_t e = job->work->active[p / panels];
+    for (int64_t p = begin, n; p < end; p += n) {
+        int64_t e = job->work->active[p / panels], left = panels - p % panels;
         size_t m = rows_of(job->work, e, &row);
-        cpu_product(job->c, &job->c->work[member], job->w, e, p % panels,
+        n = end - p < left ? end - p : left;
+        cpu_product(job->c, &job->c->work[member], job->w, e, p % panels, n,
                     cpu_input(job->in, row, 0), m,
                     tensor_at(job->out, row) + p % panels * PANEL_ROWS, tensor_row(job->out));
     }

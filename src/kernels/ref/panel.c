@@ -121,21 +121,24 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
                   offset, table, g, act, m, out, out_stride);
 }
 
-static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
-                      float *out, size_t out_stride)
+static void panel_few(uint32_t type, const void *panels, size_t k, size_t n, const PanelAct *act,
+                      size_t m, float *out, size_t out_stride)
 {
     const PanelType *t = panel_type(type);
     PanelLayout layout;
     if (!t || !panel_layout(type, k, &layout)) return;
-    for (size_t i = 0; i < m; i++) memset(out + i * out_stride, 0, PANEL_ROWS * sizeof *out);
-    const uint8_t *src = panel, *unit = src + layout.codes_bytes;
+    for (size_t i = 0; i < m; i++) memset(out + i * out_stride, 0, n * PANEL_ROWS * sizeof *out);
     size_t groups = panel_groups(t), bytes = panel_unit_bytes(t->scales, groups);
-    for (size_t g = 0; g < k / (size_t)t->group; g++) {
-        float scale[PANEL_ROWS], min[PANEL_ROWS];
-        group_scales(t, unit, g % groups, scale, min);
-        if (g % groups == groups - 1) unit += bytes;
-        add_group(t->code, t->group, src, scale, layout.centred ? NULL : min, t->offset, t->table,
-                  g, act, m, out, out_stride);
+    for (size_t p = 0; p < n; p++, out += PANEL_ROWS) {
+        const uint8_t *src = (const uint8_t *)panels + p * layout.bytes;
+        const uint8_t *unit = src + layout.codes_bytes;
+        for (size_t g = 0; g < k / (size_t)t->group; g++) {
+            float scale[PANEL_ROWS], min[PANEL_ROWS];
+            group_scales(t, unit, g % groups, scale, min);
+            if (g % groups == groups - 1) unit += bytes;
+            add_group(t->code, t->group, src, scale, layout.centred ? NULL : min, t->offset,
+                      t->table, g, act, m, out, out_stride);
+        }
     }
 }
 

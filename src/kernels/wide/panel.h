@@ -154,41 +154,49 @@ static void panel_matmul(PanelCode code, int group, const void *codes, const flo
 /* Scales of 256 k at a time wait in the first cache while their codes are read. The next are
  * fetched meanwhile, for one row most of them between the products: in a burst the same fetches
  * gave Q6_K 5 % less of memory. */
-static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
-                      float *out, size_t out_stride)
+static void few_panel(const PanelType *t, const PanelLayout *layout, const uint8_t *codes, size_t k,
+                      const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
     enum { CHUNK = 256 };
     _Alignas(64) float scale[CHUNK / 16 * PANEL_ROWS], min[CHUNK / 16 * PANEL_ROWS];
-    const PanelType *t = panel_type(type);
-    PanelLayout layout;
-    if (!t || !panel_layout(type, k, &layout)) return;
-    const uint8_t *codes = panel, *end = codes + layout.codes_bytes, *unit = end;
+    const uint8_t *end = codes + layout->codes_bytes, *unit = end;
     Run s = {.codes = codes,
              .scale = scale,
-             .min = layout.centred ? NULL : min,
-             .lower = lower_by(layout.offset, layout.group),
-             .table = entries(layout.table),
+             .min = layout->centred ? NULL : min,
+             .lower = lower_by(layout->offset, layout->group),
+             .table = entries(layout->table),
              .end = end,
-             .jump = layout.bytes - layout.codes_bytes};
+             .jump = layout->bytes - layout->codes_bytes};
     PanelAct a = *act;
     clear(out, out_stride, m);
     for (size_t at = 0; at < k; at += CHUNK) {
         size_t n = k - at < CHUNK ? k - at : CHUNK;
         size_t bytes = n / (size_t)t->unit * panel_unit_bytes(t->scales, panel_groups(t));
         /* The next scales, or the first of the next panel. */
-        s.next =
-            unit + bytes < codes + layout.bytes ? unit + bytes : unit + bytes + layout.codes_bytes;
+        s.next = unit + bytes < codes + layout->bytes ? unit + bytes
+                                                      : unit + bytes + layout->codes_bytes;
         s.step = bytes / (n / ACT_GROUP);
         if (s.step > 64) s.step = 64;
         for (size_t i = m == 1 ? n / ACT_GROUP * 64 : 0; i < bytes; i += 64)
             __builtin_prefetch(s.next + i);
-        decode_scales(type, unit, n, scale, min);
+        decode_scales(t->type, unit, n, scale, min);
         s.groups = n / (size_t)t->group;
         run_code(t->code, t->group, &s, &a, m, out, out_stride);
         s.codes += panel_codes_bytes(t->code, n);
         unit += bytes;
         a = panel_act_at(a, 0, n / ACT_GROUP);
     }
+}
+
+static void panel_few(uint32_t type, const void *panels, size_t k, size_t n, const PanelAct *act,
+                      size_t m, float *out, size_t out_stride)
+{
+    const PanelType *t = panel_type(type);
+    PanelLayout layout;
+    if (!t || !panel_layout(type, k, &layout)) return;
+    for (size_t p = 0; p < n; p++)
+        few_panel(t, &layout, (const uint8_t *)panels + p * layout.bytes, k, act, m,
+                  out + p * PANEL_ROWS, out_stride);
 }
 
 #endif

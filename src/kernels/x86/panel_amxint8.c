@@ -425,34 +425,23 @@ INLINE_512 void run_few(size_t group, bool centred, const Panel *p, const Stream
     }
 }
 
-static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
-                      float *out, size_t out_stride)
+static void few_panel(const PanelType *t, const PanelLayout *l, const uint8_t *codes, size_t k,
+                      const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
-    const PanelType *t = panel_type(type);
-    PanelLayout l;
-    if (!t || !panel_layout(type, k, &l)) return;
-    if (m < (l.group == ACT_GROUP ? LEAST_FEW : LEAST_FEW_16) || m > ROWS ||
-        (l.group != ACT_GROUP && !l.centred)) {
-        panel_any_avx512vnni(type, panel, k, act, m, out, out_stride);
-        return;
-    }
-    const uint8_t *codes = panel;
-    const Panel p = {.code = l.code,
-                     .group = l.group,
-                     .offset = l.offset,
-                     .centred = l.centred,
-                     .table = lowered(l.table, l.centred, l.offset)};
-    const Stream s = {type,  (size_t)t->unit,       panel_unit_bytes(t->scales, panel_groups(t)),
-                      codes, codes + l.codes_bytes, codes + l.bytes};
+    const Panel p = {.code = l->code,
+                     .group = l->group,
+                     .offset = l->offset,
+                     .centred = l->centred,
+                     .table = lowered(l->table, l->centred, l->offset)};
+    const Stream s = {t->type, (size_t)t->unit,        panel_unit_bytes(t->scales, panel_groups(t)),
+                      codes,   codes + l->codes_bytes, codes + l->bytes};
     _Alignas(64) Result result = {0};
-    set_tiles(m, l.group);
-    if (!l.centred)
+    if (!l->centred)
         run_few(ACT_GROUP, false, &p, &s, k, act, m, result);
-    else if (l.group == ACT_GROUP)
+    else if (l->group == ACT_GROUP)
         run_few(ACT_GROUP, true, &p, &s, k, act, m, result);
     else
         run_few(ACT_GROUP / 2, true, &p, &s, k, act, m, result);
-    _tile_release();
     for (size_t row = 0, part = 0; row < m; part += HALF) {
         const size_t n = m - row > HALF / 2 && m >= HALF ? HALF : HALF / 2;
         const size_t first = row + n <= m ? row : m - n;
@@ -463,6 +452,24 @@ static void panel_few(uint32_t type, const void *panel, size_t k, const PanelAct
         }
         row += n;
     }
+}
+
+static void panel_few(uint32_t type, const void *panels, size_t k, size_t n, const PanelAct *act,
+                      size_t m, float *out, size_t out_stride)
+{
+    const PanelType *t = panel_type(type);
+    PanelLayout l;
+    if (!t || !panel_layout(type, k, &l)) return;
+    if (m < (l.group == ACT_GROUP ? LEAST_FEW : LEAST_FEW_16) || m > ROWS ||
+        (l.group != ACT_GROUP && !l.centred)) {
+        panel_any_avx512vnni(type, panels, k, n, act, m, out, out_stride);
+        return;
+    }
+    set_tiles(m, l.group);
+    for (size_t p = 0; p < n; p++)
+        few_panel(t, &l, (const uint8_t *)panels + p * l.bytes, k, act, m, out + p * PANEL_ROWS,
+                  out_stride);
+    _tile_release();
 }
 
 void kernels_amxint8_quant(Kernels *table)

@@ -415,20 +415,23 @@ static void run_panel(const PanelType *t, const PanelLayout *l, const uint8_t *c
     }
 }
 
-void panel_any_avx512vnni(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
-                          float *out, size_t out_stride)
+void panel_any_avx512vnni(uint32_t type, const void *panels, size_t k, size_t n,
+                          const PanelAct *act, size_t m, float *out, size_t out_stride)
 {
     const PanelType *t = panel_type(type);
     PanelLayout layout;
     if (m <= PANEL_FOUR) {
-        panel_few_avx512vnni(type, panel, k, act, m, out, out_stride);
+        panel_few_avx512vnni(type, panels, k, n, act, m, out, out_stride);
         return;
     }
     if (!t || !panel_layout(type, k, &layout)) return;
-    for (size_t row = 0, n; row < m; row += n) {
-        n = m - row < SLICE ? m - row : SLICE;
-        const PanelAct a = panel_act_at(*act, row, 0);
-        run_panel(t, &layout, panel, k, &a, n, out + row * out_stride, out_stride);
+    const uint8_t *panel = panels;
+    for (size_t p = 0; p < n; p++, panel += layout.bytes, out += PANEL_ROWS) {
+        for (size_t row = 0, some; row < m; row += some) {
+            some = m - row < SLICE ? m - row : SLICE;
+            const PanelAct a = panel_act_at(*act, row, 0);
+            run_panel(t, &layout, panel, k, &a, some, out + row * out_stride, out_stride);
+        }
     }
 }
 

@@ -16,13 +16,13 @@ void panel_few_decoded_avx512vnni(PanelCode code, int group, const void *codes, 
                                   const float *min, int offset, const uint8_t *table, size_t k,
                                   const PanelAct *act, size_t m, float *out, size_t out_stride);
 /* panel_few for any m. */
-void panel_any_avx512vnni(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
-                          float *out, size_t out_stride);
+void panel_any_avx512vnni(uint32_t type, const void *panels, size_t k, size_t n,
+                          const PanelAct *act, size_t m, float *out, size_t out_stride);
 void panel_matmul_avx512vnni(PanelCode code, int group, const void *codes, const float *scale,
                              const float *min, int offset, const uint8_t *table, size_t k,
                              const PanelAct *act, size_t m, float *out, size_t out_stride);
-void panel_few_avx512vnni(uint32_t type, const void *panel, size_t k, const PanelAct *act, size_t m,
-                          float *out, size_t out_stride);
+void panel_few_avx512vnni(uint32_t type, const void *panels, size_t k, size_t n,
+                          const PanelAct *act, size_t m, float *out, size_t out_stride);
 
 /* ---- codes of a strip, one a byte ---- */
 
