@@ -51,7 +51,8 @@ void cpu_quantise(Cpu *c, Tensor x)
     if (!x.twin || x.twin->ready) return;
     c->quantises = true;
     QuantiseJob job = {c, x};
-    cpu_share(c, x.rows, 4, x.rows * (int64_t)tensor_row(x) / 2, quantise_rows, &job);
+    cpu_share(c, x.rows, x.rows > 16 ? 4 : 1, x.rows * (int64_t)tensor_row(x) / 2, quantise_rows,
+              &job);
     x.twin->ready = true;
 }
 

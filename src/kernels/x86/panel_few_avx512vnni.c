@@ -247,33 +247,32 @@ typedef struct Floats {
     X(2)                                                                                           \
     X(3)
 
-INLINE __m512i add_step(__m512i sum, Codes512 v, int fours, const int8_t *q)
-{
-#pragma GCC unroll 4
-    for (int j = 0; j < fours; j++) sum = _mm512_dpbusd_epi32(sum, v.v[j], four(q + 4 * j));
-    return sum;
-}
+/* The lines `ahead` of a step of strip i, from number `at` of its 32 k: its share of the strip's.
+ */
+typedef struct Lines {
+    const uint8_t *from;
+    size_t count;
+} Lines;
 
-/* Fetches what lies `ahead` of a step of strip i, its share of the strip's lines, between the
- * products that `sum` takes part in: GCC would gather the fetches of a group in one place, and
- * decoding Q4_K from memory was 5 % slower for it. */
-INLINE void fetch_step(PanelCode code, const uint8_t *src, size_t i, int at, size_t ahead, int m,
-                       __m512i *sum)
+INLINE Lines lines_of(PanelCode code, const uint8_t *src, size_t i, int at, size_t ahead)
 {
     const size_t lines = panel_codes_bytes(code, 32) / 128, step = (size_t)step_512(code);
     const size_t n = (size_t)at / step, first = n * lines * step / 32;
     const size_t more = (n + 1) * lines * step / 32 - first;
-    const uint8_t *from =
-        src + ahead + 64 * (panel_turn(code) == 32 ? i * lines + first : 2 * first + i * more);
-#pragma GCC unroll 3
-    for (size_t line = 0; line < more * 64; line += 64) {
-        const uint8_t *farther = from + line + FARTHER;
-        if (m > 2) {
-            _mm_prefetch((const char *)from + line, _MM_HINT_T0);
-            _mm_prefetch((const char *)farther, _MM_HINT_T1);
-            continue;
-        }
-        __asm__("prefetcht0 %1\n\tprefetcht1 %2" : "+v"(*sum) : "m"(from[line]), "m"(*farther));
+    const size_t at_line = panel_turn(code) == 32 ? i * lines + first : 2 * first + i * more;
+    return (Lines){src + ahead + 64 * at_line, more};
+}
+
+/* Fetches lines [begin, end), of two strips in turn, between two products that `sum` takes part in:
+ * GCC would gather the fetches of a group in one place, and decoding Q4_K from memory was 5 %
+ * slower for it. */
+INLINE void fetch(const Lines *a, const Lines *b, size_t begin, size_t end, __m512i *sum)
+{
+#pragma GCC unroll 4
+    for (size_t line = begin; line < end; line++) {
+        const uint8_t *at = a == b ? a->from + 64 * line : (line % 2 ? b : a)->from + line / 2 * 64;
+        const uint8_t *farther = at + FARTHER;
+        __asm__("prefetcht0 %1\n\tprefetcht1 %2" : "+v"(*sum) : "m"(*at), "m"(*farther));
     }
 }
 
@@ -281,22 +280,33 @@ INLINE void fetch_step(PanelCode code, const uint8_t *src, size_t i, int at, siz
 INLINE void dots_of_step(PanelCode code, __m512i table, const uint8_t *src, size_t i, int at,
                          size_t ahead, const int8_t *q, size_t q_stride, int m, Integers *dot)
 {
-    fetch_step(code, src, i, at, ahead, m, &dot->c0);
+    const Lines lines = lines_of(code, src, i, at, ahead);
+    const size_t fours = (size_t)step_512(code) / 4;
+    size_t line = (lines.count + fours - 1) / fours;
+    if (code != CODE_SIX) fetch(&lines, &lines, 0, line, &dot->c0);
     const Codes512 v = unpack_512(code, table, src + i * panel_strip(code), at);
+    if (code == CODE_SIX) fetch(&lines, &lines, 0, line, &dot->c0); /* 6 % faster; others slower */
+#pragma GCC unroll 4
+    for (size_t j = 0; j < fours; j++, q += 4) {
+        const size_t next = ((j + 2) * lines.count + fours - 1) / fours;
 #define COLUMN(n)                                                                                  \
-    if (n < m) dot->c##n = add_step(dot->c##n, v, step_512(code) / 4, q + n * q_stride);
-    COLUMNS(COLUMN)
+    if (n < m) dot->c##n = _mm512_dpbusd_epi32(dot->c##n, v.v[j], four(q + n * q_stride));
+        COLUMNS(COLUMN)
 #undef COLUMN
+        if (j + 1 < fours) fetch(&lines, &lines, line, next, &dot->c0);
+        line = next;
+    }
 }
 
 /* The same of both strips: four activations are broadcast once for two products. */
 INLINE void dots_of_both(PanelCode code, __m512i table, const uint8_t *src, int at, size_t ahead,
                          const int8_t *q, size_t q_stride, int m, Integers *x, Integers *y)
 {
-    fetch_step(code, src, 0, at, ahead, m, &x->c0);
-    fetch_step(code, src, 1, at, ahead, m, &y->c0);
+    const Lines one = lines_of(code, src, 0, at, ahead), other = lines_of(code, src, 1, at, ahead);
     const Codes512 v = unpack_512(code, table, src, at);
     const Codes512 w = unpack_512(code, table, src + panel_strip(code), at);
+    const size_t products = (size_t)step_512(code) / 4 * (size_t)m;
+    size_t product = 0;
 #pragma GCC unroll 4
     for (int j = 0; j < step_512(code) / 4; j++, q += 4) {
 #define COLUMN(n)                                                                                  \
@@ -305,6 +315,9 @@ INLINE void dots_of_both(PanelCode code, __m512i table, const uint8_t *src, int 
         __asm__("" : "+v"(f)); /* in a register, not twice an operand in memory */                 \
         x->c##n = _mm512_dpbusd_epi32(x->c##n, v.v[j], f);                                         \
         y->c##n = _mm512_dpbusd_epi32(y->c##n, w.v[j], f);                                         \
+        fetch(&one, &other, product * 2 * one.count / products,                                    \
+              (product + 1) * 2 * one.count / products, &x->c##n);                                 \
+        product++;                                                                                 \
     }
         COLUMNS(COLUMN)
 #undef COLUMN
