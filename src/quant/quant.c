@@ -87,20 +87,19 @@ static void to_units(const float *x, int n, float *out, int *exponent)
     for (int i = 0; i < n; i++) out[i] = x[i] * factor;
 }
 
-/* Importance over its mean; columns that met nothing count a little, they are still numbers.
- * Without importance large numbers count more, gently: by the root of three mean squares and the
- * square. (Less plain error than by the square alone, and nearly as little weighted.) */
+/* Large numbers count more, gently: by the root of three mean squares and the square. (Less plain
+ * error than by the square alone, and nearly as little weighted.) Importance, over its mean, is a
+ * factor: what columns meet is known from some text only, and by importance alone small numbers of
+ * columns that met much would displace large ones of others (docs/quantize.md). Columns that met
+ * nothing count a little, they are still numbers. */
 static void to_weights(const float *importance, const float *x, int n, bool plain, float *out)
 {
     double mean = 0, square = 0;
     for (int i = 0; i < n && importance; i++) mean += (double)importance[i] / n;
-    if (importance && mean > 0) {
-        for (int i = 0; i < n; i++) out[i] = (float)((double)importance[i] / mean) + 1e-4f;
-        return;
-    }
     for (int i = 0; i < n; i++) square += (double)x[i] * x[i] / n;
     float ms = (float)square + 1e-6f;
     for (int i = 0; i < n; i++) out[i] = plain ? 1 : sqrtf(3 * ms + x[i] * x[i]);
+    for (int i = 0; i < n && mean > 0; i++) out[i] *= (float)((double)importance[i] / mean) + 1e-4f;
 }
 
 bool quant_row(uint32_t type, const float *x, size_t n, const float *importance, void *dst)

