@@ -326,18 +326,19 @@ INLINE void dots_of_both(PanelCode code, __m512i table, const uint8_t *src, int 
     }
 }
 
-/* Where the integers of a group begin: 0, or minus the offset times the sum of its activations.
+/* Where the integers of a group begin: at `from`, less the offset times the sum of its activations.
  * Those of 32 k lie at `sums` as two halves; a group of 16 takes the one that `part` says. */
-INLINE __m512i start(int kind, int group, int part, const int16_t *sums, const Source *s)
+INLINE __m512i start(int kind, int group, int part, const int16_t *sums, const Source *s,
+                     __m512i from)
 {
     const int less = -s->offset & 0xffff;
     const int by = group == 32 ? (int)((unsigned)less * 0x10001u)
                    : part      ? (int)((unsigned)less << 16)
                                : less;
     int32_t two;
-    if (!centred(kind)) return _mm512_setzero_si512();
+    if (!centred(kind)) return from;
     memcpy(&two, sums, 4);
-    return _mm512_madd_epi16(_mm512_set1_epi32(two), _mm512_set1_epi32(by));
+    return _mm512_dpwssd_epi32(from, _mm512_set1_epi32(two), _mm512_set1_epi32(by));
 }
 
 /* One group of both strips, added to x and y. src: the codes of the 32 k that the group lies in;
@@ -356,6 +357,13 @@ INLINE void dots(PanelCode code, int group, __m512i table, const uint8_t *src, i
     }
 }
 
+/* Integers times scale, rounded once; less: scale times what biased ones begin at, negative. */
+INLINE __m512 scaled(bool biased, __m512i dot, __m512 scale, __m512 less)
+{
+    return biased ? _mm512_fmadd_ps(_mm512_castsi512_ps(dot), scale, less)
+                  : _mm512_mul_ps(scale, _mm512_cvtepi32_ps(dot));
+}
+
 /* Group g, number u of its unit, to the sums. */
 INLINE void add_group(PanelCode code, int group, int kind, __m512i table, const uint8_t *src,
                       int part, size_t ahead, Source *s, size_t u, size_t g, const PanelAct *act,
@@ -363,23 +371,29 @@ INLINE void add_group(PanelCode code, int group, int kind, __m512i table, const 
 {
     const size_t per = ACT_GROUP / (size_t)group, stride = act->g_stride;
     const int16_t *begin = act->q_sum16 + 2 * (g / per);
-    const __m512i zero = _mm512_setzero_si512();
-    Integers x = {zero, zero, zero, zero}, y;
-    __m512 scale[2], min[2];
+    /* Of several rows integers begin at the bits of 1.5 * 2^23 and read as floats: see
+     * panel_avx512vnni.c. */
+    const bool biased = m > 2;
+    const __m512 bias = _mm512_set1_ps(biased ? 12582912.0f : 0);
+    const __m512i from = _mm512_castps_si512(bias);
+    Integers x = {from, from, from, from}, y;
+    __m512 scale[2], min[2], less[2];
 #define COLUMN(n)                                                                                  \
-    if (n < m) x.c##n = start(kind, group, part, begin + 2 * n * stride, s);
+    if (n < m) x.c##n = start(kind, group, part, begin + 2 * n * stride, s, from);
     COLUMNS(COLUMN)
 #undef COLUMN
     y = x;
     dots(code, group, table, src, part, ahead, act->q + g * (size_t)group, act->q_stride, m, &x,
          &y);
     scales_of(kind, s, u, scale, min);
+    for (int i = 0; i < 2; i++)
+        less[i] = _mm512_mul_ps(scale[i], _mm512_sub_ps(_mm512_setzero_ps(), bias));
     const float *by = act->scale + g / per, *sums = per == 2 ? act->sum16 + g : act->sum32 + g;
 #define COLUMN(n)                                                                                  \
     if (n < m) {                                                                                   \
         __m512 d = _mm512_set1_ps(by[n * stride]);                                                 \
-        __m512 t = _mm512_mul_ps(scale[0], _mm512_cvtepi32_ps(x.c##n));                            \
-        __m512 v = _mm512_mul_ps(scale[1], _mm512_cvtepi32_ps(y.c##n));                            \
+        __m512 t = scaled(biased, x.c##n, scale[0], less[0]);                                      \
+        __m512 v = scaled(biased, y.c##n, scale[1], less[1]);                                      \
         a->c##n = _mm512_fmadd_ps(t, d, a->c##n);                                                  \
         b->c##n = _mm512_fmadd_ps(v, d, b->c##n);                                                  \
         if (!centred(kind)) {                                                                      \
