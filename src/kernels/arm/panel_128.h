@@ -18,8 +18,9 @@
 #include "kernels/kernels.h"
 #include "kernels/panel_type.h"
 
-#define INLINE        static inline __attribute__((always_inline))
-#define decode_scales panel_scales_neon
+#define INLINE          static inline __attribute__((always_inline))
+#define SPREAD(code, m) 0
+#define decode_scales   panel_scales_neon
 
 typedef uint8x16_t Entries;
 
@@ -165,8 +166,10 @@ INLINE int act_sum(const PanelAct *act, int group, size_t row, size_t g)
 }
 
 INLINE void add_group(PanelCode code, int group, bool centred, const Run *s, const uint8_t *src,
-                      int part, size_t g, const PanelAct *act, int m, float *out, size_t out_stride)
+                      const uint8_t *ahead, int part, size_t g, const PanelAct *act, int m,
+                      float *out, size_t out_stride)
 {
+    (void)ahead;
     const size_t per = ACT_GROUP / (size_t)group, rows = 4 * VECTORS_OF(m);
     const size_t strip = panel_strip(code);
     for (size_t r = 0; r < PANEL_ROWS; r += rows) {

@@ -9,7 +9,8 @@
  *   lower_by       that of groups of so many k
  *   decode_scales  panel_scales of kernels.h
  *   add_group      adds group g of 32 weight rows to the sums of m activation rows (see below)
- *   (panel.h says where the codes of a group lie)
+ *   SPREAD(code, m)  how many bytes ahead add_group fetches codes itself, a line now and then; 0:
+ * it does not (panel.h says where the codes of a group lie)
  *
  * and hands panel_matmul and panel_few to the table of kernels. Sums live in `out`. The order of a
  * row's sums is that of k alone, so its bits depend neither on m nor on which of the two ran. */
@@ -21,7 +22,7 @@
 #include "kernels/kernels.h"
 #include "kernels/panel_type.h"
 
-/* Bytes that codes are fetched ahead of their use. */
+/* Bytes that codes are fetched ahead of their use, those of 32 k at a time. */
 enum { AHEAD = 4096 };
 
 /* A run over part of a panel. */
@@ -37,20 +38,11 @@ typedef struct Run {
     size_t step;         /* ... so far from the one before */
 } Run;
 
-/* src: the codes of the 32 k that group g of the run lies in, both strips; part: 1 for the second
- * 16 of them. */
+/* src: the codes of the 32 k that group g of the run lies in, both strips; ahead: those to fetch
+ * meanwhile, where SPREAD; part: 1 for the second 16 of them. */
 INLINE void add_group(PanelCode code, int group, bool centred, const Run *s, const uint8_t *src,
-                      int part, size_t g, const PanelAct *act, int m, float *out,
-                      size_t out_stride);
-
-/* Prefetches what is read `ahead` bytes on, jumping over the other stream at the end of this one.
- */
-INLINE void fetch(const uint8_t *at, const uint8_t *end, size_t ahead, size_t bytes, size_t jump)
-{
-    const uint8_t *from = at + ahead;
-    if (from >= end) from += jump;
-    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i);
-}
+                      const uint8_t *ahead, int part, size_t g, const PanelAct *act, int m,
+                      float *out, size_t out_stride);
 
 INLINE void run(PanelCode code, int group, bool centred, const Run *s, const PanelAct *act, int m,
                 float *out, size_t out_stride)
@@ -59,11 +51,13 @@ INLINE void run(PanelCode code, int group, bool centred, const Run *s, const Pan
     const int parts = 32 / group;
     const uint8_t *src = s->codes, *next = s->next;
     for (size_t g = 0; g < s->groups; src += bytes, next += s->step) {
-        fetch(src, s->end, AHEAD, bytes, s->jump);
+        const uint8_t *ahead = src + (SPREAD(code, m) ? SPREAD(code, m) : AHEAD);
+        if (ahead >= s->end) ahead += s->jump; /* over the other stream */
+        for (size_t i = 0; i < bytes && !SPREAD(code, m); i += 64) __builtin_prefetch(ahead + i);
         if (m == 1) __builtin_prefetch(next);
 #pragma GCC unroll 2
         for (int part = 0; part < parts; part++, g++)
-            add_group(code, group, centred, s, src, part, g, act, m, out, out_stride);
+            add_group(code, group, centred, s, src, ahead, part, g, act, m, out, out_stride);
     }
 }
 

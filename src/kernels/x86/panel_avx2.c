@@ -13,8 +13,8 @@
 #include "kernels/x86/panel_256.h"
 #include "kernels/x86/quantize_avx2.h"
 
-INLINE void dots(PanelCode code, int group, __m256i table, const uint8_t *strip, int part,
-                 const int8_t *q, size_t q_stride, int m, Dots *out)
+INLINE void dots(PanelCode code, int group, __m256i table, const uint8_t *strip, const Lines *lines,
+                 int part, const int8_t *q, size_t q_stride, int m, Dots *out)
 {
     const __m256i one = _mm256_set1_epi16(1), low = _mm256_set1_epi8(15);
     const bool halves_of = code == CODE_TABLE || code == CODE_BYTE; /* nibbles apart */
@@ -28,7 +28,9 @@ INLINE void dots(PanelCode code, int group, __m256i table, const uint8_t *strip,
 #pragma GCC unroll 2
         for (int i = 0; i < 2; i++) {
             Codes w = unpack(code, table, strip + 32 * i, 16 * part + k);
+            const size_t at = (size_t)(k / step * 2 + i), steps = (size_t)(group / step * 2);
             keep_order(&q);
+            fetch(lines, at, steps, &sum[i][0]);
 #pragma GCC unroll 4
             for (int c = 0; c < m; c++) {
                 const int8_t *x = q + (size_t)c * q_stride + k;
