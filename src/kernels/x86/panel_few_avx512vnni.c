@@ -268,6 +268,7 @@ INLINE Lines lines_of(PanelCode code, const uint8_t *src, size_t i, int at, size
  * slower for it. */
 INLINE void fetch(const Lines *a, const Lines *b, size_t begin, size_t end, __m512i *sum)
 {
+    if (PANEL_ANY_M) return; /* these asm would take a sanitizer's compiler a quarter of an hour */
 #pragma GCC unroll 4
     for (size_t line = begin; line < end; line++) {
         const uint8_t *at = a == b ? a->from + 64 * line : (line % 2 ? b : a)->from + line / 2 * 64;
