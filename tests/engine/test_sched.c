@@ -510,6 +510,17 @@ static void no_more_run_than_may(void **state)
     bt_model_close(&m);
 }
 
+static void answers_and_closes(Sched **s, uint64_t seed)
+{
+    jobs_seed = seed;
+    Job *j = job_greedy(200, 20);
+    job_submit(*s, j);
+    jobs_run(*s);
+    assert_int_equal(j->why, SCHED_END_LENGTH);
+    free(j);
+    sched_close(s);
+}
+
 /* Less memory than is asked: fewer tokens together, and it still runs; a context that is asked for
  * and does not fit is refused. */
 static void memory_decides(void **state)
@@ -525,13 +536,7 @@ static void memory_decides(void **state)
         Sched *s = NULL;
         assert_int_equal(sched_open(m, &o, &s, &jobs_err), BT_OK);
         assert_true(sched_stats(s).n_sequences < 16);
-        jobs_seed = 18;
-        Job *j = job_greedy(200, 20);
-        job_submit(s, j);
-        jobs_run(s);
-        assert_int_equal(j->why, SCHED_END_LENGTH);
-        free(j);
-        sched_close(&s);
+        answers_and_closes(&s, 18);
         o.memory_limit = plan.weights;
         assert_int_equal(sched_open(m, &o, &s, &jobs_err), BT_E_MEMORY);
         assert_null(s);
@@ -557,13 +562,7 @@ static void steps_shrink_where_memory_is_short(void **state)
     o.n_batch = 0;
     assert_int_equal(sched_open(m, &o, &s, &jobs_err), BT_OK);
     assert_int_equal(s->n_batch, 128);
-    jobs_seed = 19;
-    Job *j = job_greedy(200, 20);
-    job_submit(s, j);
-    jobs_run(s);
-    assert_int_equal(j->why, SCHED_END_LENGTH);
-    free(j);
-    sched_close(&s);
+    answers_and_closes(&s, 19);
     bt_model_close(&m);
 }
 

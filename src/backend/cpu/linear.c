@@ -51,8 +51,8 @@ void cpu_quantise(Cpu *c, Tensor x)
     if (!x.twin || x.twin->ready) return;
     c->quantises = true;
     QuantiseJob job = {c, x};
-    cpu_share(c, x.rows, x.rows > 16 ? 4 : 1, x.rows * (int64_t)tensor_row(x) / 2, quantise_rows,
-              &job);
+    int64_t chunk = x.rows > PANEL_FEW ? 4 : 1; /* few rows: all threads */
+    cpu_share(c, x.rows, chunk, x.rows * (int64_t)tensor_row(x) / 2, quantise_rows, &job);
     x.twin->ready = true;
 }
 
@@ -73,9 +73,8 @@ static void finish(const Weight *w, int64_t mat, int64_t first, size_t n, size_t
             out[t * out_stride + r] = out[t * out_stride + r] * scale + (bias ? bias[r] : 0);
 }
 
-#define FIRST_CODES                                                                                \
-    4096 /* bytes of a panel that are fetched while the one before is multiplied                   \
-          */
+/* Bytes of a panel that are fetched while the one before is multiplied. */
+#define FIRST_CODES 4096
 
 static void paneled(const Cpu *c, CpuWork *work, const Weight *w, int64_t index, int64_t n,
                     const PanelAct *act, size_t m, float *out, size_t out_stride)
